@@ -1,0 +1,71 @@
+"""What a decision asks the world to do, and the record of why."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SendMessage(msgspec.Struct, frozen=True, gc=False):
+    """A command for a channel's sink: deliver this content to this address before `expires_at_ms`.
+
+    `action_id` is a function of (customer, journey, instance, step, visit): equal in every replay.
+    `content` holds the rendered parts of the template (`subject`, `body`, …). `message_class` is `promotional` or
+    `transactional`. Instants are milliseconds since the epoch, UTC.
+    """
+
+    action_id: str
+    customer_id: str
+    journey: str
+    version: str
+    instance: int
+    step: str
+    channel: str
+    address: str
+    template: str
+    language: str
+    content: dict[str, str]
+    message_class: str
+    priority: int
+    created_at_ms: int
+    expires_at_ms: int
+
+
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """One decision about one customer's passage through a journey, with its reason.
+
+    `kind`: `entered` (to = first step), `held_out` (control group), `not_entered` (reason says why), `step` (a step
+    ended with outcome `reason` and went on to `to`), `goal` (the goal was reached, `value` as text), `exited`
+    (`reason` says why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
+    `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
+    """
+
+    customer_id: str
+    journey: str
+    version: str
+    instance: int
+    kind: str
+    step: str
+    to: str
+    reason: str
+    at_ms: int
+    event_id: str | None
+    action_id: str | None = None
+    value: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """A condition that could not be evaluated on an event (division by zero, …): the event is also dead-lettered."""
+
+    journey: str
+    step: str
+    detail: str
+
+
+class Effects(msgspec.Struct):
+    """Everything that decisions ask for, in decision order; the caller owns it and may collect many decisions in one."""
+
+    actions: list[SendMessage] = []
+    transitions: list[Transition] = []
+    failures: list[Failure] = []
+    duplicates: int = 0
+    timers_fired: int = 0

@@ -1,0 +1,108 @@
+"""The one record per customer: profile, consent, journey instances, send history, recent events.
+
+Encoded as `0x01 | wake_at_ms (8 bytes, big-endian) | MessagePack`, so that the timer index can be rebuilt from the
+changelog without decoding the body. `wake_at_ms` is the earliest pending timer of the customer, or `NEVER_MS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+NEVER_MS = 0x7FFF_FFFF_FFFF_FFFF
+HEADER_BYTES = 9
+RECENT_EVENTS_MAX = 32
+"""How many event ids are remembered to recognise a redelivered event; 8 bytes each in every customer record."""
+
+ACTIVE, HELD_OUT, FINISHED = 0, 1, 2
+"""Instance states: in a step; in the control group; done with the steps but still able to reach its goal."""
+
+
+class StepResult(msgspec.Struct, array_like=True, gc=False):
+    """How a step last ended: `outcome` (sent, capped, timeout, an arm's name, …), at which visit and when."""
+
+    visits: int = 0
+    at_ms: int = 0
+    outcome: str = ""
+    action_id: str | None = None
+    channel: str | None = None
+
+
+class Instance(msgspec.Struct, array_like=True):
+    """One passage of the customer through one version of a journey.
+
+    `number` counts the customer's entries into any journey; `key` tells parallel instances apart ("" when the
+    journey has none). `entry` holds the values of the entry event that the journey refers to, in the order of
+    `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
+    `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none.
+    """
+
+    number: int
+    journey: str
+    version: str
+    key: str
+    entered_at_ms: int
+    state: int
+    step: str
+    timer_at_ms: int
+    goal_until_ms: int
+    entry: list[Any]
+    results: dict[str, StepResult]
+
+
+class Customer(msgspec.Struct, array_like=True):
+    """Everything the orchestrator knows about one customer.
+
+    `profile` values are in stored form. `consent` maps a consent key to granted. `entered` maps `journey` or
+    `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at:
+    (instant, channel) in time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
+    """
+
+    profile: dict[str, Any] = {}
+    consent: dict[str, bool] = {}
+    instances: list[Instance] = []
+    entered: dict[str, int] = {}
+    sends: list[tuple[int, str]] = []
+    recent: bytes = b""
+    last_at_ms: int = 0
+    entries: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Customer)
+
+
+def wake_at_ms(customer: Customer) -> int:
+    """The earliest instant at which a timer of this customer is due, or `NEVER_MS`."""
+    wake = NEVER_MS
+    for instance in customer.instances:
+        if instance.timer_at_ms < wake:
+            wake = instance.timer_at_ms
+        if instance.goal_until_ms < wake:
+            wake = instance.goal_until_ms
+    return wake
+
+
+def encode_customer(customer: Customer) -> bytes:
+    """The record's bytes, timer header first."""
+    return b"\x01" + wake_at_ms(customer).to_bytes(8, "big") + _encoder.encode(customer)
+
+
+def decode_customer(record: bytes) -> Customer:
+    """The customer in these bytes.
+
+    Raises: ValueError if the format is unknown or the body is damaged.
+    """
+    if not record or record[0] != FORMAT:
+        raise ValueError(f"customer record has unknown format {record[:1].hex() or 'empty'}")
+    try:
+        return _decoder.decode(memoryview(record)[HEADER_BYTES:])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"customer record is damaged: {error}") from error
+
+
+def encoded_wake_at_ms(record: bytes) -> int:
+    """The timer header of an encoded record, without decoding its body."""
+    return int.from_bytes(record[1:HEADER_BYTES], "big")

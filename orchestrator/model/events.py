@@ -1,0 +1,20 @@
+"""A behavioural event as the engine sees it, after decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One thing that a customer did.
+
+    `fields` holds the Avro record's fields by name: strings, ints, floats, bools, `Decimal` for decimals, ints for
+    instants (milliseconds, UTC) and dates (days), lists, dicts and None. `type` is the Avro record's name.
+    """
+
+    type: str
+    event_id: str
+    customer_id: str
+    fields: dict[str, Any]

@@ -1,0 +1,265 @@
+"""Compiled journeys: what authoring produces and the engine executes. Values only; evaluation is in `engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.types import Type
+
+
+class Scope:
+    """What an expression can see while it is evaluated. One object is reused for many evaluations.
+
+    `event` is the fields of the current event ({} for a timer). `instance` is None while entry conditions and
+    profile rules are evaluated.
+    """
+
+    __slots__ = ("customer", "customer_id", "event", "instance", "now_ms")
+
+    def __init__(self) -> None:
+        self.customer_id: str = ""
+        self.customer: Customer = Customer()
+        self.event: Mapping[str, Any] = {}
+        self.instance: Instance | None = None
+        self.now_ms: int = 0
+
+
+Evaluate = Callable[[Scope], Any]
+"""A compiled expression. Null-safe: a missing value is None, an ordering with None is False, arithmetic with None is
+None. Raises ArithmeticError (division by zero, overflow) and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled, typed expression with its source text (for messages and traces)."""
+
+    text: str
+    type: Type
+    evaluate: Evaluate
+
+
+class Status(Enum):
+    DRAFT = "draft"
+    SHADOW = "shadow"
+    LIVE = "live"
+    RETIRED = "retired"
+
+
+class RenderProblem(Exception):
+    """A template could not be rendered; the message carries no customer data."""
+
+
+class Render(Protocol):
+    """Renders a template's parts; raises RenderProblem."""
+
+    def __call__(self, language: str, variables: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """(language used, part name → text) for the customer's language, falling back to the default one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    name: str
+    duration_ms: int
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """One of the events that a wait_for step waits for."""
+
+    on: str
+    where: Expression | None
+    go: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`."""
+
+    name: str
+    awaited: tuple[Awaited, ...]
+    timeout_ms: int | None
+    timeout_go: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    when: Expression
+    go: str
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The first case that holds; else `otherwise`."""
+
+    name: str
+    cases: tuple[Case, ...]
+    otherwise: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm of a split: `until` is its upper bound on the scale 0 to 2**64 (exclusive)."""
+
+    go: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A sticky random choice: the same customer gets the same arm at every visit of this salt."""
+
+    name: str
+    salt: str
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send on the first of `channels` on which this customer can be reached."""
+
+    name: str
+    channels: tuple[str, ...]
+    template: str
+    renders: dict[str, Render]
+    variables: tuple[tuple[str, Expression], ...]
+    message_class: str
+    priority: int
+    expires_after_ms: int
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetProfile:
+    """`assignments`: attribute → expression; `store` turns each value into stored form."""
+
+    name: str
+    assignments: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    name: str
+    reason: str
+
+
+Step = Wait | WaitFor | Branch | Split | Send | SetProfile | Exit
+
+
+@dataclass(frozen=True, slots=True)
+class ReEntry:
+    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key."""
+
+    mode: str
+    after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who enters: on event type `on` where the condition holds; `key` tells parallel instances apart."""
+
+    on: str
+    where: Expression | None
+    key: Expression | None
+    reentry: ReEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ExitOn:
+    on: str
+    where: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry."""
+
+    on: str
+    where: Expression | None
+    within_ms: int
+    value: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A field of the entry event that the journey refers to, and how it is turned into stored form."""
+
+    field: str
+    type: Type
+    store: Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """One version of one journey. `listens` is every event type that can matter to someone inside it."""
+
+    name: str
+    title: str
+    owner: str
+    status: Status
+    version: str
+    entry: Entry
+    exits_on: tuple[ExitOn, ...]
+    exits_when: tuple[Expression, ...]
+    goal: Goal | None
+    holdout: int
+    """Share of the control group on the scale 0 to 2**64."""
+    captured: tuple[Captured, ...]
+    steps: dict[str, Step]
+    first: str
+    listens: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """`address` is the profile attribute that a customer needs to be reached; `consent` the consent key."""
+
+    name: str
+    address: str
+    consent: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `max` promotional messages on `channels` (None: all) in any sliding window of `per_ms`."""
+
+    name: str
+    channels: frozenset[str] | None
+    max: int
+    per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRule:
+    """Event type → attributes and consent. A null value leaves the attribute as it is."""
+
+    on: str
+    attributes: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
+    consent: tuple[tuple[Expression, Expression], ...]
+    """(consent key, granted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class JourneySet:
+    """Everything the engine needs to decide: current journeys, pinned versions, rules for all journeys.
+
+    `set_id` is the hash of all sources. `versions` holds current and pinned versions by (name, version);
+    `entries` the current journeys (live or shadow) by the event type that they are entered on, in name order;
+    `wanted` every event type that anything refers to: all others are skipped undecoded.
+    """
+
+    set_id: str
+    versions: dict[tuple[str, str], Journey]
+    current: dict[str, Journey]
+    entries: dict[str, tuple[Journey, ...]]
+    profile_rules: dict[str, tuple[ProfileRule, ...]]
+    channels: dict[str, Channel]
+    caps: tuple[Cap, ...]
+    wanted: frozenset[str]
+    attributes: dict[str, Type] = field(default_factory=dict)
