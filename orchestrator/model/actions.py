@@ -62,7 +62,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Effects(msgspec.Struct):
-    """Everything that decisions ask for, in decision order; the caller owns it and may collect many decisions in one."""
+    """Everything that decisions ask for, in decision order; one value may collect many decisions."""
 
     actions: list[SendMessage] = []
     transitions: list[Transition] = []

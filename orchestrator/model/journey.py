@@ -43,6 +43,8 @@ class Expression:
 
 
 class Status(Enum):
+    """Draft is only checked, shadow decides and records but sends nothing, retired lets nobody in."""
+
     DRAFT = "draft"
     SHADOW = "shadow"
     LIVE = "live"
@@ -62,6 +64,8 @@ class Render(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
+    """Go on to `next` after `duration_ms`."""
+
     name: str
     duration_ms: int
     next: str
@@ -88,6 +92,8 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class Case:
+    """One case of a branch."""
+
     when: Expression
     go: str
 
@@ -144,6 +150,8 @@ class SetProfile:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
+    """Leave the journey with this reason."""
+
     name: str
     reason: str
 
@@ -171,6 +179,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ExitOn:
+    """Leave the journey when this event comes and the condition holds."""
+
     on: str
     where: Expression | None
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """The family of a value; `INSTANT` is milliseconds since the epoch, `DATE` days since the epoch, both UTC integers."""
+    """The family of a value; `INSTANT` is milliseconds and `DATE` days since the epoch, both UTC integers."""
 
     STRING = "string"
     INTEGER = "integer"

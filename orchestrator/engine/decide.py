@@ -1,0 +1,129 @@
+"""Every verb of a decision, in order: `apply_event` and `fire_timers`.
+
+The customer record is advanced in place: the caller decoded it for this purpose and nobody else holds it. What the
+decision asks for is appended to `effects`. The same record, events and times give the same result, always.
+"""
+
+from __future__ import annotations
+
+from orchestrator.engine.entry import enter
+from orchestrator.engine.ids import event_digest, is_remembered
+from orchestrator.engine.profile import apply_profile_rules
+from orchestrator.engine.steps import after_event, after_timer, leave, remove
+from orchestrator.engine.turn import Turn, UnknownVersion, holds, record, value_of
+from orchestrator.model.actions import Effects
+from orchestrator.model.customer import ACTIVE, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
+from orchestrator.model.events import Event
+from orchestrator.model.journey import Journey, JourneySet
+
+_RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
+
+
+def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: int, effects: Effects) -> None:
+    """Applies one event to its customer. `at_ms` is the record's timestamp.
+
+    Order: a redelivered event changes nothing; the customer's own timers due before; profile rules; each instance
+    (goal, exits, the wait of its step); entries.
+
+    Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
+    """
+    digest = event_digest(event.event_id)
+    recent = customer.recent
+    if digest in recent and is_remembered(recent, digest):
+        effects.duplicates += 1
+        return
+    now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
+    if customer.instances:
+        fire_timers(journeys, customer, event.customer_id, now_ms, effects)
+    customer.recent = recent[-_RECENT_BYTES_KEPT:] + digest
+    customer.last_at_ms = now_ms
+    event_type = event.type
+    turn = Turn(journeys, customer, event.customer_id, event.fields, event.event_id, now_ms, effects)
+    rules = journeys.profile_rules.get(event_type)
+    if rules is not None:
+        apply_profile_rules(turn, rules)
+    for instance in customer.instances:
+        apply_to_instance(turn, instance, event_type)
+    entries = journeys.entries.get(event_type)
+    if entries is not None:
+        for journey in entries:
+            enter(turn, journey)
+
+
+def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
+    """Fires the customer's timers due at or before `until_ms`, in due order, each at its due time.
+
+    Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
+    """
+    while (due_ms := wake_at_ms(customer)) <= until_ms and due_ms < NEVER_MS:
+        instance = next(i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms))
+        effects.timers_fired += 1
+        now_ms = due_ms if due_ms > customer.last_at_ms else customer.last_at_ms
+        customer.last_at_ms = now_ms
+        if instance.timer_at_ms == due_ms:
+            turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+            journey = version_of(journeys, instance)
+            if not leaves_by_condition(turn, journey, instance):
+                after_timer(turn, journey, instance)
+        elif instance.state == ACTIVE:
+            instance.goal_until_ms = NEVER_MS
+        else:
+            customer.instances = [other for other in customer.instances if other is not instance]
+
+
+def version_of(journeys: JourneySet, instance: Instance) -> Journey:
+    """The version that the instance is pinned to."""
+    journey = journeys.versions.get((instance.journey, instance.version))
+    if journey is None:
+        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
+    return journey
+
+
+def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
+    """What the event means for one passage: goal, exit, exit condition, or a step on."""
+    journey = version_of(turn.journeys, instance)
+    turn.instance = instance
+    if event_type in journey.listens:
+        goal = journey.goal
+        if (
+            goal is not None
+            and goal.on == event_type
+            and turn.now_ms <= instance.goal_until_ms
+            and holds(turn, goal.where, journey, instance, "goal")
+        ):
+            reach_goal(turn, journey, instance)
+            return
+        if instance.state == ACTIVE:
+            for rule in journey.exits_on:
+                if rule.on == event_type and holds(turn, rule.where, journey, instance, "exit"):
+                    leave(turn, journey, instance, event_type)
+                    return
+            if not leaves_by_condition(turn, journey, instance):
+                after_event(turn, journey, instance, event_type)
+    elif instance.state == ACTIVE:
+        leaves_by_condition(turn, journey, instance)
+
+
+def leaves_by_condition(turn: Turn, journey: Journey, instance: Instance) -> bool:
+    """Whether an exit condition holds; if so the passage ends here."""
+    if journey.exits_when and instance.state == ACTIVE:
+        turn.instance = instance
+        for condition in journey.exits_when:
+            if holds(turn, condition, journey, instance, "exit"):
+                leave(turn, journey, instance, "exit_condition")
+                return True
+    return False
+
+
+def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:
+    """Records the goal with what it is worth; a passage that is still under way ends with it."""
+    goal = journey.goal
+    value = None
+    if goal is not None and goal.value is not None:
+        worth = value_of(turn, goal.value, journey, instance, "goal")
+        value = None if worth is None else str(worth)
+    reason = ("treated", "held_out", "treated")[instance.state]
+    record(turn, journey, instance, "goal", step=instance.step, reason=reason, value=value)
+    if instance.state == ACTIVE:
+        record(turn, journey, instance, "exited", step=instance.step, reason="goal")
+    remove(turn, instance)

@@ -1,0 +1,82 @@
+"""Who enters a journey, who may enter again, and who is left alone as the control group."""
+
+from __future__ import annotations
+
+from orchestrator.engine.ids import draw
+from orchestrator.engine.steps import remove, run_steps
+from orchestrator.engine.turn import Turn, holds, record, value_of
+from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
+from orchestrator.model.journey import Journey
+
+
+def enter(turn: Turn, journey: Journey) -> None:
+    """Lets the customer into the journey if its entry rules say so, and runs the first steps."""
+    customer = turn.customer
+    rules = journey.entry
+    event = turn.event
+    instance = Instance(
+        customer.entries + 1, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {}
+    )
+    turn.instance = None
+    if not holds(turn, rules.where, journey, instance, "entry"):
+        return
+    memory = journey.name
+    if rules.key is not None:
+        key = value_of(turn, rules.key, journey, instance, "entry")
+        if key is None:
+            record(turn, journey, instance, "not_entered", reason="missing_key")
+            return
+        instance.key = str(key)
+        memory = f"{memory}|{instance.key}"
+    earlier = next((i for i in customer.instances if i.journey == journey.name and i.key == instance.key), None)
+    if earlier is not None and earlier.state != FINISHED:
+        return
+    if not may_reenter(journey, customer.entered.get(memory), turn.now_ms):
+        record(turn, journey, instance, "not_entered", reason="reentry")
+        return
+    instance.entry = [
+        (event.get(c.field) if c.store is None else c.store(event.get(c.field))) for c in journey.captured
+    ]
+    turn.instance = instance
+    if any(holds(turn, condition, journey, instance, "exit") for condition in journey.exits_when):
+        record(turn, journey, instance, "not_entered", reason="exit_condition")
+        return
+    if earlier is not None:
+        remove(turn, earlier)
+    customer.entries = instance.number
+    remember_entry(turn, journey, memory)
+    if journey.goal is not None:
+        instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
+    if journey.holdout and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
+        instance.state = HELD_OUT
+        record(turn, journey, instance, "held_out")
+        if journey.goal is not None:
+            customer.instances = [*customer.instances, instance]
+        return
+    customer.instances = [*customer.instances, instance]
+    record(turn, journey, instance, "entered", to=journey.first)
+    run_steps(turn, journey, instance, journey.first)
+
+
+def may_reenter(journey: Journey, last_entry_ms: int | None, now_ms: int) -> bool:
+    """Whether a customer whose last entry with this key was at `last_entry_ms` may enter now."""
+    if last_entry_ms is None:
+        return True
+    rule = journey.entry.reentry
+    if rule.mode == "after":
+        return now_ms - last_entry_ms >= rule.after_ms
+    return rule.mode == "always"
+
+
+def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
+    """Keeps the entry's instant as long as the re-entry rule can ask for it, and no longer."""
+    rule = journey.entry.reentry
+    entered = turn.customer.entered
+    if rule.mode == "always":
+        return
+    if rule.mode == "after":
+        prefix = f"{journey.name}|"
+        horizon = turn.now_ms - rule.after_ms
+        for name in [n for n, at_ms in entered.items() if at_ms <= horizon and n.startswith(prefix)]:
+            del entered[name]
+    entered[memory] = turn.now_ms

@@ -1,0 +1,29 @@
+"""Profile rules: what an event says about the customer's attributes and consent."""
+
+from __future__ import annotations
+
+from orchestrator.engine.turn import Turn
+from orchestrator.model.actions import Failure
+from orchestrator.model.journey import ProfileRule
+
+
+def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
+    """Sets the attributes and consents that the rules take from the turn's event; null leaves things as they are.
+
+    A rule that cannot be evaluated is recorded as failed and changes nothing.
+    """
+    profile = turn.customer.profile
+    consents = turn.customer.consent
+    for rule in rules:
+        try:
+            for attribute, expression, store in rule.attributes:
+                value = expression.evaluate(turn)
+                if value is not None:
+                    profile[attribute] = value if store is None else store(value)
+            for key_of, granted_of in rule.consent:
+                key = key_of.evaluate(turn)
+                granted = granted_of.evaluate(turn)
+                if key is not None and granted is not None:
+                    consents[key] = bool(granted)
+        except ArithmeticError as error:
+            turn.effects.failures.append(Failure("", "profile", f"{type(error).__name__} in a rule on {rule.on}"))

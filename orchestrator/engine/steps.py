@@ -1,0 +1,220 @@
+"""One function per step kind: run a step for an instance, say where it goes next, or that it waits."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from orchestrator.engine.ids import action_id, draw
+from orchestrator.engine.limits import choose_channel, remember_send
+from orchestrator.engine.turn import Turn, fail, holds, record, value_of
+from orchestrator.model.actions import SendMessage
+from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance, StepResult
+from orchestrator.model.journey import (
+    Branch,
+    Exit,
+    Journey,
+    RenderProblem,
+    Send,
+    SetProfile,
+    Split,
+    Status,
+    Wait,
+    WaitFor,
+)
+
+STEPS_PER_DECISION_MAX = 100
+"""A passage that takes more steps than this without waiting is stopped with the reason `runaway`."""
+
+
+def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> None:
+    """Runs steps from `name` until the instance waits or leaves."""
+    turn.instance = instance
+    instance.timer_at_ms = NEVER_MS
+    steps = journey.steps
+    for _ in range(STEPS_PER_DECISION_MAX):
+        step = steps[name]
+        instance.step = name
+        match step:
+            case Wait():
+                instance.timer_at_ms = turn.now_ms + step.duration_ms
+                return
+            case WaitFor():
+                if step.timeout_ms is not None:
+                    instance.timer_at_ms = turn.now_ms + step.timeout_ms
+                return
+            case Send():
+                name = send(turn, journey, instance, step)
+            case Branch():
+                name = branch(turn, journey, instance, step)
+            case Split():
+                name = split(turn, journey, instance, step)
+            case SetProfile():
+                name = set_profile(turn, journey, instance, step)
+            case Exit():
+                leave(turn, journey, instance, step.reason)
+                return
+            case _:
+                assert_never(step)
+    leave(turn, journey, instance, "runaway")
+
+
+def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
+    """The timer of the instance's waiting step is due: goes on from there."""
+    step = journey.steps[instance.step]
+    match step:
+        case Wait():
+            go, reason = step.next, "waited"
+        case WaitFor():
+            go, reason = step.timeout_go, "timeout"
+            note(instance, step.name, turn.now_ms, reason)
+        case _:
+            raise AssertionError(f"step {step.name} has no timer")
+    record(turn, journey, instance, "step", step=step.name, to=go, reason=reason)
+    run_steps(turn, journey, instance, go)
+
+
+def after_event(turn: Turn, journey: Journey, instance: Instance, event_type: str) -> None:
+    """Goes on if the instance waits for this event and the condition holds; the first match in order counts."""
+    step = journey.steps[instance.step]
+    if not isinstance(step, WaitFor):
+        return
+    for awaited in step.awaited:
+        if awaited.on == event_type and holds(turn, awaited.where, journey, instance, step.name):
+            note(instance, step.name, turn.now_ms, event_type)
+            record(turn, journey, instance, "step", step=step.name, to=awaited.go, reason=event_type)
+            run_steps(turn, journey, instance, awaited.go)
+            return
+
+
+def note(
+    instance: Instance, step: str, at_ms: int, outcome: str, sent_as: str | None = None, channel: str | None = None
+) -> None:
+    """Keeps how the step ended, for later conditions and for the next visit's number."""
+    before = instance.results.get(step)
+    visits = 1 if before is None else before.visits + 1
+    instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
+
+
+def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str:
+    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows."""
+    before = instance.results.get(step.name)
+    sent_as = action_id(
+        turn.customer_id, journey.name, instance.number, step.name, 1 if before is None else before.visits + 1
+    )
+    customer = turn.customer
+    channel, address_or_reason = choose_channel(turn.journeys, customer, step.channels, step.message_class, turn.now_ms)
+    if channel is None:
+        outcome, used = address_or_reason, None
+    else:
+        outcome, used = "sent", channel.name
+        rendered = render(turn, journey, instance, step, channel.name)
+        if rendered is None:
+            outcome = "template_failed"
+        elif journey.status is Status.SHADOW:
+            outcome = "shadow"
+        else:
+            language, content = rendered
+            turn.effects.actions.append(
+                SendMessage(
+                    sent_as,
+                    turn.customer_id,
+                    journey.name,
+                    journey.version,
+                    instance.number,
+                    step.name,
+                    channel.name,
+                    address_or_reason,
+                    step.template,
+                    language,
+                    content,
+                    step.message_class,
+                    step.priority,
+                    turn.now_ms,
+                    turn.now_ms + step.expires_after_ms,
+                )
+            )
+            if step.message_class == "promotional":
+                remember_send(turn.journeys.caps, customer, channel.name, turn.now_ms)
+    is_sent = outcome == "sent"
+    note(instance, step.name, turn.now_ms, outcome, sent_as if is_sent else None, used)
+    record(
+        turn,
+        journey,
+        instance,
+        "step",
+        step=step.name,
+        to=step.next,
+        reason=outcome,
+        action_id=sent_as if is_sent else None,
+        value=used,
+    )
+    return step.next
+
+
+def render(
+    turn: Turn, journey: Journey, instance: Instance, step: Send, channel: str
+) -> tuple[str, dict[str, str]] | None:
+    """(language, content) of the message, or None if the template failed; that it failed is recorded."""
+    variables = {name: value_of(turn, value, journey, instance, step.name) for name, value in step.variables}
+    variables["profile"] = turn.customer.profile
+    language = turn.customer.profile.get("language")
+    try:
+        return step.renders[channel](language if isinstance(language, str) else "", variables)
+    except RenderProblem as problem:
+        fail(turn, journey, instance, step.name, f"template {step.template}: {problem}")
+        return None
+
+
+def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> str:
+    """The first case that holds."""
+    go, reason = step.otherwise, "otherwise"
+    for number, case in enumerate(step.cases, 1):
+        if holds(turn, case.when, journey, instance, step.name):
+            go, reason = case.go, f"case_{number}"
+            break
+    note(instance, step.name, turn.now_ms, reason)
+    record(turn, journey, instance, "step", step=step.name, to=go, reason=reason)
+    return go
+
+
+def split(turn: Turn, journey: Journey, instance: Instance, step: Split) -> str:
+    """The arm that this customer's lot falls into."""
+    lot = draw(step.salt, turn.customer_id)
+    go = next((arm.go for arm in step.arms if lot < arm.until), step.arms[-1].go)
+    note(instance, step.name, turn.now_ms, go)
+    record(turn, journey, instance, "step", step=step.name, to=go, reason=go)
+    return go
+
+
+def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfile) -> str:
+    """Sets profile attributes; null takes an attribute away."""
+    profile = turn.customer.profile
+    for attribute, expression, store in step.assignments:
+        value = value_of(turn, expression, journey, instance, step.name)
+        if value is None:
+            profile.pop(attribute, None)
+        else:
+            profile[attribute] = value if store is None else store(value)
+    record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
+    return step.next
+
+
+def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None:
+    """Ends the passage. Until its goal can no longer be reached the instance is kept, so that treated customers and
+    the control group are measured over the same window.
+    """
+    record(turn, journey, instance, "exited", step=instance.step, reason=reason)
+    if instance.state == ACTIVE and turn.now_ms < instance.goal_until_ms < NEVER_MS:
+        instance.state = FINISHED
+        instance.step = ""
+        instance.timer_at_ms = NEVER_MS
+        instance.results = {}
+    else:
+        remove(turn, instance)
+
+
+def remove(turn: Turn, instance: Instance) -> None:
+    """Forgets the instance."""
+    instances = turn.customer.instances
+    turn.customer.instances = [other for other in instances if other is not instance]
+    instance.timer_at_ms = instance.goal_until_ms = NEVER_MS

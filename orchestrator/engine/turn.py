@@ -1,0 +1,99 @@
+"""A turn: one decision in progress. Everything that the verbs of a decision pass to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.model.actions import Effects, Failure, Transition
+from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.journey import Expression, Journey, JourneySet, Scope
+
+
+class UnknownVersion(LookupError):
+    """A customer is inside a journey version that the journey set does not hold.
+
+    Never the data's fault: the worker must load the version's definition before it goes on.
+    """
+
+
+class Turn(Scope):
+    """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
+
+    __slots__ = ("effects", "event_id", "journeys")
+
+    def __init__(
+        self,
+        journeys: JourneySet,
+        customer: Customer,
+        customer_id: str,
+        event: Mapping[str, Any],
+        event_id: str | None,
+        now_ms: int,
+        effects: Effects,
+    ) -> None:
+        self.journeys = journeys
+        self.customer = customer
+        self.customer_id = customer_id
+        self.event = event
+        self.event_id = event_id
+        self.now_ms = now_ms
+        self.effects = effects
+        self.instance = None
+
+
+def record(
+    turn: Turn,
+    journey: Journey,
+    instance: Instance,
+    kind: str,
+    *,
+    step: str = "",
+    to: str = "",
+    reason: str = "",
+    action_id: str | None = None,
+    value: str | None = None,
+) -> None:
+    """Adds a transition to the decision's effects."""
+    turn.effects.transitions.append(
+        Transition(
+            turn.customer_id,
+            journey.name,
+            journey.version,
+            instance.number,
+            kind,
+            step,
+            to,
+            reason,
+            turn.now_ms,
+            turn.event_id,
+            action_id,
+            value,
+        )
+    )
+
+
+def holds(turn: Turn, condition: Expression | None, journey: Journey, instance: Instance, place: str) -> bool:
+    """Whether the condition holds. One that cannot be evaluated does not hold; that it failed is recorded."""
+    if condition is None:
+        return True
+    try:
+        return bool(condition.evaluate(turn))
+    except ArithmeticError as error:
+        fail(turn, journey, instance, place, f"{type(error).__name__} in {condition.text}")
+        return False
+
+
+def value_of(turn: Turn, expression: Expression, journey: Journey, instance: Instance, place: str) -> Any:
+    """The expression's value, or None if it cannot be evaluated; that it failed is recorded."""
+    try:
+        return expression.evaluate(turn)
+    except ArithmeticError as error:
+        fail(turn, journey, instance, place, f"{type(error).__name__} in {expression.text}")
+        return None
+
+
+def fail(turn: Turn, journey: Journey, instance: Instance, place: str, detail: str) -> None:
+    """Records that a condition or template failed; the passage goes on."""
+    turn.effects.failures.append(Failure(journey.name, place, detail))
+    record(turn, journey, instance, "failed", step=place, reason=detail)
