@@ -1,0 +1,83 @@
+"""The engine without Kafka: customer records in a dict, timers in a heap.
+
+Scenarios, simulations and replays run on it. It keeps the order of `docs/architecture.md` ("Time") with code of its
+own, so that comparing its actions with the worker's proves something.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.model.actions import Effects
+from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
+from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet
+
+
+class OfflineEngine:
+    """Customers and their timers under one journey set. Instants are milliseconds since the epoch, UTC.
+
+    `journeys` may be exchanged between calls: customers inside stay with their version, which the new set must hold.
+    """
+
+    def __init__(self, journeys: JourneySet) -> None:
+        self.journeys = journeys
+        self.customers: dict[str, Customer] = {}
+        self._wakes: dict[bytes, int] = {}
+        # Entries of the heap that differ from `_wakes` are out of date; they are skipped when they come up.
+        self._heap: list[tuple[int, bytes]] = []
+
+    def apply(self, at_ms: int, event: Event) -> Effects:
+        """What one event leads to, the customer's own timers due at or before it included."""
+        effects = Effects()
+        customer = self.customers.get(event.customer_id)
+        if customer is None:
+            customer = self.customers[event.customer_id] = Customer()
+        apply_event(self.journeys, customer, event, at_ms, effects)
+        self._set_wake(event.customer_id.encode(), wake_at_ms(customer))
+        return effects
+
+    def advance(self, until_ms: int, until_customer: bytes | None = None) -> Effects:
+        """What all timers due at or before the bound lead to, in (due, customer id) order.
+
+        The bound is (until_ms, until_customer), itself included; without a customer, everything due at `until_ms`.
+        """
+        effects = Effects()
+        while (wake := self.next_wake()) is not None:
+            due_ms, key = wake
+            if due_ms > until_ms or (due_ms == until_ms and until_customer is not None and key > until_customer):
+                break
+            self._fire(due_ms, key, effects)
+        return effects
+
+    def next_wake(self) -> tuple[int, bytes] | None:
+        """The earliest (due, customer id) of all pending timers, or None."""
+        heap = self._heap
+        while heap:
+            due_ms, key = heap[0]
+            if self._wakes.get(key) == due_ms:
+                return due_ms, key
+            heappop(heap)
+        return None
+
+    def put(self, customer_id: str, customer: Customer) -> None:
+        """Makes this the customer's record, its timers included."""
+        self.customers[customer_id] = customer
+        self._set_wake(customer_id.encode(), wake_at_ms(customer))
+
+    def _fire(self, due_ms: int, key: bytes, effects: Effects) -> None:
+        customer_id = key.decode()
+        customer = self.customers[customer_id]
+        fire_timers(self.journeys, customer, customer_id, due_ms, effects)
+        next_ms = wake_at_ms(customer)
+        if next_ms <= due_ms:
+            raise AssertionError(f"a timer due at {due_ms} is still pending after it fired")
+        self._set_wake(key, next_ms)
+
+    def _set_wake(self, key: bytes, due_ms: int) -> None:
+        if due_ms == NEVER_MS:
+            self._wakes.pop(key, None)
+        elif self._wakes.get(key) != due_ms:
+            self._wakes[key] = due_ms
+            heappush(self._heap, (due_ms, key))
