@@ -88,7 +88,7 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
         if (
             goal is not None
             and goal.on == event_type
-            and turn.now_ms <= instance.goal_until_ms
+            and instance.goal_until_ms < NEVER_MS
             and holds(turn, goal.where, journey, instance, "goal")
         ):
             reach_goal(turn, journey, instance)

@@ -229,6 +229,22 @@ def test_the_goal_no_longer_counts_after_its_window() -> None:
     assert customer.instances == []
 
 
+def test_the_goal_of_a_passage_under_way_no_longer_counts_after_its_window() -> None:
+    given = journeys(journey(Wait("pause", 9 * DAY, "_end"), goal=goal(within_ms=DAY)))
+    effects = run(given, reachable(), (START, "registered"), (START + DAY, "ordered"))
+    assert kinds(effects) == ["entered"]
+
+
+def test_an_exit_condition_that_time_makes_true_is_seen_before_the_next_step() -> None:
+    too_late = expression(lambda s: s.now_ms >= START + DAY)
+    given = journeys(journey(Wait("pause", DAY, "mail"), send("mail", "_end"), exits_when=(too_late,)))
+    customer = reachable()
+    effects = run(given, customer, (START, "registered"))
+    fire_timers(given, customer, "c1", START + DAY, effects)
+    assert reasons(effects) == ["", "exit_condition"]
+    assert effects.actions == []
+
+
 def test_the_control_group_gets_nothing_but_is_measured() -> None:
     given = journeys(journey(send("hello", "_end"), goal=goal(), holdout=SCALE))
     customer = reachable()
