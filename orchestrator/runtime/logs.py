@@ -1,0 +1,68 @@
+"""Log lines as text or JSON on standard error; the libraries' loggers go the same way.
+
+Nothing here knows about customers: callers pass counts, partitions and reasons, never ids or contents.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+# Each is chatty at a level at which the worker itself says what matters.
+_LEVEL_FLOORS = {
+    "aiokafka": logging.WARNING,
+    # A group error here is followed by a rejoin, which the worker logs in its own words.
+    "aiokafka.consumer.group_coordinator": logging.CRITICAL,
+    "faust": logging.WARNING,
+    "mode": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "urllib3": logging.WARNING,
+}
+
+
+def configure_logs(*, log_format: str, level: str, stream: TextIO | None = None) -> None:
+    """Every later log line of this process, whoever writes it, in one shape on one stream."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    target = stream if stream is not None else sys.stderr
+    if log_format == "json":
+        final: list[structlog.typing.Processor] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        final = [
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+            )
+        ]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    chosen = logging.getLevelName(level.upper())
+    root.setLevel(chosen)
+    for name, floor in _LEVEL_FLOORS.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if chosen == logging.DEBUG else floor)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

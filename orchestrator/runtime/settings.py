@@ -1,0 +1,156 @@
+"""Every setting of a worker, with its default and the sentence that its users read.
+
+The command line turns each field into an option (`--batch-records-max`) and an environment variable
+(`ORCHESTRATOR_BATCH_RECORDS_MAX`); `help` in a field's metadata is the documentation of both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.model.problems import EnvironmentProblem
+
+Value = TypeVar("Value")
+
+DEFAULT_EVENT_TOPICS = ("events.web", "events.orders", "events.support", "events.engagement", "events.profile")
+WORKER_ID_FILE = "worker-id"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def _setting(default: Value, text: str, *, choices: tuple[str, ...] = ()) -> Value:
+    field: Any = dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+    value: Value = field
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a worker needs to know. Raises ValueError for a value that cannot work."""
+
+    bootstrap_servers: str = _setting("127.0.0.1:9092", "Kafka brokers, HOST:PORT, separated by commas.")
+    registry_url: str = _setting(
+        "http://127.0.0.1:8081",
+        "Address of the schema registry (Confluent REST API); USER:PASSWORD@ before the host signs in.",
+    )
+    app_id: str = _setting(
+        "orchestrator",
+        "Name of the application: the consumer group, and the first part of the changelog topic's name. "
+        "All workers of one installation share it.",
+    )
+    # A path is immutable, though the linter cannot know it.
+    data_dir: Path = _setting(  # noqa: RUF009
+        Path(".orchestrator/worker"),
+        "Directory for the customer records of this worker's partitions. One directory for each worker; it may be "
+        "deleted while the worker is stopped, then it is rebuilt from the changelog topic.",
+    )
+    worker_id: str = _setting(
+        "",
+        "Stable name of this worker, so that a restart ends the transaction it left open. "
+        "Default: chosen at random once, kept in the data directory.",
+    )
+    event_topics: tuple[str, ...] = _setting(
+        DEFAULT_EVENT_TOPICS,
+        "Topics with customer events, separated by commas; all have the same number of partitions.",
+    )
+    partitions: int = _setting(
+        4, "Partitions of every topic: the upper bound of workers that share the load. It cannot be changed later."
+    )
+    replication_factor: int = _setting(-1, "Replicas of topics that are created; -1 takes the broker's default.")
+    topic_prefix: str = _setting("", "Put before the name of every topic, so that installations can share a cluster.")
+    journeys: Path = _setting(  # noqa: RUF009
+        Path("journeys"), "Directory with journeys, templates and policies."
+    )
+    schemas: Path = _setting(  # noqa: RUF009
+        Path("schemas"), "Directory with the Avro schemas (events/, actions/, records/)."
+    )
+    time: str = _setting(
+        "wall",
+        "Which time timers go by: `wall` is the clock; `stream` is the time of the records, for replays, backfills and "
+        "demonstrations.",
+        choices=("wall", "stream"),
+    )
+    metrics_host: str = _setting("127.0.0.1", "Address on which /metrics, /healthz and /readyz are served.")
+    metrics_port: int = _setting(0, "Port for metrics and health; 0 takes a free one and prints it.")
+    batch_records_max: int = _setting(
+        10_000, "Most records in one transaction. More is faster while catching up, and later to become visible."
+    )
+    timers_per_transaction_max: int = _setting(5_000, "Most timers fired in one transaction.")
+    buffer_records_max: int = _setting(
+        20_000, "Most records held in memory for one topic's partition before reading from it pauses."
+    )
+    merge_wait_ms: int = _setting(
+        200,
+        "Wall clock only: how long a topic that has more to deliver may hold back the records of the others, so that "
+        "they are taken in time order. Milliseconds.",
+    )
+    tick_ms: int = _setting(50, "How often due timers are looked for while no events come. Milliseconds.")
+    session_timeout_ms: int = _setting(
+        6_000, "A worker that is silent for longer has failed, and the others take over its partitions. Milliseconds."
+    )
+    heartbeat_interval_ms: int = _setting(1_500, "How often a worker tells the broker that it lives. Milliseconds.")
+    rebalance_timeout_ms: int = _setting(
+        15_000, "How long the others wait for a worker to hand over its partitions. Milliseconds."
+    )
+    transaction_timeout_ms: int = _setting(
+        10_000, "The broker aborts a failed worker's transaction after this time. Milliseconds."
+    )
+    stop_timeout_ms: int = _setting(
+        10_000, "A worker that is told to stop ends after this time even if it could not finish. Milliseconds."
+    )
+    create_topics: bool = _setting(default=False, text="Create missing topics at the start.")
+    log_format: str = _setting("text", "Log lines as text for people or JSON for machines.", choices=("text", "json"))
+    log_level: str = _setting("info", "Least severity that is logged.", choices=("debug", "info", "warning", "error"))
+
+    def __post_init__(self) -> None:
+        for name in ("partitions", "batch_records_max", "timers_per_transaction_max", "buffer_records_max", "tick_ms"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise ValueError(f"{field.name} must be one of {', '.join(choices)}")
+        if not self.event_topics:
+            raise ValueError("event_topics must name at least one topic")
+        if not _NAME.fullmatch(self.app_id):
+            raise ValueError("app_id may contain letters, digits, dots, dashes and underscores, and must not be empty")
+        if self.worker_id and not _NAME.fullmatch(self.worker_id):
+            raise ValueError("worker_id may contain letters, digits, dots, dashes and underscores")
+        if self.session_timeout_ms < 3 * self.heartbeat_interval_ms:
+            raise ValueError("session_timeout_ms must be at least three times heartbeat_interval_ms")
+
+
+def transactional_id(settings: Settings) -> str:
+    """The worker's name towards the broker: stable over restarts, different for each data directory.
+
+    Raises: EnvironmentProblem if the data directory cannot be written.
+    """
+    return f"{settings.app_id}-{settings.worker_id or _kept_worker_id(settings.data_dir)}"
+
+
+def _kept_worker_id(data_dir: Path) -> str:
+    path = data_dir / WORKER_ID_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            kept = path.read_text("ascii").strip()
+        except FileNotFoundError:
+            kept = ""
+        if _NAME.fullmatch(kept):
+            return kept
+        fresh = secrets.token_hex(6)
+        # Written beside and renamed, so that a crash leaves either no name or a whole one.
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_text(fresh, "ascii")
+        beside.replace(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentProblem(
+            f"the data directory {data_dir} cannot be used: {type(error).__name__}",
+            hint="choose a directory that this user may write with --data-dir",
+        ) from error
+    return fresh

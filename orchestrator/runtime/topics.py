@@ -1,0 +1,209 @@
+"""Topics as they must be: their names, what is wrong with those on the broker, and creating what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.settings import Settings
+
+TABLE_NAME = "customers"
+TIMEOUT_S = 15.0
+"""How long the broker may take for an answer before the command says that it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """What each topic is called in one installation."""
+
+    events: tuple[str, ...]
+    actions_prefix: str
+    transitions: str
+    journal: str
+    dead_letters: str
+    definitions: str
+    changelog: str
+
+    def actions(self, channel: str) -> str:
+        """The topic of a channel's action commands."""
+        return self.actions_prefix + channel
+
+
+def topic_names(settings: Settings) -> TopicNames:
+    """The names with the installation's prefix; the changelog is named as Faust names it, after the application."""
+    prefix = settings.topic_prefix
+    return TopicNames(
+        events=tuple(prefix + name for name in settings.event_topics),
+        actions_prefix=f"{prefix}actions.",
+        transitions=f"{prefix}journeys.transitions",
+        journal=f"{prefix}journeys.journal",
+        dead_letters=f"{prefix}journeys.dead-letters",
+        definitions=f"{prefix}journeys.definitions",
+        changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it must be: `config` holds only what correctness depends on."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mismatch:
+    """One difference between a topic and what it must be; `found` is empty if the topic is missing."""
+
+    topic: str
+    setting: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        if not self.found:
+            return f"topic {self.topic} does not exist"
+        return f"topic {self.topic} has {self.setting} {self.found}, needed is {self.wanted}"
+
+
+def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec, ...]:
+    """Every topic that a worker reads or writes, in the order of their names."""
+    names, partitions = topic_names(settings), settings.partitions
+    if settings.time == "stream":
+        # Records carry their historic time; with a retention in time the broker would drop them at once.
+        event_config = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+    else:
+        event_config = {"message.timestamp.type": "LogAppendTime"}
+    compacted = {"cleanup.policy": "compact"}
+    specs = [TopicSpec(name, partitions, event_config) for name in names.events]
+    specs += [TopicSpec(names.actions(channel), partitions) for channel in channels]
+    specs += [TopicSpec(name, partitions) for name in (names.transitions, names.journal, names.dead_letters)]
+    specs.append(TopicSpec(names.definitions, 1, compacted))
+    specs.append(TopicSpec(names.changelog, partitions, compacted))
+    return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
+    """How the broker's topics differ from `specs`, sorted; empty if they are as they must be.
+
+    Raises: EnvironmentProblem if the broker does not answer.
+    """
+    admin = _admin(settings)
+    existing = _existing_partitions(admin, settings)
+    found: list[Mismatch] = []
+    present: list[TopicSpec] = []
+    for spec in specs:
+        count = existing.get(spec.name)
+        if count is None:
+            found.append(Mismatch(spec.name, "", "", ""))
+            continue
+        present.append(spec)
+        if count != spec.partitions:
+            found.append(Mismatch(spec.name, "partitions", str(count), str(spec.partitions)))
+    configs = _configs(admin, settings, [spec.name for spec in present if spec.config])
+    for spec in present:
+        for setting, wanted in spec.config.items():
+            value = configs[spec.name].get(setting, "unset")
+            if value != wanted:
+                found.append(Mismatch(spec.name, setting, value, wanted))
+    return sorted(found)
+
+
+def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
+    """Creates the topics that are missing; gives their names.
+
+    Raises: EnvironmentProblem if the broker does not answer or refuses.
+    """
+    admin = _admin(settings)
+    existing = _existing_partitions(admin, settings)
+    missing = [spec for spec in specs if spec.name not in existing]
+    if not missing:
+        return []
+    futures = admin.create_topics(
+        [
+            NewTopic(
+                spec.name,
+                num_partitions=spec.partitions,
+                replication_factor=settings.replication_factor,
+                config=dict(spec.config),
+            )
+            for spec in missing
+        ],
+        operation_timeout=TIMEOUT_S,
+        request_timeout=TIMEOUT_S,
+    )
+    created = []
+    for name, future in futures.items():
+        try:
+            future.result(timeout=2 * TIMEOUT_S)
+        except KafkaException as error:
+            cause = error.args[0]
+            # Two workers may start at once; whoever comes second finds the topic there.
+            if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise EnvironmentProblem(
+                    f"topic {name} could not be created: {cause.str()}",
+                    hint="create it by hand, or let a user who may create topics run `orchestrator topics create`",
+                ) from error
+        else:
+            created.append(name)
+    return sorted(created)
+
+
+def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: bool) -> list[str]:
+    """Topics that are as they must be, or an error that says how they are not; gives the names of those created.
+
+    Raises: EnvironmentProblem naming the topics, the settings, what was found and what is needed.
+    """
+    created = create_topics(settings, specs) if create else []
+    wrong = mismatches(settings, specs)
+    if not wrong:
+        return created
+    if all(not problem.found for problem in wrong):
+        hint = "run `orchestrator topics create`, or start the worker with --create-topics"
+    elif any(problem.setting == "partitions" for problem in wrong):
+        hint = "set --partitions to the number the topics have, or use another --topic-prefix and --app-id"
+    else:
+        hint = "set --time to suit the topics, or use another --topic-prefix and --app-id"
+    raise EnvironmentProblem("; ".join(str(problem) for problem in wrong), hint=hint)
+
+
+def _admin(settings: Settings) -> AdminClient:
+    # The client prints connection failures on its own; the raised problem says the same once, in our words.
+    return AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+
+
+def _unreachable(settings: Settings, error: KafkaException) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the broker at {settings.bootstrap_servers} does not answer: {error.args[0].str()}",
+        hint="start one with `orchestrator up`, or set --bootstrap-servers",
+    )
+
+
+def _existing_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise _unreachable(settings, error) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _configs(admin: AdminClient, settings: Settings, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    configs: dict[str, dict[str, str]] = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+        try:
+            entries = future.result(timeout=2 * TIMEOUT_S)
+        except KafkaException as error:
+            raise _unreachable(settings, error) from error
+        configs[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
+    return configs
