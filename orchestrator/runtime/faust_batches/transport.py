@@ -1,0 +1,186 @@
+"""Faust's aiokafka transport, but the record list of a fetch is one item of the agent's stream.
+
+Faust hands over one record at a time, with four asyncio tasks and an interval tree for each; that alone costs 100 µs
+an event. Here a fetch costs a few dozen microseconds, whatever its size, and nothing is acknowledged or committed:
+offsets belong to the batch's own transaction.
+"""
+
+# Overrides reach into private attributes and take arguments that they do not use; tests watch them (internals.py).
+# ruff: noqa: SLF001, ARG002
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aiokafka import ConsumerRecord
+from aiokafka.structs import TopicPartition as AioTopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.faust_batches.app import BatchApp
+
+FETCH_WAIT_S = 1.0
+FETCH_WAIT_SOME_EXCLUDED_S = 0.02
+"""While a partition's buffer is full the fetch returns soon, so that the partition is asked again in time."""
+
+FETCH_MAX_WAIT_MS = 100
+"""How long the broker may hold an empty fetch. Faust has 1,500 ms fixed: a partition whose records were taken out while
+such a fetch was under way would wait for its end."""
+
+
+class RecordBatch:
+    """The records of one fetch from one partition, with the partition's high watermark and the group's generation."""
+
+    __slots__ = ("generation", "highwater", "partition", "records", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        records: Sequence[ConsumerRecord[bytes, bytes]],
+        highwater: int,
+        generation: int,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.records = records
+        self.highwater = highwater
+        self.generation = generation
+
+
+class BatchRebalanceListener(driver.ConsumerRebalanceListener):
+    """Remembers who this member is in the new generation before anything else learns of the assignment."""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Runs in the consumer's thread; changelog partitions are never fetched, restore reads them itself."""
+        thread = self._thread
+        consumer = thread._ensure_consumer()
+        app: BatchApp = thread.app  # type: ignore[assignment]
+        app.membership = (consumer._coordinator.generation, consumer._coordinator.member_id)
+        changelogs = app.tables.changelog_topics
+        consumer.pause(*(tp for tp in assigned if tp.topic in changelogs))
+        await super().on_partitions_assigned(assigned)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread with aiokafka's loop: fetching, heartbeats and group membership go on while the worker computes."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Read by aiokafka when it starts its fetcher.
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        return consumer
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
+        """One hop to the consumer's loop and one back; Faust's method queue has two more each way."""
+        consumer = self._ensure_consumer()
+        return await self._in_thread(
+            self._fetch_records(
+                consumer, active_partitions or set(), timeout=timeout, max_records=consumer._max_poll_records
+            )
+        )
+
+    async def seek_all(self, positions: Mapping[TP, int | None]) -> None:
+        """Fetching goes on from these offsets; None is the beginning of the partition."""
+        await self._in_thread(self._seek_all(positions))
+
+    async def leave_group(self) -> None:
+        """The others are told at once that this member's partitions are free."""
+        if self._consumer is not None:
+            await self._in_thread(self._consumer.stop())
+
+    async def _seek_all(self, positions: Mapping[TP, int | None]) -> None:
+        consumer = self._ensure_consumer()
+        unknown = [AioTopicPartition(*tp) for tp, offset in positions.items() if offset is None]
+        if unknown:
+            await consumer.seek_to_beginning(*unknown)
+        for tp, offset in positions.items():
+            if offset is not None:
+                consumer.seek(AioTopicPartition(*tp), offset)
+
+    async def _in_thread(self, coroutine: Any) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
+
+
+class BatchConsumer(driver.Consumer):
+    """Puts record lists into the stream's queue; acknowledges, commits and seeks nothing by itself."""
+
+    RebalanceListener: ClassVar[type[driver.ConsumerRebalanceListener]] = BatchRebalanceListener
+    app: BatchApp
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        app = self.app
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+                    continue
+                active = self._get_active_partitions()
+                wanted = active - app.host.full()
+                if not wanted:
+                    # aiokafka takes an empty set for all partitions, so it must not be asked.
+                    await asyncio.sleep(FETCH_WAIT_SOME_EXCLUDED_S)
+                    continue
+                generation = app.consumer_generation_id
+                wait_s = FETCH_WAIT_S if len(wanted) == len(active) else FETCH_WAIT_SOME_EXCLUDED_S
+                records = await self._getmany(wanted, wait_s)
+                # A rebalance meanwhile makes them someone's who starts again from the committed offsets.
+                is_current = bool(self.flow_active) and app.consumer_generation_id == generation
+                if records and is_current:
+                    await self._deliver(records, generation)
+        except self.consumer_stopped_errors:
+            if not app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not app.should_stop:
+                raise
+        except Exception as error:  # noqa: BLE001
+            # Faust would log it and carry on without fetching.
+            app.host.fail(error)
+
+    async def _deliver(self, records: Mapping[Any, Sequence[Any]], generation: int) -> None:
+        app = self.app
+        changelogs = app.tables.changelog_topics
+        index = app.topics._tp_index  # type: ignore[attr-defined]
+        for aio_tp, fetched in records.items():
+            tp = TP(aio_tp.topic, aio_tp.partition)
+            if tp.topic in changelogs or not fetched:
+                continue
+            highwater = self.highwater(tp)
+            batch = RecordBatch(
+                tp.topic, tp.partition, records=fetched, highwater=highwater or 0, generation=generation
+            )
+            for channel in index[tp]:
+                await channel.queue.put(batch)
+
+    async def perform_seek(self) -> None:
+        """Nothing: the restore seeks, from offsets that are stable."""
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
+        """Nothing: offsets are committed with the batch's transaction."""
+        return False
+
+    @Service.task
+    async def _commit_handler(self) -> None:
+        """Nothing to commit."""
+
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
+        """Faust watches its own acknowledgements here; there are none."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust looks for acknowledgements here; there are none."""
+
+
+class BatchTransport(driver.Transport):
+    """What the application gets instead of Faust's `kafka://` transport."""
+
+    Consumer: ClassVar[Any] = BatchConsumer
