@@ -1,0 +1,211 @@
+"""Journeys as written: every name and expression with its place in a file, nothing looked up yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from orchestrator.authoring.expression_syntax import Tree
+from orchestrator.authoring.yaml_source import MappingNode, Scalar
+from orchestrator.model.journey import ReEntry, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A name and where it was written."""
+
+    name: str
+    node: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A parsed expression and the scalar that it was written in."""
+
+    node: Scalar
+    tree: Tree
+
+    @property
+    def text(self) -> str:
+        """The expression as written."""
+        return self.node.value
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDraft:
+    """`wait: 1 hour`."""
+
+    name: Ref
+    duration_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedDraft:
+    """One event of a wait_for step."""
+
+    on: Ref
+    where: Formula | None
+    go: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForDraft:
+    """`wait_for: [...]` with its timeout."""
+
+    name: Ref
+    awaited: tuple[AwaitedDraft, ...]
+    timeout_ms: int | None
+    on_timeout: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseDraft:
+    """One case of a branch."""
+
+    when: Formula
+    go: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class BranchDraft:
+    """`branch: [...]`."""
+
+    name: Ref
+    cases: tuple[CaseDraft, ...]
+    otherwise: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDraft:
+    """`split: {step: 50%, ...}`: arms with their shares of one."""
+
+    name: Ref
+    arms: tuple[tuple[Ref, Fraction], ...]
+    salt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendDraft:
+    """`send: email` and all that goes with it."""
+
+    name: Ref
+    channels: tuple[Ref, ...]
+    template: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    message_class: str
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetDraft:
+    """`set: {attribute: expression}`."""
+
+    name: Ref
+    assignments: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitDraft:
+    """`exit: reason`."""
+
+    name: Ref
+    reason: str
+
+
+StepDraft = WaitDraft | WaitForDraft | BranchDraft | SplitDraft | SendDraft | SetDraft | ExitDraft
+
+STEP_KINDS: dict[type, str] = {
+    WaitDraft: "wait",
+    WaitForDraft: "wait_for",
+    BranchDraft: "branch",
+    SplitDraft: "split",
+    SendDraft: "send",
+    SetDraft: "set",
+    ExitDraft: "exit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDraft:
+    """Who enters."""
+
+    on: Ref
+    where: Formula | None
+    key: Formula | None
+    reentry: ReEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRuleDraft:
+    """An exit criterion: an event (`on`, `where`) or a condition (`when`)."""
+
+    on: Ref | None
+    where: Formula | None
+    when: Formula | None
+
+
+@dataclass(frozen=True, slots=True)
+class GoalDraft:
+    """What the journey is for; `within_ms` None if it was not given."""
+
+    on: Ref
+    where: Formula | None
+    within_ms: int | None
+    value: Formula | None
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyDraft:
+    """One journey file."""
+
+    path: str
+    node: MappingNode
+    name: Ref
+    title: str
+    owner: str
+    status: Status
+    entry: EntryDraft
+    exits: tuple[ExitRuleDraft, ...]
+    goal: GoalDraft | None
+    holdout: Fraction
+    steps: tuple[StepDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentDraft:
+    """A consent that a profile rule sets."""
+
+    key: Formula
+    granted: Formula
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDraft:
+    """A profile rule."""
+
+    on: Ref
+    attributes: tuple[tuple[Ref, Formula], ...]
+    consents: tuple[ConsentDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDraft:
+    """A channel: the attribute that holds its address, and the consent that it needs."""
+
+    name: Ref
+    address: Ref
+    consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class CapDraft:
+    """A frequency cap; `channels` None for all."""
+
+    name: Ref
+    channels: tuple[Ref, ...] | None
+    max: int
+    per_ms: int

@@ -1,0 +1,84 @@
+"""Durations as authors write them: `90 minutes`, `1 hour`, `7 days`, `2 weeks`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
+DURATION_MS_MAX = 3_650 * DAY_MS
+
+UNITS_MS = {"second": SECOND_MS, "minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": WEEK_MS}
+CALENDAR_UNITS = frozenset({"month", "year"})
+
+_DURATION = re.compile(r"\s*([0-9]{1,12})\s+([a-z]+)\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DurationProblem:
+    """Why a text is not a duration."""
+
+    code: str
+    message: str
+    hint: str
+
+
+def unit_ms(word: str) -> int | None:
+    """How long one of this unit is (singular or plural), or None for an unknown word."""
+    return UNITS_MS.get(word.removesuffix("s"))
+
+
+def is_calendar_unit(word: str) -> bool:
+    """Whether the word is a unit whose length depends on the calendar."""
+    return word.removesuffix("s") in CALENDAR_UNITS
+
+
+def calendar_problem(word: str) -> DurationProblem:
+    """What to say about months and years, whose length depends on where one starts."""
+    unit = word.removesuffix("s")
+    days = "30 days" if unit == "month" else "365 days"
+    return DurationProblem("J502", f"a {unit} has no fixed length", f"write it in days or weeks: {days}")
+
+
+def parse_duration(text: str) -> int | DurationProblem:
+    """Milliseconds, more than none and at most ten years."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return DurationProblem(
+            "J501", f'"{shortened(text)}" is not a duration', "write a whole number and a unit: 90 minutes, 7 days"
+        )
+    amount, word = int(match[1]), match[2]
+    if is_calendar_unit(word):
+        return calendar_problem(word)
+    unit = unit_ms(word)
+    if unit is None:
+        return DurationProblem("J501", f'"{word}" is not a unit of time', "use seconds, minutes, hours, days or weeks")
+    return checked_duration(amount * unit)
+
+
+def checked_duration(duration_ms: int) -> int | DurationProblem:
+    """The duration itself if it is within bounds."""
+    if duration_ms <= 0:
+        return DurationProblem("J503", "a duration must be longer than nothing", "leave the step out instead")
+    if duration_ms > DURATION_MS_MAX:
+        return DurationProblem("J504", "a duration cannot be longer than 3650 days", "check the number and the unit")
+    return duration_ms
+
+
+def describe_duration(duration_ms: int) -> str:
+    """The duration in its largest whole unit: `90 minutes`, `1 day`."""
+    for name in ("week", "day", "hour", "minute", "second"):
+        if duration_ms % UNITS_MS[name] == 0 and duration_ms:
+            amount = duration_ms // UNITS_MS[name]
+            return f"{amount} {name}" if amount == 1 else f"{amount} {name}s"
+    return f"{duration_ms} ms"
+
+
+def shortened(text: str) -> str:
+    """The text on one line and at most 60 characters long, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:57] + "..."

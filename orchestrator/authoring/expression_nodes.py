@@ -1,0 +1,128 @@
+"""Typed expression nodes: what checking produces and closures are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.model.types import EventType, Kind, Type
+
+UNKNOWN = Type(Kind.NULL, nullable=True, symbols=("unknown",))
+"""The type of what could not be typed; nothing more is reported about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an expression can refer to at its place.
+
+    `event` is the current event's type, `no_event` why there is none. `entry` is the type of the entry event (None
+    outside of a journey or before it is entered, `no_entry` says why). `attributes` are the profile attributes, with
+    UNKNOWN for one whose type is still being inferred. `steps` maps a step to its kind (`send`, `wait`, …).
+    """
+
+    event: EventType | None = None
+    no_event: str = ""
+    entry: EventType | None = None
+    no_entry: str = ""
+    attributes: Mapping[str, Type] = field(default_factory=dict)
+    consents: frozenset[str] = frozenset()
+    steps: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value known at compile time; `text` is how it was written."""
+
+    type: Type
+    value: Any
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventField:
+    """A field of the current event."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryField:
+    """A field of the event that the customer entered on."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A profile attribute; always nullable."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentKey:
+    """Whether this consent is granted."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepField:
+    """A result of a step."""
+
+    type: Type
+    step: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """`now` or `customer_id`."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A field of a record or a value of a map."""
+
+    type: Type
+    of: Typed
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """An operator (`==`, `and`, `neg`, …) or a function on its arguments; `list` makes a list of them."""
+
+    type: Type
+    name: str
+    arguments: tuple[Typed, ...]
+
+
+Typed = Constant | EventField | EntryField | Attribute | ConsentKey | StepField | Ambient | Member | Apply
+
+
+def walk(node: Typed) -> Iterator[Typed]:
+    """The node and everything below it."""
+    yield node
+    if isinstance(node, Member):
+        yield from walk(node.of)
+    elif isinstance(node, Apply):
+        for argument in node.arguments:
+            yield from walk(argument)
+
+
+def contains_decimal(of: Type) -> bool:
+    """Whether values of this type hold decimals, which stored form writes as text."""
+    if of.kind is Kind.DECIMAL:
+        return True
+    if of.item is not None and contains_decimal(of.item):
+        return True
+    return any(contains_decimal(inner) for inner in of.fields.values())

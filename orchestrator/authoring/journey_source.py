@@ -1,0 +1,176 @@
+"""One journey file -> a draft: every key and value is of the right kind, nothing is looked up yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from orchestrator.authoring.drafts import (
+    EntryDraft,
+    ExitRuleDraft,
+    GoalDraft,
+    JourneyDraft,
+    Ref,
+    StepDraft,
+)
+from orchestrator.authoring.durations import DurationProblem, parse_duration
+from orchestrator.authoring.reading import (
+    Problems,
+    fields,
+    one_or_many,
+    read_duration,
+    read_formula,
+    read_name,
+    read_percent,
+    read_ref,
+    read_text,
+    read_word,
+    wrong_kind,
+)
+from orchestrator.authoring.step_source import read_step
+from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar, problem_at, problem_inside
+from orchestrator.model.journey import ReEntry, Status
+from orchestrator.model.problems import Problem
+
+JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "steps")
+REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
+
+
+def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | None:
+    """The journey of this file, or None if it is too broken to check any further; appends what is wrong."""
+    found = fields(root, JOURNEY_KEYS, problems, what="a journey", required=REQUIRED_KEYS)
+    if found is None or not isinstance(root, MappingNode):
+        return None
+    name = read_name(found.get("journey"), problems, what="a journey")
+    title = read_text(found.get("title"), problems, what="the title")
+    owner = read_text(found.get("owner"), problems, what="the owner")
+    status = read_word(found.get("status"), (s.value for s in Status), problems, what="the status")
+    holdout = read_percent(found.get("holdout"), problems, what="the holdout")
+    entry = _entry(found.get("entry"), problems)
+    exits = tuple(
+        rule
+        for node in one_or_many(found.get("exit"), problems, what="exit")
+        if (rule := _exit_rule(node, problems)) is not None
+    )
+    goal = _goal(found.get("goal"), problems)
+    steps = _steps(found, problems)
+    if name is None or entry is None or steps is None:
+        return None
+    return JourneyDraft(
+        path=path,
+        node=root,
+        name=name,
+        title=title or name.name,
+        owner=owner or "",
+        status=Status(status) if status is not None else Status.DRAFT,
+        entry=entry,
+        exits=exits,
+        goal=goal,
+        holdout=holdout or Fraction(0),
+        steps=steps,
+    )
+
+
+def _steps(found: Mapping[str, Node], problems: Problems) -> tuple[StepDraft, ...] | None:
+    node = found.get("steps")
+    if node is None:
+        return None
+    if not isinstance(node, MappingNode):
+        problems.append(wrong_kind(node, "steps must be names with what each does", hint="write name: {wait: 1 hour}"))
+        return None
+    if not node.entries:
+        problems.append(problem_at(node, "J303", "the journey has no steps", hint="add one: hello: {send: email, ...}"))
+        return None
+    steps: list[StepDraft] = []
+    is_whole = True
+    for key, value in node.entries:
+        name = read_name(key, problems, what="a step")
+        step = read_step(name or Ref(key.value, key), value, problems)
+        if name is None or step is None:
+            is_whole = False
+        else:
+            steps.append(step)
+    return tuple(steps) if is_whole else None
+
+
+def _entry(node: Node | None, problems: Problems) -> EntryDraft | None:
+    if node is None:
+        return None
+    found = fields(node, ("on", "where", "key", "reentry"), problems, what="entry", required=("on",))
+    if found is None:
+        return None
+    on = read_ref(found.get("on"), problems, what="on")
+    where = read_formula(found.get("where"), problems, what="where")
+    key = read_formula(found.get("key"), problems, what="key")
+    reentry = _reentry(found.get("reentry"), problems)
+    return None if on is None else EntryDraft(on, where, key, reentry)
+
+
+def _reentry(node: Node | None, problems: Problems) -> ReEntry:
+    never = ReEntry("never")
+    ref = read_ref(node, problems, what="reentry")
+    if ref is None:
+        return never
+    mode, _, rest = ref.name.strip().partition(" ")
+    if mode in {"never", "always"} and not rest:
+        return ReEntry(mode)
+    if mode == "after":
+        duration = parse_duration(rest)
+        if isinstance(duration, int):
+            return ReEntry("after", duration)
+        start = ref.name.find(rest) if rest else 0
+        problems.append(_duration_problem(ref.node, start, duration))
+        return never
+    problems.append(
+        problem_at(
+            ref.node, "J115", f'reentry cannot be "{ref.name}"', hint="it is one of: never, always, after 7 days"
+        )
+    )
+    return never
+
+
+def _duration_problem(node: Scalar, start: int, problem: DurationProblem) -> Problem:
+    return problem_inside(node, start, len(node.value), problem.code, problem.message, hint=problem.hint)
+
+
+def _exit_rule(node: Node, problems: Problems) -> ExitRuleDraft | None:
+    found = fields(node, ("on", "where", "when"), problems, what="an exit")
+    if found is None:
+        return None
+    on = read_ref(found.get("on"), problems, what="on")
+    where = read_formula(found.get("where"), problems, what="where")
+    when = read_formula(found.get("when"), problems, what="when")
+    if ("on" in found) == ("when" in found) or ("where" in found and "on" not in found):
+        problems.append(
+            problem_at(
+                node,
+                "J117",
+                "an exit is either an event (on, where) or a condition (when)",
+                hint="write two items: - on: ... and - when: ...",
+            )
+        )
+        return None
+    return None if on is None and when is None else ExitRuleDraft(on, where, when)
+
+
+def _goal(node: Node | None, problems: Problems) -> GoalDraft | None:
+    if node is None:
+        return None
+    found = fields(node, ("on", "where", "within", "value"), problems, what="goal", required=("on",))
+    if found is None:
+        return None
+    on = read_ref(found.get("on"), problems, what="on")
+    where = read_formula(found.get("where"), problems, what="where")
+    within_ms = read_duration(found.get("within"), problems, what="within")
+    value = read_formula(found.get("value"), problems, what="value")
+    if "within" not in found and on is not None:
+        problems.append(
+            problem_at(
+                on.node,
+                "J505",
+                "the goal has no time limit, so it counts for 30 days after entry",
+                hint="add within: 30 days",
+                severity="warning",
+            )
+        )
+    return None if on is None else GoalDraft(on, where, within_ms, value)

@@ -1,0 +1,120 @@
+"""profile.yaml, channels.yaml and policies.yaml -> drafts."""
+
+from __future__ import annotations
+
+from orchestrator.authoring.drafts import CapDraft, ChannelDraft, ConsentDraft, RuleDraft
+from orchestrator.authoring.reading import (
+    Problems,
+    fields,
+    one_or_many,
+    read_assignments,
+    read_duration,
+    read_formula,
+    read_items,
+    read_name,
+    read_number,
+    read_pairs,
+    read_ref,
+)
+from orchestrator.authoring.yaml_source import Node, Scalar, problem_at
+
+PROFILE_FILE = "profile.yaml"
+CHANNELS_FILE = "channels.yaml"
+POLICIES_FILE = "policies.yaml"
+CAP_MAX = 1_000
+
+
+def read_profile(root: Node, problems: Problems) -> tuple[RuleDraft, ...]:
+    """The profile rules; appends what is wrong."""
+    found = fields(root, ("profile",), problems, what="profile.yaml", required=("profile",))
+    if found is None:
+        return ()
+    rules: list[RuleDraft] = []
+    for node in read_items(found.get("profile"), problems, what="profile"):
+        rule = _rule(node, problems)
+        if rule is not None:
+            rules.append(rule)
+    return tuple(rules)
+
+
+def _rule(node: Node, problems: Problems) -> RuleDraft | None:
+    found = fields(node, ("on", "set", "consent"), problems, what="a profile rule", required=("on",))
+    if found is None:
+        return None
+    on = read_ref(found.get("on"), problems, what="on")
+    attributes = read_assignments(found.get("set"), problems, what="set")
+    consents = tuple(
+        consent
+        for item in one_or_many(found.get("consent"), problems, what="consent")
+        if (consent := _consent(item, problems)) is not None
+    )
+    if on is not None and not {"set", "consent"} & set(found):
+        problems.append(problem_at(on.node, "J119", "this rule changes nothing", hint="add set: or consent:"))
+    return None if on is None else RuleDraft(on, attributes, consents)
+
+
+def _consent(node: Node, problems: Problems) -> ConsentDraft | None:
+    found = fields(node, ("key", "granted"), problems, what="a consent", required=("key", "granted"))
+    if found is None:
+        return None
+    key = read_formula(found.get("key"), problems, what="key")
+    granted = read_formula(found.get("granted"), problems, what="granted")
+    return None if key is None or granted is None else ConsentDraft(key, granted)
+
+
+def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
+    """The channels; appends what is wrong."""
+    found = fields(root, ("channels",), problems, what="channels.yaml", required=("channels",))
+    if found is None:
+        return ()
+    channels: list[ChannelDraft] = []
+    for name, node in read_pairs(found.get("channels"), problems, what="channels"):
+        values = fields(
+            node, ("address", "consent"), problems, what=f'channel "{name.name}"', required=("address", "consent")
+        )
+        if values is None:
+            continue
+        address = read_ref(values.get("address"), problems, what="address")
+        consent = read_name(values.get("consent"), problems, what="a consent")
+        if address is not None and consent is not None:
+            channels.append(ChannelDraft(name, address, consent))
+    return tuple(channels)
+
+
+def read_policies(root: Node, problems: Problems) -> tuple[CapDraft, ...]:
+    """The frequency caps; appends what is wrong."""
+    found = fields(root, ("caps",), problems, what="policies.yaml", required=("caps",))
+    if found is None:
+        return ()
+    caps: list[CapDraft] = []
+    for node in read_items(found.get("caps"), problems, what="caps"):
+        cap = _cap(node, problems)
+        if cap is None:
+            continue
+        if cap.name.name in {earlier.name.name for earlier in caps}:
+            problems.append(
+                problem_at(
+                    cap.name.node, "J706", f'two caps are called "{cap.name.name}"', hint="give each a name of its own"
+                )
+            )
+            continue
+        caps.append(cap)
+    return tuple(caps)
+
+
+def _cap(node: Node, problems: Problems) -> CapDraft | None:
+    keys = ("name", "channels", "max", "per")
+    found = fields(node, keys, problems, what="a cap", required=keys)
+    if found is None:
+        return None
+    name = read_name(found.get("name"), problems, what="a cap")
+    listed = found.get("channels")
+    channels = None
+    if not (isinstance(listed, Scalar) and listed.value == "all"):
+        refs = [read_ref(item, problems, what="a channel") for item in one_or_many(listed, problems, what="channels")]
+        channels = tuple(ref for ref in refs if ref is not None)
+    most = read_number(found.get("max"), problems, what="max", least=1, most=CAP_MAX)
+    per_ms = read_duration(found.get("per"), problems, what="per")
+    if name is None or most is None or per_ms is None or channels == ():
+        return None
+    return CapDraft(name, channels, most, per_ms)
