@@ -1,0 +1,385 @@
+"""Scenario files: YAML text → `Scenario` values, every mistake with its position.
+
+scenarios:
+  - name: a cart that is left alone brings a reminder after an hour
+    given:
+      profile: {email: ada@example.com}
+      consent: {email: true}
+    when:
+      - {event: cart_updated, with: {cart_id: k1, value: 80}}
+    then:
+      - {at: +1 hour, sent: email, template: cart_reminder}
+      - {at: +1 hour, in_step: react}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from orchestrator.authoring.durations import unit_ms
+from orchestrator.authoring.event_values import BadValue, EventShape, read_instant
+from orchestrator.authoring.scenario_nodes import Reader, value_of_node
+from orchestrator.authoring.scenario_values import (
+    DEFAULT_START_MS,
+    EXPECTATIONS,
+    TRANSITIONS,
+    YES_OR_NO,
+    Expectation,
+    Given,
+    Scenario,
+    When,
+    event_of,
+)
+from orchestrator.authoring.sources import Sources, is_scenario_file
+from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
+from orchestrator.model.problems import Problem
+from orchestrator.model.types import Kind, Type
+
+_AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
+_OFFSET = re.compile(r"\+(\d{1,9}) ([a-z]+)(?: (\d{1,9}) ([a-z]+))?(?: (\d{1,9}) ([a-z]+))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """All scenarios in file order, and what is wrong with the files."""
+
+    scenarios: tuple[Scenario, ...]
+    problems: tuple[Problem, ...]
+
+
+def load_scenarios(sources: Sources, journeys: JourneySet, shapes: Mapping[str, EventShape]) -> Scenarios:
+    """The scenarios of every `<journey>.scenarios.yaml`."""
+    scenarios: list[Scenario] = []
+    problems: list[Problem] = []
+    for path, text in sorted(sources.files.items()):
+        if not is_scenario_file(path):
+            continue
+        root = parse_yaml(path, text, problems)
+        if root is not None:
+            scenarios += _file(root, _journey_of(path), journeys, shapes, problems)
+    return Scenarios(tuple(scenarios), tuple(sorted(problems)))
+
+
+def _journey_of(path: str) -> str:
+    return PurePosixPath(path).name.partition(".scenarios.")[0]
+
+
+def _file(
+    root: Node, name: str, journeys: JourneySet, shapes: Mapping[str, EventShape], problems: list[Problem]
+) -> list[Scenario]:
+    journey = journeys.current.get(name)
+    read = Reader(problems)
+    if journey is None:
+        read.unknown(root, "journey", name, journeys.current)
+        return []
+    entries = read.mapping(root, {"scenarios"}, required={"scenarios"})
+    story = _StoryReader(read, journey, journeys, shapes)
+    found: list[Scenario] = []
+    names: set[str] = set()
+    for node in read.items(entries.get("scenarios")):
+        scenario = story.scenario(node)
+        if scenario is None:
+            continue
+        if scenario.name in names:
+            read.problem(node, "J808", f'a second scenario is called "{scenario.name}"', hint="names tell them apart")
+        names.add(scenario.name)
+        found.append(scenario)
+    return found
+
+
+class _StoryReader:
+    """Reads the scenarios of one file; holds what names can refer to."""
+
+    def __init__(self, read: Reader, journey: Journey, journeys: JourneySet, shapes: Mapping[str, EventShape]) -> None:
+        self._read = read
+        self._journey = journey
+        self._journeys = journeys
+        self._shapes = shapes
+
+    def scenario(self, node: Node) -> Scenario | None:
+        read = self._read
+        before = len(read.problems)
+        entries = read.mapping(node, {"name", "given", "when", "then", "until"}, required={"name", "when", "then"})
+        if not isinstance(node, MappingNode):
+            return None
+        name = read.text(entries.get("name"))
+        given = self._given(entries.get("given"))
+        when = self._when(entries.get("when"), given)
+        then = [self._expectation(line) for line in read.items(entries.get("then"))]
+        until_ms = self._offset(entries["until"]) if "until" in entries else 0
+        if len(read.problems) > before or name is None:
+            return None
+        expected = tuple(line for line in then if line is not None)
+        latest = max([until_ms, *(w.after_ms for w in when), *(e.after_ms or 0 for e in expected)])
+        return Scenario(name, self._journey.name, given, when, expected, latest, node)
+
+    def _given(self, node: Node | None) -> Given:
+        if node is None:
+            return Given()
+        read = self._read
+        entries = read.mapping(
+            node, {"time", "customer", "profile", "consent", "sent_before", "split", "held_out"}, required=set()
+        )
+        at_ms = DEFAULT_START_MS
+        if (time := read.text(entries.get("time"))) is not None:
+            at_ms = read.checked(entries["time"], "J804", lambda: read_instant(time, "time"), DEFAULT_START_MS)
+        customer = read.text(entries.get("customer"))
+        arms = {key.value: arm for key, arm in self._arms(entries.get("split"))}
+        is_held_out = bool(read.boolean(entries.get("held_out")))
+        if customer is not None and (arms or is_held_out):
+            read.problem(
+                entries["customer"],
+                "J810",
+                "chance has decided for a customer who is named",
+                hint="leave customer out, then one is found who fits split and held_out",
+            )
+        return Given(
+            at_ms,
+            customer,
+            self._profile(entries.get("profile")),
+            self._consent(entries.get("consent")),
+            tuple(self._sent_before(entries.get("sent_before"))),
+            arms,
+            is_held_out,
+        )
+
+    def _profile(self, node: Node | None) -> dict[str, Any]:
+        """Attribute → value in stored form."""
+        read = self._read
+        values: dict[str, Any] = {}
+        for key, value in read.pairs(node):
+            attribute = self._journeys.attributes.get(key.value)
+            if attribute is None:
+                read.unknown(key, "profile attribute", key.value, self._journeys.attributes)
+                continue
+            stored = _stored(attribute, value_of_node(value))
+            if stored is None:
+                read.problem(value, "J809", f'profile attribute "{key.value}" is {attribute}')
+            else:
+                values[key.value] = stored
+        return values
+
+    def _consent(self, node: Node | None) -> dict[str, bool]:
+        read = self._read
+        known = {channel.consent for channel in self._journeys.channels.values()}
+        granted: dict[str, bool] = {}
+        for key, value in read.pairs(node):
+            if key.value not in known:
+                read.unknown(key, "consent", key.value, known)
+            elif (choice := read.boolean(value)) is not None:
+                granted[key.value] = choice
+        return granted
+
+    def _sent_before(self, node: Node | None) -> list[tuple[int, str]]:
+        read = self._read
+        sends: list[tuple[int, str]] = []
+        for item in read.items(node):
+            entries = read.mapping(item, {"ago", "channel"}, required={"ago", "channel"})
+            channel = read.text(entries.get("channel"))
+            if "ago" not in entries or channel is None:
+                continue
+            if channel not in self._journeys.channels:
+                read.unknown(entries["channel"], "channel", channel, self._journeys.channels)
+            sends.append((self._offset(entries["ago"], sign=""), channel))
+        return sorted(sends, reverse=True)
+
+    def _arms(self, node: Node | None) -> list[tuple[Scalar, str]]:
+        read = self._read
+        splits = {s.name: s for s in self._journey.steps.values() if isinstance(s, Split)}
+        arms: list[tuple[Scalar, str]] = []
+        for key, value in read.pairs(node):
+            arm = read.text(value)
+            if key.value not in splits:
+                read.unknown(key, "split", key.value, splits)
+            elif arm is not None:
+                known = {a.go for a in splits[key.value].arms}
+                if arm not in known:
+                    read.unknown(value, "arm", arm, known)
+                arms.append((key, arm))
+        return arms
+
+    def _when(self, node: Node | None, given: Given) -> tuple[When, ...]:
+        found: list[When] = []
+        after_ms = 0
+        for item in self._read.items(node):
+            entries = self._read.mapping(item, {"at", "event", "with"}, required={"event"})
+            if not isinstance(item, MappingNode):
+                continue
+            earlier_ms = after_ms
+            if "at" in entries:
+                after_ms = self._offset(entries["at"])
+                if after_ms < earlier_ms:
+                    self._read.problem(
+                        entries["at"], "J811", "this event comes before the one above it", hint="put it above"
+                    )
+            name = self._read.text(entries.get("event"))
+            if name is None:
+                continue
+            if name not in self._shapes:
+                self._read.unknown(entries["event"], "event type", name, self._shapes)
+                continue
+            found.append(self._event(item, entries.get("with"), self._shapes[name], after_ms, given))
+        return tuple(found)
+
+    def _event(self, item: MappingNode, fields: Node | None, shape: EventShape, after_ms: int, given: Given) -> When:
+        written: dict[str, Any] = {}
+        actions_of: dict[str, str] = {}
+        for key, value in self._read.pairs(fields):
+            if key.value not in shape.fields and key.value != "event_id":
+                self._read.unknown(key, f"field of {shape.name}", key.value, shape.fields)
+                continue
+            step = self._action_of(value)
+            if step is not None:
+                actions_of[key.value] = step
+            else:
+                written[key.value] = value_of_node(value)
+        when = When(after_ms, shape, written, actions_of, item)
+        try:
+            event_of(when, given, "customer", 1, dict.fromkeys(actions_of, ""))
+        except BadValue as bad:
+            self._read.problem(fields or item, "J806", str(bad), hint="texts that look like numbers need quotes")
+        return when
+
+    def _action_of(self, node: Node) -> str | None:
+        """The step in `{action_of: STEP}`, or None for any other value."""
+        if not isinstance(node, MappingNode) or [key.value for key, _ in node.entries] != ["action_of"]:
+            return None
+        value = node.entries[0][1]
+        step = self._read.text(value)
+        if step is not None and step not in self._journey.steps:
+            self._read.unknown(value, "step", step, self._journey.steps)
+        return step or ""
+
+    def _expectation(self, node: Node) -> Expectation | None:
+        read = self._read
+        if not isinstance(node, MappingNode):
+            read.mapping(node, set(), required=set())
+            return None
+        kinds = [key for key, _ in node.entries if key.value in EXPECTATIONS]
+        if not kinds or (len(kinds) > 1 and kinds[1].value not in EXPECTATIONS[kinds[0].value]):
+            read.problem(
+                node, "J807", "a line of then expects exactly one thing", hint=f"one of: {', '.join(EXPECTATIONS)}"
+            )
+            return None
+        kind = kinds[0].value
+        entries = read.mapping(node, {kind, "at", "journey"} | EXPECTATIONS[kind], required=set())
+        journey = self._journey
+        if (name := read.text(entries.get("journey"))) is not None:
+            if name not in self._journeys.current:
+                read.unknown(entries["journey"], "journey", name, self._journeys.current)
+                return None
+            journey = self._journeys.current[name]
+        more: dict[str, Any] = {}
+        for key in EXPECTATIONS[kind] & entries.keys():
+            more[key] = self._more(key, entries[key], journey)
+        after_ms = self._offset(entries["at"]) if "at" in entries else None
+        return Expectation(kind, self._value(kind, entries[kind], journey), more, journey.name, after_ms, node)
+
+    def _more(self, key: str, node: Node, journey: Journey) -> Any:
+        if key == "contains" and isinstance(node, ListNode):
+            return tuple(self._read.text(item) for item in node.items)
+        text = self._read.text(node)
+        if key in {"step", "to"} and text is not None and text not in journey.steps:
+            self._read.unknown(node, "step", text, journey.steps)
+        if key == "template" and text is not None:
+            known = _templates(self._journeys)
+            if text not in known:
+                self._read.unknown(node, "template", text, known)
+        return (text,) if key == "contains" else text
+
+    def _value(self, kind: str, node: Node, journey: Journey) -> Any:
+        read = self._read
+        if kind in YES_OR_NO:
+            return read.boolean(node)
+        if kind == "profile":
+            return self._profile_expected(node)
+        if kind == "consent":
+            return self._consent(node)
+        if kind == "messages":
+            return read.whole(node)
+        text = read.text(node)
+        if text is None:
+            return None
+        if kind in {"sent", "not_sent"}:
+            known = {*self._journeys.channels, "anything"} if kind == "not_sent" else set(self._journeys.channels)
+            if text not in known:
+                read.unknown(node, "channel", text, known)
+        if kind == "exited" and text not in (reasons := _exit_reasons(journey)):
+            read.unknown(node, f"way out of {journey.name} called", text, reasons)
+        if kind == "goal" and text not in {"reached", "missed"} and not _AMOUNT.fullmatch(text):
+            read.problem(node, "J809", "a goal is reached, missed, or worth an amount")
+        if kind == "in_step" and text not in journey.steps:
+            read.unknown(node, "step", text, journey.steps)
+        if kind == "transition" and text not in TRANSITIONS:
+            read.unknown(node, "kind of transition", text, TRANSITIONS)
+        return text
+
+    def _profile_expected(self, node: Node) -> dict[str, Any]:
+        """As `_profile`; null says that the attribute has no value."""
+        present: list[tuple[Scalar, Node]] = []
+        absent: dict[str, Any] = {}
+        for key, value in self._read.pairs(node):
+            if isinstance(value, Scalar) and value.is_empty:
+                absent[key.value] = None
+            else:
+                present.append((key, value))
+        if not isinstance(node, MappingNode):
+            return {}
+        return self._profile(MappingNode(node.document, node.start, node.end, tuple(present))) | absent
+
+    def _offset(self, node: Node, *, sign: str = "+") -> int:
+        """Milliseconds from the start; `sign` is what stands before the duration."""
+        text = self._read.text(node)
+        if text == "start" and sign:
+            return 0
+        match = _OFFSET.fullmatch(text if sign else f"+{text}") if text is not None else None
+        units = [] if match is None else [(int(match[i]), unit_ms(match[i + 1])) for i in (1, 3, 5) if match[i]]
+        if not units or any(unit is None for _, unit in units):
+            if text is not None:
+                example = f"{sign}1 hour, {sign}2 days 30 minutes"
+                self._read.problem(
+                    node,
+                    "J804",
+                    f'"{text}" is not a time in a scenario',
+                    hint=f"such as: {example}{', start' if sign else ''}",
+                )
+            return 0
+        return sum(amount * (unit or 0) for amount, unit in units)
+
+
+def _templates(journeys: JourneySet) -> set[str]:
+    steps = (step for journey in journeys.current.values() for step in journey.steps.values())
+    return {step.template for step in steps if isinstance(step, Send)}
+
+
+def _exit_reasons(journey: Journey) -> set[str]:
+    reasons = {step.reason for step in journey.steps.values() if isinstance(step, Exit)}
+    reasons |= {rule.on for rule in journey.exits_on} | {"runaway"}
+    if journey.exits_when:
+        reasons.add("exit_condition")
+    return reasons if journey.goal is None else reasons | {"goal"}
+
+
+_STORED: dict[Kind, Callable[[Any], Any]] = {
+    Kind.STRING: lambda value: value if isinstance(value, str) else None,
+    Kind.BOOLEAN: lambda value: value if isinstance(value, bool) else None,
+    Kind.INTEGER: lambda value: value if isinstance(value, int) and not isinstance(value, bool) else None,
+    Kind.FLOAT: lambda value: float(value) if not isinstance(value, (bool, str)) else None,
+    Kind.DECIMAL: lambda value: str(value) if not isinstance(value, (bool, str)) else None,
+}
+
+
+def _stored(attribute: Type, value: Any) -> Any:
+    """The value in stored form, or None if it does not fit."""
+    if attribute.kind is Kind.INSTANT and isinstance(value, str):
+        try:
+            return read_instant(value, "")
+        except BadValue:
+            return None
+    convert = _STORED.get(attribute.kind, _STORED[Kind.INTEGER])
+    return None if isinstance(value, (list, dict)) else convert(value)

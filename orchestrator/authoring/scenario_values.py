@@ -1,0 +1,102 @@
+"""The nouns of a scenario: one customer, what is given, what happens when, what is expected then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.authoring.event_values import EventShape, event_from
+from orchestrator.authoring.yaml_source import MappingNode
+from orchestrator.model.events import Event
+
+DEFAULT_START_MS = 1_772_442_000_000
+"""Monday, 2 March 2026, 09:00 UTC: when a scenario begins that does not say when."""
+
+EXPECTATIONS: dict[str, frozenset[str]] = {
+    "sent": frozenset({"template", "language", "contains", "step", "address"}),
+    "not_sent": frozenset({"template", "step", "because"}),
+    "messages": frozenset(),
+    "in_step": frozenset({"key"}),
+    "inside": frozenset({"key"}),
+    "entered": frozenset(),
+    "held_out": frozenset(),
+    "exited": frozenset(),
+    "goal": frozenset(),
+    "transition": frozenset({"step", "to", "because"}),
+    "profile": frozenset(),
+    "consent": frozenset(),
+}
+"""What a `then` line can expect → the keys that say more about it."""
+
+TRANSITIONS = ("entered", "held_out", "not_entered", "step", "goal", "exited", "failed")
+YES_OR_NO = frozenset({"inside", "entered", "held_out"})
+STATES = frozenset({"in_step", "inside", "profile", "consent"})
+"""Expectations about how things stand at an instant; all others are about what happened then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How things are at the start. `sends` are earlier messages: (milliseconds before the start, channel).
+
+    `arms` (step → arm) and `is_held_out` choose a customer whom chance treats so.
+    """
+
+    at_ms: int = DEFAULT_START_MS
+    customer: str | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, bool] = field(default_factory=dict)
+    sends: tuple[tuple[int, str], ...] = ()
+    arms: dict[str, str] = field(default_factory=dict)
+    is_held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """One event, `after_ms` from the start. `actions_of`: field → the step whose last message's id it carries."""
+
+    after_ms: int
+    shape: EventShape
+    written: dict[str, Any]
+    actions_of: dict[str, str]
+    node: MappingNode
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One line of `then`: `kind` is one of EXPECTATIONS, `value` what it says, `more` the keys beside it.
+
+    `after_ms` from the start; None: at any time, and for a state: at the end.
+    """
+
+    kind: str
+    value: Any
+    more: dict[str, Any]
+    journey: str
+    after_ms: int | None
+    node: MappingNode
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One story about one customer. It goes on until the last instant that it mentions, or `until_ms` if later."""
+
+    name: str
+    journey: str
+    given: Given
+    when: tuple[When, ...]
+    then: tuple[Expectation, ...]
+    until_ms: int
+    node: MappingNode
+
+
+def event_of(when: When, given: Given, customer_id: str, number: int, action_ids: Mapping[str, str]) -> Event:
+    """The event that happens; `number` names it where the scenario does not. Raises BadValue."""
+    written = {
+        "event_id": f"event-{number}",
+        **when.written,
+        **{name: action_ids[name] for name in when.actions_of},
+        "customer_id": customer_id,
+        "occurred_at": given.at_ms + when.after_ms,
+    }
+    return event_from(when.shape, written, fill=True)

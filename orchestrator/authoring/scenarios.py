@@ -1,0 +1,210 @@
+"""Scenarios run on the offline engine in simulated time: what was expected and did not happen, and the decision trace.
+
+Every journey of the set is at work, as in production; a scenario speaks of its own journey unless it names another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.authoring.event_values import BadValue
+from orchestrator.authoring.offline import OfflineEngine
+from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
+from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
+from orchestrator.authoring.yaml_source import Node
+from orchestrator.engine.ids import draw
+from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet, Split
+
+CANDIDATES_MAX = 100_000
+"""How many made-up customers are looked at to find one whom chance treats as the scenario says."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    """One thing that happened, `after_ms` from the start."""
+
+    after_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An expectation that was not met: where it stands, what it expects, and what happened instead."""
+
+    node: Node
+    expected: str
+    happened: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """How a scenario went. `transitions` are those of the scenario's customer, for coverage."""
+
+    scenario: Scenario
+    missed: tuple[Missed, ...]
+    trace: tuple[TraceLine, ...]
+    transitions: tuple[Transition, ...]
+
+
+def run_scenarios(journeys: JourneySet, scenarios: Sequence[Scenario], *, only: str = "") -> list[ScenarioResult]:
+    """The results of the scenarios whose journey or name contains `only`, in order."""
+    wanted = only.casefold()
+    return [
+        run_scenario(journeys, scenario)
+        for scenario in scenarios
+        if wanted in f"{scenario.journey}: {scenario.name}".casefold()
+    ]
+
+
+def run_scenario(journeys: JourneySet, scenario: Scenario) -> ScenarioResult:
+    """Plays the events and timers up to the scenario's end, then checks what was expected."""
+    customer_id = scenario.given.customer or find_customer(journeys, scenario)
+    if customer_id is None:
+        return _refused(
+            scenario, scenario.node, "a customer whom chance treats so", "there is none: an arm has no share"
+        )
+    play = _Play(journeys, scenario, customer_id)
+    refused = play.run()
+    if refused is not None:
+        return refused
+    missed = []
+    for expectation in scenario.then:
+        instead = happened_instead(expectation, play.happened)
+        if instead is not None:
+            missed.append(Missed(expectation.node, *instead))
+    happened = play.happened
+    return ScenarioResult(scenario, tuple(missed), tuple(play.trace), tuple(happened.transitions))
+
+
+def find_customer(journeys: JourneySet, scenario: Scenario) -> str | None:
+    """The first made-up customer who falls into the arms that the scenario names, and into no control group but,
+    where the scenario says so, that of its journey.
+    """
+    given = scenario.given
+    journey = journeys.current[scenario.journey]
+    splits = [(step, given.arms[name]) for name, step in journey.steps.items() if name in given.arms]
+    for number in range(1, CANDIDATES_MAX + 1):
+        customer_id = f"customer-{number}"
+        is_in_place = all(
+            (draw(f"holdout/{other.name}", customer_id) < other.holdout)
+            == (given.is_held_out and other.name == journey.name)
+            for other in journeys.current.values()
+        )
+        if is_in_place and all(isinstance(s, Split) and _arm(s, customer_id) == arm for s, arm in splits):
+            return customer_id
+    return None
+
+
+def _arm(split: Split, customer_id: str) -> str:
+    lot = draw(split.salt, customer_id)
+    return next((arm.go for arm in split.arms if lot < arm.until), "")
+
+
+class _Play:
+    """One scenario on its way: the engine, what happened so far, and the trace."""
+
+    def __init__(self, journeys: JourneySet, scenario: Scenario, customer_id: str) -> None:
+        self.scenario = scenario
+        self.trace: list[TraceLine] = []
+        self.happened = Happened(scenario.given.at_ms)
+        self._customer_id = customer_id
+        self._engine = OfflineEngine(journeys)
+        self._engine.put(customer_id, _customer(scenario.given))
+        self._wanted = journeys.wanted
+        # States at the same instant are looked at after everything that happens then.
+        self._looks = sorted({e.after_ms for e in scenario.then if e.kind in STATES and e.after_ms is not None})
+
+    def run(self) -> ScenarioResult | None:
+        """Runs to the end; a result only if an event could not be made."""
+        for number, when in enumerate(self.scenario.when, 1):
+            self._look_until(when.after_ms - 1)
+            self._advance(when.after_ms - 1)
+            refused = self._happen(when, number)
+            if refused is not None:
+                return refused
+        self._look_until(self.scenario.until_ms)
+        self._advance(self.scenario.until_ms)
+        self.happened.end = self._state()
+        return None
+
+    def _look_until(self, after_ms: int) -> None:
+        while self._looks and self._looks[0] <= after_ms:
+            self._advance(self._looks[0])
+            self.happened.states[self._looks.pop(0)] = self._state()
+
+    def _advance(self, after_ms: int) -> None:
+        self._keep(self._engine.advance(self.scenario.given.at_ms + after_ms))
+
+    def _happen(self, when: When, number: int) -> ScenarioResult | None:
+        scenario = self.scenario
+        # The customer's timers due at this very instant fire before the event, and may send what it refers to.
+        self._advance(when.after_ms)
+        action_ids: dict[str, str] = {}
+        for name, step in when.actions_of.items():
+            sent = self.happened.last_action(scenario.journey, step)
+            if sent is None:
+                expected = f"step {step} to have sent a message by {offset(when.after_ms)}"
+                return _refused(scenario, when.node, expected, "it has sent none", tuple(self.trace))
+            action_ids[name] = sent.action_id
+        try:
+            event = event_of(when, scenario.given, self._customer_id, number, action_ids)
+        except BadValue as bad:
+            return _refused(scenario, when.node, "an event that fits its schema", str(bad), tuple(self.trace))
+        self._apply(event, when.after_ms)
+        return None
+
+    def _apply(self, event: Event, after_ms: int) -> None:
+        if event.type not in self._wanted:
+            self.trace.append(TraceLine(after_ms, f"event {event.type}: no journey asks for it"))
+            return
+        effects = self._engine.apply(self.scenario.given.at_ms + after_ms, event)
+        suffix = ": a redelivery, nothing changes" if effects.duplicates else ""
+        self.trace.append(TraceLine(after_ms, f"event {event.type}{suffix}"))
+        self._keep(effects)
+
+    def _keep(self, effects: Effects) -> None:
+        self.happened.actions += effects.actions
+        self.happened.transitions += effects.transitions
+        actions = {action.action_id: action for action in effects.actions}
+        for transition in effects.transitions:
+            after_ms = transition.at_ms - self.scenario.given.at_ms
+            self.trace.append(TraceLine(after_ms, describe(transition, actions.get(transition.action_id or ""))))
+
+    def _state(self) -> Customer:
+        return decode_customer(encode_customer(self._engine.customers[self._customer_id]))
+
+
+def describe(transition: Transition, action: SendMessage | None) -> str:
+    """The transition in words."""
+    journey = transition.journey
+    match transition.kind:
+        case "entered":
+            return f"{journey}: entered at {transition.to}"
+        case "held_out":
+            return f"{journey}: in the control group"
+        case "not_entered":
+            return f"{journey}: not entered ({transition.reason})"
+        case "goal":
+            return f"{journey}: goal reached{f', worth {transition.value}' if transition.value else ''}"
+        case "exited":
+            return f"{journey}: left at {transition.step or 'the end'} ({transition.reason})"
+        case "failed":
+            return f"{journey}: {transition.step} failed ({transition.reason})"
+        case _:
+            sent = f", {action.channel} {action.template}" if action is not None else ""
+            return f"{journey}: {transition.step} -> {transition.to} ({transition.reason}{sent})"
+
+
+def _customer(given: Given) -> Customer:
+    sends = [(given.at_ms - ago_ms, channel) for ago_ms, channel in given.sends]
+    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends)
+
+
+def _refused(
+    scenario: Scenario, node: Node, expected: str, happened: str, trace: tuple[TraceLine, ...] = ()
+) -> ScenarioResult:
+    return ScenarioResult(scenario, (Missed(node, expected, happened),), trace, ())
