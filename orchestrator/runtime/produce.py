@@ -69,6 +69,11 @@ class Produced:
     until_ms: int | None
 
 
+def produced_schemas(files: Sequence[SchemaFile]) -> tuple[SchemaFile, ...]:
+    """Those schemas that a producer writes with: of every event type that names its `topic`, and of the heartbeat."""
+    return tuple(file for file in files if file.name == HEARTBEAT or "topic" in json.loads(file.text))
+
+
 def registered_ids(registry: Registry, files: Sequence[SchemaFile]) -> dict[str, int]:
     """Record name → schema id, as the registry has them now; nothing is registered.
 
@@ -89,7 +94,7 @@ def registered_ids(registry: Registry, files: Sequence[SchemaFile]) -> dict[str,
 def event_routes(
     files: Sequence[SchemaFile], ids: Mapping[str, int], *, topic_prefix: str, event_topics: Iterable[str]
 ) -> dict[str, Route]:
-    """Event type → route, for every schema that names its `topic`, and for the heartbeat (whose topic is empty).
+    """Event type → route, for the schemas of `produced_schemas`; the heartbeat goes to all topics, its own is empty.
 
     Raises: EnvironmentProblem if a schema's topic is not among the topics that workers read.
     """
@@ -98,8 +103,6 @@ def event_routes(
     for file in files:
         document = json.loads(file.text)
         topic = document.get("topic")
-        if topic is None and file.name != HEARTBEAT:
-            continue
         if topic is not None and topic not in read:
             raise EnvironmentProblem(
                 f"schema {file.path} names the topic {topic}, which no worker reads",

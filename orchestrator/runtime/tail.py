@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ MASK = "***"
 CONNECT_TIMEOUT_S = 15.0
 POLL_S = 0.2
 _POLL_RECORDS = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SchemaText = Callable[[int], str | None]
 
@@ -91,14 +92,14 @@ class Decoder:
         return base64.b64encode(value).decode() if self._show else f"{len(value)} bytes"
 
 
-def existing_topics(bootstrap_servers: str, *, starting_with: str) -> list[str]:
-    """The broker's topics whose names start so, sorted.
+def existing_topics(bootstrap_servers: str) -> list[str]:
+    """The broker's topics, sorted.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
     consumer = _consumer(bootstrap_servers)
     try:
-        return sorted(name for name in _partitions(consumer, bootstrap_servers) if name.startswith(starting_with))
+        return sorted(_partitions(consumer, bootstrap_servers))
     finally:
         consumer.close()
 
@@ -188,13 +189,19 @@ def tail(
             return
 
 
+def iso_instant(at_ms: int) -> str:
+    """An instant as ISO 8601 in UTC, to the millisecond."""
+    # Added as whole milliseconds: a fraction of seconds would not always give them back.
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def as_json(record: TailedRecord) -> dict[str, Any]:
     """The record as a JSON object; parts that it does not have are left out."""
     shown: dict[str, Any] = {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "at": _iso(record.at_ms),
+        "at": iso_instant(record.at_ms),
         "key": record.key,
     }
     if record.type is not None:
@@ -289,7 +296,7 @@ def _branch(value: Any, union: Sequence[Any], names: Mapping[str, Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return _iso(round(value.timestamp() * 1000))
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -307,7 +314,3 @@ def _headers(message: Message) -> tuple[tuple[str, str], ...]:
 
 def _text(content: str | bytes) -> str:
     return content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,62 @@
+"""``orchestrator tail``: committed records of topics as JSON Lines."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from orchestrator.cli._connection import setting
+from orchestrator.runtime.schemas import Registry
+from orchestrator.runtime.tail import Decoder, Tail, as_json, existing_topics, tail
+
+EXAMPLES = """\b
+Examples:
+  orchestrator tail
+  orchestrator tail actions.email --from-beginning --no-follow --max 5
+  orchestrator tail journeys.transitions --from-beginning --customer user_0042 | jq .value
+"""
+
+
+@click.command("tail", epilog=EXAMPLES, short_help="Show what is in topics, as JSON Lines.")
+@click.argument("topics", nargs=-1, metavar="[TOPIC]...")
+@click.option("--from-beginning", is_flag=True, help="Begin with the oldest record, not with the next new one.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for new records, or end at the last.")
+@click.option("--customer", metavar="ID", help="Only records with this key.")
+@click.option("--max", "records_max", type=click.IntRange(1), help="End after so many records.")
+@click.option("--show-personal-data", is_flag=True, help="Show what the schemas mark as personal, instead of ***.")
+@setting("bootstrap_servers")
+@setting("registry_url")
+@setting("topic_prefix")
+def command(
+    *,
+    topics: tuple[str, ...],
+    from_beginning: bool,
+    follow: bool,
+    customer: str | None,
+    records_max: int | None,
+    show_personal_data: bool,
+    bootstrap_servers: str,
+    registry_url: str,
+    topic_prefix: str,
+) -> None:
+    """Show the records of TOPICs as JSON Lines: all action topics, if none is named.
+
+    Only committed records are shown, decoded with the schemas they were written with. Decimals are text, instants are
+    ISO 8601 in UTC. What the schemas mark as personal data is masked.
+    """
+    existing = existing_topics(bootstrap_servers)
+    if topics:
+        # Some topics never carry the prefix, such as the changelog, which is named after the application.
+        names = [topic_prefix + name if topic_prefix + name in existing else name for name in topics]
+    else:
+        names = [name for name in existing if name.startswith(f"{topic_prefix}actions.")]
+        if not names:
+            raise click.UsageError(f"there are no topics {topic_prefix}actions.*; name a topic, or set --topic-prefix")
+    decoder = Decoder(Registry(registry_url).schema_text, show_personal_data=show_personal_data)
+    source = Tail(bootstrap_servers, names, decoder, from_beginning=from_beginning)
+    try:
+        for record in tail(source, follow=follow, customer=customer, records_max=records_max):
+            click.echo(json.dumps(as_json(record), ensure_ascii=False))
+    finally:
+        source.close()
