@@ -154,6 +154,14 @@ def stack_status(data_dir: Path) -> list[ServiceStatus]:
     return [_status(data_dir, name, addresses[name], ready[name]) for name in (BROKER, REGISTRY)]
 
 
+def running_endpoints(data_dir: Path) -> tuple[str, str] | None:
+    """Broker and registry of the folder's stack as clients take them, if both run."""
+    record = read_record(data_dir)
+    if record is None or any(_running(data_dir, name) is None for name in (BROKER, REGISTRY)):
+        return None
+    return bootstrap_servers(record.ports), registry.registry_url(record.ports)
+
+
 def kill_broker(stack: Stack) -> None:
     """The broker is gone at once, as in a crash; its data stay."""
     if (process := _running(stack.data_dir, BROKER)) is not None:

@@ -1,0 +1,162 @@
+"""``orchestrator``: finds the command, loads it, and turns what happens into an exit code.
+
+0 clean, 1 problems found, 2 usage, 3 the environment is not as needed, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+import structlog
+
+from orchestrator import __version__
+from orchestrator.model.problems import EnvironmentProblem
+
+COMMANDS = (
+    "validate",
+    "test",
+    "graph",
+    "simulate",
+    "demo",
+    "up",
+    "down",
+    "status",
+    "topics",
+    "schemas",
+    "worker",
+    "produce",
+    "tail",
+    "replay",
+)
+"""In the order in which a person meets them. Each is a file in this folder whose `command` is loaded when asked for."""
+
+EXIT_PROBLEMS, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 2, 3, 130
+ENVIRONMENT_PREFIX = "ORCHESTRATOR"
+ENDPOINTS = ("bootstrap_servers", "registry_url")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called: the runtime takes a second to load, and most need none of it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (the name is click's)
+        """The names of the commands that are there."""
+        return [name for name in COMMANDS if importlib.util.find_spec(f"{__package__}.{name}") is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, with its options open to the environment as `ORCHESTRATOR_<OPTION>`."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        _share_settings(command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "auto_envvar_prefix": ENVIRONMENT_PREFIX,
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+    epilog="Every option can also be set in the environment: --registry-url as ORCHESTRATOR_REGISTRY_URL."
+    " Example: orchestrator demo",
+)
+@click.version_option(__version__, prog_name="orchestrator")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="Least severe log messages to show, on standard error.",
+)
+@click.pass_context
+def cli(ctx: click.Context, log_level: str) -> None:
+    """Customer journeys as YAML, run exactly once over Kafka events."""
+    configure_logging(log_level)
+    ctx.default_map = dict.fromkeys(COMMANDS, _own_endpoints())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Never returns: runs the command and exits with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of the command, after anything a person must know went to standard error."""
+    try:
+        result = cli.main(args=arguments, prog_name="orchestrator", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE if isinstance(error, click.UsageError) else EXIT_PROBLEMS
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return EXIT_INTERRUPTED
+    except EnvironmentProblem as problem:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+        if problem.hint:
+            click.echo(f"hint: {problem.hint}", err=True)
+        return EXIT_ENVIRONMENT
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough (`orchestrator tail | head`). What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def configure_logging(level: str) -> None:
+    """Logs of this program and its libraries go to standard error: lines for people on a terminal, JSON elsewhere."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    is_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    failure = [] if is_terminal else [structlog.processors.format_exc_info]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *failure, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _share_settings(command: click.Command) -> None:
+    # One name for one setting in every command, so no command's own name is in it.
+    command.context_settings.setdefault("auto_envvar_prefix", ENVIRONMENT_PREFIX)
+    command.context_settings.setdefault("show_default", True)
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        _share_settings(child)
+
+
+def _own_endpoints() -> dict[str, str]:
+    """Where commands find the broker and the registry if nobody says so: the stack that runs in this folder."""
+    from orchestrator.stack.home import stack_dir  # noqa: PLC0415
+    from orchestrator.stack.stack import running_endpoints  # noqa: PLC0415
+
+    endpoints = running_endpoints(stack_dir())
+    return {} if endpoints is None else dict(zip(ENDPOINTS, endpoints, strict=True))

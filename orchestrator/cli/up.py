@@ -1,0 +1,32 @@
+"""``orchestrator up``: a broker and a schema registry on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.stack.home import stack_dir
+from orchestrator.stack.progress import console_progress
+from orchestrator.stack.stack import READY_TIMEOUT_S, start_stack
+
+
+@click.command(epilog="Example: orchestrator up && orchestrator worker")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=1),
+    default=READY_TIMEOUT_S,
+    help="Seconds after which a service that is not ready counts as failed.",
+)
+def command(timeout_s: float) -> None:
+    """Start a Kafka broker and a schema registry on this machine.
+
+    They run in the background until `orchestrator down`, on free loopback ports that stay the same from one start to
+    the next. Topics, schemas and logs are kept in .orchestrator/stack of the current folder; ORCHESTRATOR_HOME names
+    another home. Commands that are run in this folder find them by themselves; the lines printed here are for anything
+    else.
+
+    The first start downloads the locked files into the user's cache folder (ORCHESTRATOR_CACHE_DIR).
+    """
+    stack = start_stack(stack_dir(), owned=False, progress=console_progress(), timeout_s=timeout_s)
+    click.echo(f"export ORCHESTRATOR_BOOTSTRAP_SERVERS={stack.bootstrap_servers}")
+    click.echo(f"export ORCHESTRATOR_REGISTRY_URL={stack.registry_url}")
