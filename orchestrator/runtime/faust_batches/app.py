@@ -31,13 +31,17 @@ class Host(Protocol):
     async def revoke(self) -> None:
         """Lets go of all partitions: nothing may be committed for them in this generation after the return."""
 
-    async def restore(
-        self, partitions: AbstractSet[int], generation: int
-    ) -> Mapping[TopicPartition, int | None] | None:
+    async def restore(self, partitions: AbstractSet[int], generation: int) -> Mapping[TopicPartition, int | None]:
         """Makes the stores of these partitions current; gives the sources' next offsets, None for the beginning.
 
-        None instead of a mapping says that another rebalance has begun.
+        Empty if another rebalance has begun meanwhile; `is_current` then says so.
         """
+
+    def abandon(self) -> None:
+        """What was just restored is not assigned any more: `is_current` becomes false."""
+
+    def is_current(self, generation: int) -> bool:
+        """Whether everything is restored for this generation and no rebalance has begun since."""
 
     def started(self) -> None:
         """The partitions' records begin to flow."""

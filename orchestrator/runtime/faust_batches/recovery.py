@@ -46,37 +46,41 @@ class BatchRecovery(Recovery):
         self._set_recovery_ended()
         # `_wait` gives up when the next rebalance begins; the host ends the restore before it lets the member rejoin.
         await self._wait(self._restore_and_seek(generation_id))
-        if app.consumer_generation_id != generation_id:
+        # From here on nothing is awaited until the records flow, so no rebalance can come between.
+        if not app.host.is_current(generation_id):
             return
         consumer = app.consumer
         consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
-        await app._fetcher.maybe_start()
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
         app.host.started()
+        await app._fetcher.maybe_start()
 
     async def _restore_and_seek(self, generation_id: int) -> None:
         app = self.app
         partitions = frozenset(tp.partition for tp in self.active_tps)
         try:
             positions = await app.host.restore(partitions, generation_id)
-            if positions is None or app.consumer_generation_id != generation_id:
-                return
             thread = cast("BatchConsumerThread", app.consumer._thread)  # type: ignore[attr-defined]
             await thread.seek_all({TP(*tp): offset for tp, offset in positions.items()})
         except IllegalStateError:
             # Not assigned any more: the next assignment is on its way and starts all this again.
-            return
+            app.host.abandon()
         except Exception as error:  # noqa: BLE001
             app.host.fail(error)
 
 
 class BatchTableManager(TableManager):
     """A table manager with the recovery above."""
+
+    async def on_start(self) -> None:
+        """As Faust does, without its second of waiting for tables that modules may still declare."""
+        await self._update_channels()
+        await self.recovery.start()
 
     @property
     def recovery(self) -> Recovery:
