@@ -29,11 +29,12 @@ check: setup ## Lint, formatting, types and layers
 bench: setup ## Measure throughput and latency; results go to benchmarks/
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: $(VENV)/installed ## Lock the newest Python packages that pyproject.toml allows (needs the network)
+lock: setup ## Lock the newest Python packages that pyproject.toml allows, and the stack's files
 	$(PYTHON) -m venv $(LOCKER)
 	$(LOCKER)/bin/python -m pip install --quiet uv==$(UV_VERSION)
 	$(LOCKER)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --quiet --output-file requirements.lock
+	$(BIN)/python -m orchestrator.stack.relock
 
 # The stamps are newer than what they were made from, so a second run does nothing. Python is asked for its
 # version first, because a package that does not suit it fails later and less clearly.
