@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 
 import msgspec
 
 from orchestrator.engine.ids import SCALE, draw
 from orchestrator.model.events import Event
+from orchestrator.resources import demo_data_path
 
 COPY_SHIFT_MS = 37 * 60 * 1000
 """How much later each copy of the log starts: copies interleave, and no two start at the same time of day."""
@@ -83,8 +83,7 @@ class _Session:
 
 def read_clicks() -> list[Click]:
     """The rows of the log that is shipped with the demo, in its own order: by user, then by time."""
-    packed = (resources.files("orchestrator.demo") / "data" / "ecom.csv.gz").read_bytes()
-    rows = csv.DictReader(io.StringIO(gzip.decompress(packed).decode()))
+    rows = csv.DictReader(io.StringIO(gzip.decompress(demo_data_path().read_bytes()).decode()))
     return [
         Click(
             number=number,

@@ -1,0 +1,124 @@
+"""The demo's closing report: funnels, sample actions, one customer's way, and where to look further."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.demo.picture import Arm, Funnel, Picture, funnel, telling_customer
+from orchestrator.model.actions import Transition
+from orchestrator.model.journey import Journey
+from orchestrator.runtime.tail import iso_instant
+
+BAR_WIDTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where what ran can be looked at. `is_kept` says whether it is still there when the report is read."""
+
+    bootstrap_servers: str
+    registry_url: str
+    metrics_urls: tuple[str, ...]
+    data_dir: Path
+    is_kept: bool
+
+
+def print_report(console: Console, picture: Picture, journeys: Sequence[Journey], places: Places) -> None:
+    """Prints everything that the demo has to show at its end."""
+    for journey in journeys:
+        print_funnel(console, funnel(journey, picture.transitions))
+    _print_actions(console, picture)
+    customer = telling_customer(picture.transitions)
+    if customer is not None:
+        print_customer(console, customer, picture.transitions)
+    _print_places(console, places, customer)
+
+
+def print_funnel(console: Console, outcome: Funnel) -> None:
+    """One journey: how many passages came to each step, how they ended, and what the goal says about it."""
+    entered = outcome.treated.passages
+    table = Table(
+        title=f"{outcome.journey} - {outcome.title}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for name, justify in (("step", "left"), ("passages", "right"), ("of entered", "right"), ("", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    rows = [("entered", entered)] + [(step.step, step.passages) for step in outcome.steps]
+    for name, count in rows:
+        share = count / entered if entered else 0.0
+        bar = "█" * round(share * BAR_WIDTH)
+        table.add_row(name, f"{count:,}", f"{share:.1%}", bar, style="" if count else "dim")
+    console.print()
+    console.print(table)
+    ends = ", ".join(f"{reason} {count:,}" for reason, count in outcome.exits.items())
+    console.print(f"ended: {ends or 'none'}", highlight=False)
+    console.print(f"goal:  treated {_arm(outcome.treated)}", highlight=False)
+    if outcome.held_out.passages:
+        console.print(f"       held out {_arm(outcome.held_out)}", highlight=False)
+
+
+def print_customer(console: Console, customer: str, transitions: Sequence[Transition]) -> None:
+    """Every decision about one customer, in the order in which they were made."""
+    table = Table(
+        title=f"the way of {customer}", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+    for name in ("at (UTC)", "journey", "what", "step", "went to", "because"):
+        table.add_column(name, no_wrap=True)
+    # Stable: decisions at the same time stay in the order of the topic.
+    for told in sorted((t for t in transitions if t.customer_id == customer), key=lambda t: t.at_ms):
+        table.add_row(_minute(told.at_ms), told.journey, told.kind, told.step, told.to, told.reason)
+    console.print()
+    console.print(table)
+
+
+def _arm(arm: Arm) -> str:
+    if arm.conversion is None:
+        return "nobody"
+    worth = f", worth {arm.value:,.2f}" if arm.value else ""
+    return f"{arm.converted:,} of {arm.passages:,} ({arm.conversion:.1%}){worth}"
+
+
+def _print_actions(console: Console, picture: Picture) -> None:
+    total = sum(picture.actions.values())
+    console.print()
+    console.print(f"[bold]{total:,} action commands[/bold], one of each channel:", highlight=False)
+    for channel, sample in sorted(picture.samples.items()):
+        console.print(f"[bold]{channel}[/bold] ({picture.actions[channel]:,})", highlight=False)
+        console.print(json.dumps(sample, ensure_ascii=False), highlight=False, soft_wrap=True, markup=False)
+    if picture.not_sent:
+        kept = ", ".join(f"{reason} {count:,}" for reason, count in picture.not_sent.most_common())
+        console.print(f"not sent: {kept}", highlight=False)
+    if picture.dead_letters:
+        console.print(f"dead letters: {picture.dead_letters:,}", highlight=False)
+
+
+def _print_places(console: Console, places: Places, customer: str | None) -> None:
+    lines = ["", "[bold]look further[/bold]"]
+    look = [
+        f"export ORCHESTRATOR_BOOTSTRAP_SERVERS={places.bootstrap_servers}",
+        f"export ORCHESTRATOR_REGISTRY_URL={places.registry_url}",
+        "orchestrator tail actions.email --from-beginning --no-follow",
+        f"orchestrator tail journeys.transitions --from-beginning --no-follow --customer {customer or 'ID'}",
+    ]
+    if places.is_kept:
+        lines += look
+        lines += [f"metrics: {url}" for url in places.metrics_urls]
+        lines.append(f"logs and data: {places.data_dir}")
+    else:
+        lines.append("`orchestrator demo --keep` leaves broker, registry and workers running until Ctrl-C: then their")
+        lines.append("metrics, topics and logs can be looked at with `orchestrator tail` and a browser.")
+    for text in lines:
+        console.print(text, highlight=False, soft_wrap=True)
+
+
+def _minute(at_ms: int) -> str:
+    return iso_instant(at_ms)[:16].replace("T", " ")
