@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from orchestrator.authoring.durations import DurationProblem, parse_duration
 from orchestrator.authoring.event_files import BadLine, open_events, read_events
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.event_values import EventShape, event_shapes
-from orchestrator.cli._connection import setting, topic_list
+from orchestrator.cli._settings import with_settings
 from orchestrator.demo.clickstream import convert, read_clicks, scale_log
 from orchestrator.model.events import Event
 from orchestrator.runtime.produce import (
@@ -34,7 +33,9 @@ from orchestrator.runtime.produce import (
     registered_ids,
 )
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import iso_instant
+from orchestrator.runtime.topics import topic_names
 
 EXAMPLES = """\b
 Examples:
@@ -133,11 +134,7 @@ def _until_option(_context: click.Context, _option: click.Parameter, text: str |
 @click.option("--strict", is_flag=True, help="Stop at the first line that is no event, instead of leaving it out.")
 @click.option("--register", is_flag=True, help="Register the schemas first, as `orchestrator schemas register` does.")
 @click.option("--print", "only_print", is_flag=True, help="Print the events as JSON Lines; send nothing.")
-@setting("bootstrap_servers")
-@setting("registry_url")
-@setting("topic_prefix")
-@setting("event_topics")
-@setting("schemas")
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix", "event_topics", "schemas")
 def command(
     *,
     events_file: str | None,
@@ -147,9 +144,9 @@ def command(
     strict: bool,
     register: bool,
     only_print: bool,
-    schemas: Path,
-    **options: Any,
-) -> None:
+    settings: Settings,
+    **pace: Any,
+) -> int:
     """Send events to the event topics, as Avro, keyed by customer.
 
     Each event type goes to the topic that its schema names. A line that is no event is reported with its number and
@@ -159,18 +156,19 @@ def command(
         raise click.UsageError("name either --events FILE or --clickstream")
     if copies > 1 and not clickstream:
         raise click.UsageError("--copies goes with --clickstream")
-    feed = _feed(options["timestamps"], options["rate"], options["heartbeat_every_ms"], until)
-    with _open(events_file, schemas, copies, strict=strict, ordered=feed.heartbeat_every_ms is not None) as opened:
+    feed = _feed(**pace, until=until)
+    with _open(
+        events_file, settings.schemas, copies, strict=strict, ordered=feed.heartbeat_every_ms is not None
+    ) as opened:
         events, total, lines = opened
         if only_print:
             _print(events)
             failed = 0
         else:
-            failed = _send(events, total, feed, register=register, schemas=schemas, **options)
+            failed = _send(events, total, feed, settings, register=register)
     if lines is not None and lines.bad:
         click.echo(f"{len(lines.bad)} of the lines left out" if not strict else "stopped at a bad line", err=True)
-    if failed or (lines is not None and lines.bad):
-        sys.exit(1)
+    return 1 if failed or (lines is not None and lines.bad) else 0
 
 
 Opened = tuple[Iterable[Event], int | None, Lines | None]
@@ -190,7 +188,7 @@ def _open(events_file: str | None, schemas: Path, copies: int, *, strict: bool, 
 
 
 def _feed(
-    timestamps: str, rate: float | None, heartbeat_every_ms: int | None, until: tuple[int | None, int | None]
+    *, timestamps: str, rate: float | None, heartbeat_every_ms: int | None, until: tuple[int | None, int | None]
 ) -> Feed:
     if timestamps == "now" and (heartbeat_every_ms is not None or until != (None, None)):
         raise click.UsageError("--heartbeat-every and --until are for stream time: they go with --timestamps event")
@@ -203,30 +201,17 @@ def _feed(
     )
 
 
-def _send(
-    events: Iterable[Event],
-    total: int | None,
-    feed: Feed,
-    *,
-    register: bool,
-    schemas: Path,
-    bootstrap_servers: str,
-    registry_url: str,
-    topic_prefix: str,
-    event_topics: str,
-    **_feed_options: object,
-) -> int:
+def _send(events: Iterable[Event], total: int | None, feed: Feed, settings: Settings, *, register: bool) -> int:
     """How many records were not delivered."""
-    topics = topic_list(event_topics)
-    files = read_schema_files(schemas)
-    registry = Registry(registry_url)
+    files = read_schema_files(settings.schemas)
+    registry = Registry(settings.registry_url)
     produced = produced_schemas(files)
     ids = register_schemas(registry, files) if register else registered_ids(registry, produced)
-    routes = event_routes(produced, ids, topic_prefix=topic_prefix, event_topics=topics)
+    routes = event_routes(produced, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
     producer = EventProducer(
-        bootstrap_servers,
+        settings.bootstrap_servers,
         routes,
-        event_topics=[topic_prefix + topic for topic in topics],
+        event_topics=topic_names(settings).events,
         # At a low rate each event goes at once; at full speed they go in batches.
         linger_ms=5 if feed.rate is None else 0,
     )

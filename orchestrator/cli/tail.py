@@ -6,8 +6,9 @@ import json
 
 import click
 
-from orchestrator.cli._connection import setting
+from orchestrator.cli._settings import with_settings
 from orchestrator.runtime.schemas import Registry
+from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, Tail, as_json, existing_topics, tail
 
 EXAMPLES = """\b
@@ -25,9 +26,7 @@ Examples:
 @click.option("--customer", metavar="ID", help="Only records with this key.")
 @click.option("--max", "records_max", type=click.IntRange(1), help="End after so many records.")
 @click.option("--show-personal-data", is_flag=True, help="Show what the schemas mark as personal, instead of ***.")
-@setting("bootstrap_servers")
-@setting("registry_url")
-@setting("topic_prefix")
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix")
 def command(
     *,
     topics: tuple[str, ...],
@@ -36,25 +35,24 @@ def command(
     customer: str | None,
     records_max: int | None,
     show_personal_data: bool,
-    bootstrap_servers: str,
-    registry_url: str,
-    topic_prefix: str,
+    settings: Settings,
 ) -> None:
     """Show the records of TOPICs as JSON Lines: all action topics, if none is named.
 
     Only committed records are shown, decoded with the schemas they were written with. Decimals are text, instants are
     ISO 8601 in UTC. What the schemas mark as personal data is masked.
     """
-    existing = existing_topics(bootstrap_servers)
+    existing = existing_topics(settings.bootstrap_servers)
+    prefix = settings.topic_prefix
     if topics:
         # Some topics never carry the prefix, such as the changelog, which is named after the application.
-        names = [topic_prefix + name if topic_prefix + name in existing else name for name in topics]
+        names = [prefix + name if prefix + name in existing else name for name in topics]
     else:
-        names = [name for name in existing if name.startswith(f"{topic_prefix}actions.")]
+        names = [name for name in existing if name.startswith(f"{prefix}actions.")]
         if not names:
-            raise click.UsageError(f"there are no topics {topic_prefix}actions.*; name a topic, or set --topic-prefix")
-    decoder = Decoder(Registry(registry_url).schema_text, show_personal_data=show_personal_data)
-    source = Tail(bootstrap_servers, names, decoder, from_beginning=from_beginning)
+            raise click.UsageError(f"there are no topics {prefix}actions.*; name a topic, or set --topic-prefix")
+    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=show_personal_data)
+    source = Tail(settings.bootstrap_servers, names, decoder, from_beginning=from_beginning)
     try:
         for record in tail(source, follow=follow, customer=customer, records_max=records_max):
             click.echo(json.dumps(as_json(record), ensure_ascii=False))
