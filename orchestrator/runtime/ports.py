@@ -91,10 +91,11 @@ class TransactionLog(Protocol):
     def produce_changelog(self, partition: int, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Adds the customers' new records to the changelog partition; None is a tombstone."""
 
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[int, int]:
+    def commit(self, offsets: Mapping[TopicPartition, int], *, stream_times: Mapping[int, int]) -> Mapping[int, int]:
         """Commits with the sources' next offsets; gives changelog partition -> next changelog offset.
 
-        A changelog partition that this transaction did not write to is not in the answer.
+        A changelog partition that this transaction did not write to is not in the answer. `stream_times` (partition
+        -> greatest timestamp taken) is kept beside the partition's offsets for its next owner.
 
         Raises: TransactionFailed (the process must end: another worker owns the partitions, or the broker refused).
         """

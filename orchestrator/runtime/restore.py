@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition as Position
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ports import Change, CustomerStore, TopicPartition
-from orchestrator.runtime.transaction import TRANSACTION_TIMEOUT_MS
+from orchestrator.runtime.transaction import TRANSACTION_TIMEOUT_MS, parse_offset_note
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,11 @@ class RestoreStopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Where a source partition goes on (None: nothing committed yet) and which transactional id committed that."""
+    """Where a source partition goes on (None: nothing committed yet), who committed that and at which stream time."""
 
     offset: int | None
-    transactional_id: str
+    transactional_id: str = ""
+    stream_time_ms: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A store that is level with its changelog, and where each of the partition's sources goes on."""
+    """A store that is level with its changelog, where each of the partition's sources goes on, and its stream time."""
 
     partition: int
     position: int
     records: int
     offsets: Mapping[str, int | None]
+    stream_time_ms: int
     seconds: float
 
 
@@ -101,7 +103,7 @@ def committed_offsets(
                 raise TimeoutError(f"committed offsets of group {group_id} are not stable")
             raise _broker_problem(bootstrap_servers, KafkaException(position.error))
         offset = position.offset if position.offset >= 0 else None
-        answer[position.topic, position.partition] = Committed(offset, position.metadata or "")
+        answer[position.topic, position.partition] = Committed(offset, *parse_offset_note(position.metadata))
     return answer
 
 
@@ -169,7 +171,8 @@ def restore_partition(
     finally:
         reader.close()
     offsets = {topic: committed[topic, partition].offset for topic in event_topics}
-    return Restored(partition, store.position() or 0, records, offsets, time.monotonic() - started)
+    stream_time_ms = max(found.stream_time_ms for found in committed.values())
+    return Restored(partition, store.position() or 0, records, offsets, stream_time_ms, time.monotonic() - started)
 
 
 def _stable_offsets(fencing: _Fencing) -> dict[TopicPartition, Committed]:

@@ -23,7 +23,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 """How long a killed worker's open transaction can hold back readers if nobody fences it."""
 
 COMMIT_TIMEOUT_S = 30.0
-"""For all attempts of one call: longer than the broker keeps a transaction open, so it is never the first to give up."""
+"""For all attempts of one call: longer than the broker keeps a transaction open, so not the first to give up."""
 
 
 def group_metadata(group_id: str, generation: int, member_id: str) -> bytes:
@@ -32,6 +32,17 @@ def group_metadata(group_id: str, generation: int, member_id: str) -> bytes:
     Source: `rd_kafka_consumer_group_metadata_write` in librdkafka's rdkafka_cgrp.c.
     """
     return b"CGMDv2:%b%b\0%b\0\1" % (struct.pack("<i", generation), group_id.encode(), member_id.encode())
+
+
+def offset_note(transactional_id: str, stream_time_ms: int | None) -> str:
+    """The text kept beside a committed offset: who committed it, and the partition's stream time."""
+    return f"{transactional_id} {-1 if stream_time_ms is None else stream_time_ms}"
+
+
+def parse_offset_note(note: str | None) -> tuple[str, int]:
+    """(transactional id, stream time) of a committed offset; ("", -1) if somebody else committed it."""
+    owner, _, stream_time = (note or "").rpartition(" ")
+    return (owner, int(stream_time)) if stream_time.lstrip("-").isdigit() else ("", -1)
 
 
 def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str, str | int | bool]:
@@ -53,6 +64,8 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1_048_576,
         "batch.num.messages": 20_000,
+        # A dead letter is its original with headers added, so it may be larger than what producers were allowed.
+        "message.max.bytes": 10_000_000,
     }
 
 
@@ -161,15 +174,15 @@ class KafkaTransactionLog:
         except KafkaException as error:
             raise TransactionFailed(_reason("produce", error)) from None
 
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[int, int]:
+    def commit(self, offsets: Mapping[TopicPartition, int], *, stream_times: Mapping[int, int]) -> Mapping[int, int]:
         """Commits with the sources' next offsets; gives changelog partition -> next changelog offset. Blocks.
 
         Raises: TransactionFailed; the transaction was then aborted as far as that is still possible.
         """
         if offsets:
             positions = [
-                Position(topic, partition, offset, self.transactional_id)
-                for (topic, partition), offset in offsets.items()
+                Position(topic, number, offset, offset_note(self.transactional_id, stream_times.get(number)))
+                for (topic, number), offset in offsets.items()
             ]
             self._insist(
                 "send_offsets_to_transaction",

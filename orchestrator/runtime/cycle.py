@@ -1,0 +1,383 @@
+"""One batch cycle: take records, decide, commit one transaction, write the stores.
+
+Place in the data flow: the worker offers fetched record lists, then runs three phases. `compute` is CPU work:
+records become decisions. `commit` blocks: one Kafka transaction with everything. `apply` writes each partition's
+store, and only then, so that a store is never ahead of its changelog. `compute` of the next batch may run while the
+last one commits: it reads the states which that one computed.
+
+The order of everything is that of `docs/architecture.md` ("Time"); the journal entry says what was done, so that a
+replay can repeat it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orchestrator.model.customer import NEVER_MS
+from orchestrator.model.journey import JourneySet
+from orchestrator.runtime import codec as wire_codec
+from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, RejectedRecord
+from orchestrator.runtime.decisions import Decided, Situation, UnknownFrames, decide
+from orchestrator.runtime.merge import NOTHING_SHOWN_MS, MergeOptions, PartitionMerge, Taken
+from orchestrator.runtime.ports import (
+    BatchReport,
+    BatchSink,
+    Change,
+    Clock,
+    CustomerStore,
+    Record,
+    TopicPartition,
+    TransactionFailed,
+    TransactionLog,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CycleOptions:
+    """Topics and bounds. `topic_prefix` goes before the channels' topic names, which the journeys state without it."""
+
+    event_topics: tuple[str, ...]
+    transitions_topic: str
+    journal_topic: str
+    dead_letters_topic: str
+    topic_prefix: str = ""
+    batch_records_max: int = 8_000
+    timers_per_transaction_max: int = 4_000
+    merge: MergeOptions = field(default_factory=MergeOptions)
+
+
+@dataclass(slots=True)
+class PartitionOutput:
+    """What one partition's part of a batch sends, encoded, and what its store will be written with."""
+
+    partition: int
+    changes: list[Change]
+    records: list[tuple[str, list[tuple[bytes | None, bytes]]]]
+    dead_letters: list[tuple[Record, list[tuple[str, bytes | None]]]]
+
+
+@dataclass(slots=True)
+class Computed:
+    """A batch that is decided and not yet committed."""
+
+    epoch: int
+    outputs: list[PartitionOutput]
+    offsets: dict[TopicPartition, int]
+    stream_times: dict[int, int]
+    report: BatchReport
+
+
+@dataclass(slots=True)
+class _Partition:
+    merge: PartitionMerge
+    store: CustomerStore
+    held: Taken | None = None
+    """Records that were taken but wait for a schema."""
+    next_wake_ms: int | None = None
+    """The earliest entry of the store's timer index; None: look."""
+
+
+class Cycle:
+    """The batch cycle over all partitions that this worker owns.
+
+    All methods but `commit` and `prepare` are called from one thread; those two block and may run in another one.
+    `revoke` must not be called while a `commit` runs.
+    """
+
+    def __init__(
+        self,
+        options: CycleOptions,
+        *,
+        journeys: JourneySet,
+        codec: EventCodec,
+        encoder: RecordEncoder,
+        log: TransactionLog,
+        clock: Clock,
+        sink: BatchSink,
+    ) -> None:
+        self._options = options
+        self._journeys = journeys
+        self._codec = codec
+        self._encoder = encoder
+        self._log = log
+        self._clock = clock
+        self._sink = sink
+        self._partitions: dict[int, _Partition] = {}
+        self._frames: set[bytes] = set()
+        self._pending: list[Computed] = []
+        self._turn = 0
+        self._epoch = 0
+
+    def assign(self, partition: int, store: CustomerStore, *, stream_time_ms: int = NOTHING_SHOWN_MS) -> None:
+        """Takes on a partition whose store is restored; `stream_time_ms` is what `restore_partition` found."""
+        merge = PartitionMerge(
+            self._options.event_topics,
+            options=self._options.merge,
+            is_heartbeat=self._codec.is_heartbeat,
+            stream_time_ms=stream_time_ms,
+        )
+        self._partitions[partition] = _Partition(merge, store)
+
+    def revoke(self, partition: int) -> None:
+        """Gives up a partition with everything buffered for it.
+
+        A batch that is computed and not committed can no longer be: `commit` refuses it. The caller closes the store.
+        """
+        self._partitions.pop(partition, None)
+        self._epoch += 1
+        self._pending.clear()
+
+    def offer(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        highwater: int | None,
+        *,
+        position: int | None = None,
+    ) -> None:
+        """Takes in fetched records, in offset order. Records of a partition that is not owned are dropped.
+
+        `highwater` is the source's high watermark, `position` the next offset to fetch where that is known to be
+        past the last record (transaction markers); with no records this only says that the topic is caught up.
+        """
+        owned = self._partitions.get(partition)
+        if owned is not None:
+            owned.merge.offer(topic, records, highwater=highwater, now_ms=self._clock.now_ms(), position=position)
+
+    def full(self) -> set[TopicPartition]:
+        """Source partitions that are to be paused for now; all others must go on."""
+        return {(topic, number) for number, owned in self._partitions.items() for topic in owned.merge.full()}
+
+    def buffered(self) -> int:
+        """How many records wait to be taken."""
+        return sum(owned.merge.buffered() for owned in self._partitions.values())
+
+    def timers_pending(self) -> int:
+        """About how many customers have a timer pending."""
+        return sum(owned.store.timers_pending() for owned in self._partitions.values())
+
+    def stream_times(self) -> dict[int, int]:
+        """Partition -> the greatest timestamp taken so far; -1 for none."""
+        return {number: owned.merge.stream_time_ms for number, owned in self._partitions.items()}
+
+    def has_work(self) -> bool:
+        """Whether `compute` would give something now. Cheap enough for a tick of milliseconds."""
+        now_ms = self._clock.now_ms()
+        for owned in self._partitions.values():
+            if owned.held is not None:
+                if not self._frames:
+                    return True
+            elif owned.merge.is_ready(now_ms) or (
+                not self._pending and self._next_wake_ms(owned) <= self._timers_until(owned, now_ms)
+            ):
+                return True
+        return False
+
+    def needs_schemas(self) -> bool:
+        """Whether records are held until `prepare` has looked up their schemas."""
+        return bool(self._frames)
+
+    def prepare(self) -> None:
+        """Looks up the schemas that records are held for. Blocks.
+
+        Raises: whatever the schema source raises if the registry gave no answer; then call it again later.
+        """
+        frames = frozenset(self._frames)
+        self._codec.prepare(frames)
+        self._frames -= frames
+
+    def compute(self) -> Computed | None:
+        """Takes records from all owned partitions and decides, then fires due timers; None if there is nothing to do.
+
+        May be called while the batch before is being committed, but not two batches ahead.
+        """
+        if len(self._pending) > 1:
+            raise RuntimeError("compute was called two batches ahead of apply")
+        started = time.perf_counter()
+        self._codec.forget_negative_answers()
+        now_ms = self._clock.now_ms()
+        computed = Computed(self._epoch, [], {}, {}, BatchReport())
+        numbers = sorted(self._partitions)
+        self._turn += 1
+        room = self._options.batch_records_max
+        for place in range(len(numbers)):
+            number = numbers[(place + self._turn) % len(numbers)]
+            share = max(1, room // (len(numbers) - place))
+            room -= self._compute_partition(number, share, now_ms, computed)
+        if not computed.outputs:
+            return None
+        computed.report.compute_seconds = time.perf_counter() - started
+        self._pending.append(computed)
+        return computed
+
+    def _compute_partition(self, number: int, share: int, now_ms: int, computed: Computed) -> int:
+        """Adds one partition's part to the batch; gives how many records it took."""
+        owned = self._partitions[number]
+        taken = owned.held or owned.merge.take(share, now_ms)
+        until_ms = self._timers_until(owned, now_ms)
+        if taken is None and not self._pending and self._next_wake_ms(owned) > until_ms:
+            return 0
+        situation = Situation(
+            partition=number,
+            journeys=self._journeys,
+            codec=self._codec,
+            store=owned.store,
+            uncommitted=self._uncommitted(number),
+            timers_until_ms=until_ms,
+            timers_max=self._options.timers_per_transaction_max,
+            late_at_ms=until_ms if self._options.merge.is_strict else now_ms,
+        )
+        decided = decide(taken, situation)
+        if isinstance(decided, UnknownFrames):
+            owned.held = taken
+            self._frames |= decided.frames
+            return 0
+        owned.held = None
+        if taken is None and not decided.fired:
+            return 0
+        computed.outputs.append(self._encode(number, taken, decided))
+        for part in taken.slices if taken is not None else ():
+            computed.offsets[part.topic, number] = part.last + 1
+        computed.stream_times[number] = owned.merge.stream_time_ms
+        self._report(computed.report, number, taken, decided)
+        return 0 if taken is None else len(taken.records)
+
+    def _timers_until(self, owned: _Partition, now_ms: int) -> int:
+        """Up to when timers fire: see `docs/architecture.md`, "Time"."""
+        if not self._options.merge.is_strict and owned.held is None and owned.merge.is_caught_up():
+            return now_ms
+        return owned.merge.stream_time_ms
+
+    def _next_wake_ms(self, owned: _Partition) -> int:
+        if owned.next_wake_ms is None:
+            first = owned.store.due(NEVER_MS - 1, 1)
+            owned.next_wake_ms = first[0][0] if first else NEVER_MS
+        return owned.next_wake_ms
+
+    def _uncommitted(self, number: int) -> dict[bytes, bytes]:
+        return {
+            key: new
+            for computed in self._pending
+            for output in computed.outputs
+            if output.partition == number
+            for key, _, new in output.changes
+            if new is not None
+        }
+
+    def _encode(self, number: int, taken: Taken | None, decided: Decided) -> PartitionOutput:
+        """The bytes of everything that a partition's part of the batch sends."""
+        encoder, options = self._encoder, self._options
+        by_channel: dict[str, list[tuple[bytes | None, bytes]]] = {}
+        encode_action, encode_transition = encoder.action, encoder.transition
+        for action in decided.effects.actions:
+            by_channel.setdefault(action.channel, []).append((action.customer_id.encode(), encode_action(action)))
+        records = [
+            (options.topic_prefix + self._journeys.channels[channel].topic, sent)
+            for channel, sent in by_channel.items()
+        ]
+        records.append(
+            (
+                options.transitions_topic,
+                [(made.customer_id.encode(), encode_transition(made)) for made in decided.effects.transitions],
+            )
+        )
+        entry = JournalEntry(
+            partition=number,
+            slices=[] if taken is None else [wire_codec.Slice(s.topic, s.first, s.last) for s in taken.slices],
+            rejected=[
+                RejectedRecord(record.topic, record.offset, why.reason)
+                for record, why in decided.rejected
+                if why.reason != wire_codec.CONDITION_FAILED
+            ],
+            timers_until=decided.timers_until,
+            timers_until_customer=decided.timers_until_customer,
+            journeys=self._journeys.set_id,
+        )
+        records.append((options.journal_topic, [(None, encoder.journal(entry))]))
+        dead_letters = [(record, _dead_letter_headers(record, why)) for record, why in decided.rejected]
+        return PartitionOutput(number, decided.changes, records, dead_letters)
+
+    def _report(self, report: BatchReport, number: int, taken: Taken | None, decided: Decided) -> None:
+        effects = decided.effects
+        report.records += 0 if taken is None else len(taken.records)
+        report.heartbeats += decided.heartbeats
+        report.duplicates += effects.duplicates
+        report.customers += len(decided.changes)
+        report.timers_fired += effects.timers_fired
+        report.lateness_ms += decided.lateness_ms
+        _count(report.applied, decided.applied)
+        _count(report.skipped, decided.skipped)
+        _count(report.rejected, Counter([why.reason for _, why in decided.rejected]))
+        _count(report.transitions, Counter([(t.journey, t.step, t.kind, t.reason) for t in effects.transitions]))
+        _count(report.actions, Counter([(action.channel, action.journey) for action in effects.actions]))
+        for topic, lag in self._partitions[number].merge.lag().items():
+            report.lag[topic, number] = lag
+
+    def commit(self, computed: Computed) -> Mapping[int, int]:
+        """Commits the batch in one transaction; gives partition -> next changelog offset, for `apply`. Blocks.
+
+        Raises: TransactionFailed; nothing of the batch is visible then, and the process must end.
+        """
+        if computed.epoch != self._epoch:
+            raise TransactionFailed("partitions were revoked after this batch was computed")
+        started = time.perf_counter()
+        log = self._log
+        log.begin()
+        try:
+            for output in computed.outputs:
+                number = output.partition
+                log.produce_changelog(number, [(key, new) for key, _, new in output.changes])
+                for topic, records in output.records:
+                    log.produce_many(topic, number, records)
+                for record, headers in output.dead_letters:
+                    log.produce(self._options.dead_letters_topic, number, record.key, record.value, headers)
+            positions = log.commit(computed.offsets, stream_times=computed.stream_times)
+        except BaseException:
+            # The first failure is the one to report; an abort that fails as well is only repeated by the broker.
+            with suppress(TransactionFailed):
+                log.abort()
+            raise
+        computed.report.commit_seconds = time.perf_counter() - started
+        return positions
+
+    def apply(self, computed: Computed, positions: Mapping[int, int]) -> None:
+        """Writes the stores of a batch that was committed, and reports it.
+
+        Raises: whatever the store raises (full disk, damage). The process must end; the next restore catches up.
+        """
+        started = time.perf_counter()
+        for output in computed.outputs:
+            owned = self._partitions.get(output.partition)
+            if owned is not None and (output.changes or output.partition in positions):
+                owned.store.write(output.changes, position=positions.get(output.partition))
+                owned.next_wake_ms = None
+        self._pending.remove(computed)
+        computed.report.apply_seconds = time.perf_counter() - started
+        self._sink.batch(computed.report)
+
+
+K = TypeVar("K")
+
+
+def _count(total: dict[K, int], more: Mapping[K, int]) -> None:
+    for name, number in more.items():
+        total[name] = total.get(name, 0) + number
+
+
+def _dead_letter_headers(record: Record, why: wire_codec.Rejection) -> list[tuple[str, bytes | None]]:
+    """The record's own headers and, after them, where it came from and why it is here."""
+    return [
+        *record.headers,
+        ("dlq.topic", record.topic.encode()),
+        ("dlq.partition", str(record.partition).encode()),
+        ("dlq.offset", str(record.offset).encode()),
+        ("dlq.timestamp", str(record.timestamp).encode()),
+        ("dlq.reason", why.reason.encode()),
+        ("dlq.detail", why.detail.encode()),
+    ]

@@ -1,0 +1,446 @@
+"""What one partition's records and due timers lead to: bytes and states in, decisions out; the store is only read.
+
+Place in the data flow: the middle of `Cycle.compute`. Each customer is decoded once and encoded once per batch.
+
+A decision that raises is a bug, but it must not stop the partition for ever. The batch is then decided again with
+care: each decision alone, its customer as it was before if it raises. The record goes to the dead-letter topic as
+`failed`; where a timer raised, the passages whose timer was due end, and their last transition is `exited` with the
+reason `failed`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+
+from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.turn import UnknownVersion
+from orchestrator.model.actions import Effects, Transition
+from orchestrator.model.customer import (
+    HEADER_BYTES,
+    NEVER_MS,
+    Customer,
+    decode_customer,
+    encode_customer,
+    wake_at_ms,
+)
+from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.codec import (
+    CONDITION_FAILED,
+    FAILED,
+    FRAME_BYTES,
+    FUTURE_TIMESTAMP,
+    MISSING_CUSTOMER,
+    EventCodec,
+    Handling,
+    Rejection,
+    decode_event,
+)
+from orchestrator.runtime.merge import Taken
+from orchestrator.runtime.ports import Change, CustomerStore, Record
+
+RECORD_BYTES_MAX = 900_000
+"""No customer record and no action grows beyond this: brokers refuse records above 1 MB, and with them the batch."""
+
+TIMER_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownFrames:
+    """The records cannot be decided yet: these schema ids were never seen and have to be looked up first."""
+
+    frames: frozenset[bytes]
+
+
+@dataclass(slots=True)
+class Decided:
+    """Everything that one partition's part of a batch leads to.
+
+    `rejected` holds (record, why) for the dead-letter topic; where the reason is `condition_failed` the record was
+    applied all the same. `timers_until` and `timers_until_customer` are the bound that the journal states.
+    """
+
+    effects: Effects = field(default_factory=Effects)
+    changes: list[Change] = field(default_factory=list)
+    rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    applied: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    heartbeats: int = 0
+    timers_until: int = NEVER_MS
+    timers_until_customer: bytes | None = None
+    fired: int = 0
+    lateness_ms: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a partition's decisions depend on, besides its records.
+
+    `uncommitted` is the new records of the batch that is being committed meanwhile: they count, what the store says
+    about these customers does not. Timers fire up to `timers_until_ms`, at most `timers_max` of them; `late_at_ms`
+    is what their lateness is measured against.
+    """
+
+    partition: int
+    journeys: JourneySet
+    codec: EventCodec
+    store: CustomerStore
+    uncommitted: Mapping[bytes, bytes]
+    timers_until_ms: int
+    timers_max: int
+    late_at_ms: int
+
+
+class _NeedsCare(Exception):
+    """A decision raised: decide this batch again, each decision alone."""
+
+
+def decide(taken: Taken | None, situation: Situation) -> Decided | UnknownFrames:
+    """Decides for the records in their order, then for the timers that are due.
+
+    Raises: UnknownVersion if a customer's pinned journey version is not loaded; EnvironmentProblem if a stored
+    customer record is damaged. Both end the process.
+    """
+    decided = Decided()
+    events = [] if taken is None else _decode(taken, situation.codec, decided)
+    if isinstance(events, UnknownFrames):
+        return events
+    try:
+        batch = _Batch(situation, decided, is_careful=False)
+        batch.run(events)
+    except _NeedsCare:
+        events_rejected = [pair for pair in decided.rejected if pair[1].reason not in {FAILED, CONDITION_FAILED}]
+        decided = Decided(rejected=events_rejected, skipped=decided.skipped, heartbeats=decided.heartbeats)
+        _Batch(situation, decided, is_careful=True).run(events)
+    return decided
+
+
+def _decode(taken: Taken, codec: EventCodec, decided: Decided) -> list[tuple[Record, Event]] | UnknownFrames:
+    """The records that are to be applied, with their events; the others are counted or rejected."""
+    events: list[tuple[Record, Event]] = []
+    unknown: set[bytes] = set()
+    skipped: list[str] = []
+    plan_of = codec.plans.get
+    add, skip = events.append, skipped.append
+    for record in taken.records:
+        value = record.value
+        if value is None:
+            value = b""
+        plan = plan_of(value[:FRAME_BYTES]) or codec.plan_at_once(value[:FRAME_BYTES])
+        if plan is None:
+            unknown.add(value[:FRAME_BYTES])
+        elif (read := plan.read) is not None:
+            key = record.key
+            if not key:
+                decided.rejected.append((record, Rejection(MISSING_CUSTOMER)))
+                continue
+            event = decode_event(plan.event_type, read, key, value)
+            if type(event) is Event:
+                add((record, event))
+            elif type(event) is Rejection:
+                decided.rejected.append((record, event))
+        elif plan.handling is Handling.SKIP:
+            skip(plan.event_type)
+        elif plan.handling is Handling.HEARTBEAT:
+            decided.heartbeats += 1
+        else:
+            decided.rejected.append((record, Rejection(plan.reason, plan.detail)))
+    if unknown:
+        return UnknownFrames(frozenset(unknown))
+    decided.skipped = Counter(skipped)
+    if taken.future:
+        return _without_future(events, taken, decided)
+    return events
+
+
+def _without_future(events: list[tuple[Record, Event]], taken: Taken, decided: Decided) -> list[tuple[Record, Event]]:
+    """Rejects records whose timestamp is not to be believed, instead of whatever else was found out about them."""
+    future = taken.future
+    decided.rejected = [pair for pair in decided.rejected if (pair[0].topic, pair[0].offset) not in future]
+    decided.rejected += [
+        (record, Rejection(FUTURE_TIMESTAMP)) for record in taken.records if (record.topic, record.offset) in future
+    ]
+    return [pair for pair in events if (pair[0].topic, pair[0].offset) not in future]
+
+
+class _Batch:
+    """The customers of one partition while a batch is decided.
+
+    `records` holds each customer's bytes from before the batch, `customers` what becomes of them.
+    """
+
+    def __init__(self, situation: Situation, decided: Decided, *, is_careful: bool) -> None:
+        self.situation = situation
+        self.decided = decided
+        self.is_careful = is_careful
+        self.records: dict[bytes, bytes | None] = {}
+        self.customers: dict[bytes, Customer] = {}
+        self.encoded: dict[bytes, bytes] = {}
+
+    def run(self, events: list[tuple[Record, Event]]) -> None:
+        self.load([record.key or b"" for record, _ in events])
+        if self.is_careful:
+            self.apply_carefully(events)
+        else:
+            self.apply(events)
+        self.decided.applied = Counter([event.type for _, event in events])
+        for record, why in self.decided.rejected:
+            if why.reason == FAILED:
+                self.decided.applied.subtract(event.type for other, event in events if other is record)
+        encoded = self.encoded = {key: encode_customer(customer) for key, customer in self.customers.items()}
+        self.fire()
+        changes = self.decided.changes
+        records = self.records
+        for key, new in encoded.items():
+            old = records[key]
+            if new != old:
+                if len(new) > RECORD_BYTES_MAX and not self.is_careful:
+                    raise _NeedsCare
+                changes.append((key, old, new))
+
+    def load(self, keys: list[bytes]) -> None:
+        """Reads and decodes the customers that are not here yet."""
+        uncommitted = self.situation.uncommitted
+        records = self.records
+        missing = []
+        for key in dict.fromkeys(keys):
+            if key in records:
+                continue
+            if key in uncommitted:
+                records[key] = uncommitted[key]
+            else:
+                missing.append(key)
+                # Keeps the customers in the order in which the records name them.
+                records[key] = None
+        for key, record in zip(missing, self.situation.store.read(missing), strict=True):
+            records[key] = record
+        customers = self.customers
+        try:
+            for key, record in records.items():
+                if key not in customers:
+                    customers[key] = Customer() if record is None else decode_customer(record)
+        except ValueError as error:
+            raise EnvironmentProblem(
+                f"the customer store of partition {self.situation.partition} is damaged: {error}",
+                hint="delete its directory: it is rebuilt from the changelog",
+            ) from None
+
+    def apply(self, events: list[tuple[Record, Event]]) -> None:
+        """The quick way: all decisions share one `Effects`."""
+        journeys = self.situation.journeys
+        customers = self.customers
+        effects = self.decided.effects
+        failures = effects.failures
+        try:
+            for record, event in events:
+                apply_event(journeys, customers[record.key], event, record.timestamp, effects)  # type: ignore[index]
+                if failures:
+                    self.note_failures(record, effects)
+        except (UnknownVersion, MemoryError):
+            raise
+        except Exception as error:
+            raise _NeedsCare from error
+
+    def note_failures(self, record: Record, effects: Effects) -> None:
+        detail = "; ".join(f"{failed.journey} {failed.step}: {failed.detail}" for failed in effects.failures)
+        self.decided.rejected.append((record, Rejection(CONDITION_FAILED, detail)))
+        effects.failures.clear()
+
+    def apply_carefully(self, events: list[tuple[Record, Event]]) -> None:
+        """The slow way: a decision that raises leaves its customer as it was, and its record is rejected."""
+        for record, event in events:
+            key = record.key or b""
+            before = encode_customer(self.customers[key])
+            effects = Effects([], [], [])
+            try:
+                apply_event(self.situation.journeys, self.customers[key], event, record.timestamp, effects)
+                _check_sizes(self.customers[key], effects)
+            except (UnknownVersion, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
+                self.customers[key] = decode_customer(before)
+                self.decided.rejected.append((record, Rejection(FAILED, place_of(error))))
+                continue
+            if effects.failures:
+                self.note_failures(record, effects)
+            _add(self.decided.effects, effects)
+
+    def fire(self) -> None:
+        """Fires due timers in (wake, customer) order, up to the bound."""
+        situation, decided = self.situation, self.decided
+        until_ms = situation.timers_until_ms
+        decided.timers_until = until_ms
+        bound = until_ms.to_bytes(8, "big", signed=True)
+        if until_ms < 0:
+            return
+        # What is known here about a customer's next timer counts, not what the store's index still says.
+        known = {key: record for key, record in situation.uncommitted.items() if key not in self.encoded}
+        due = [
+            (int.from_bytes(record[1:HEADER_BYTES], "big"), key)
+            for source in (self.encoded, known)
+            for key, record in source.items()
+            if record[1:HEADER_BYTES] <= bound
+        ]
+        heapify(due)
+        index = _DueIndex(situation.store, until_ms, situation.timers_max, self.records, situation.uncommitted)
+        last: tuple[int, bytes] | None = None
+        while True:
+            entry = index.head()
+            if due and (entry is None or due[0] < entry):
+                entry = due[0]
+                is_indexed = False
+            else:
+                is_indexed = True
+            if entry is None:
+                return
+            if decided.fired >= situation.timers_max and last is not None:
+                decided.timers_until, decided.timers_until_customer = last
+                return
+            if is_indexed:
+                self.load(index.take())
+            else:
+                heappop(due)
+                self.load([entry[1]])
+            self.fire_one(entry)
+            last = entry
+            next_ms = int.from_bytes(self.encoded[entry[1]][1:HEADER_BYTES], "big")
+            if next_ms <= until_ms:
+                heappush(due, (next_ms, entry[1]))
+
+    def fire_one(self, entry: tuple[int, bytes]) -> None:
+        """Fires what is due for one customer at its wake."""
+        wake_ms, key = entry
+        decided, journeys = self.decided, self.situation.journeys
+        customer_id = key.decode()
+        customer = self.customers[key]
+        before = encode_customer(customer) if self.is_careful else b""
+        effects = Effects([], [], []) if self.is_careful else decided.effects
+        try:
+            fire_timers(journeys, customer, customer_id, wake_ms, effects)
+            if wake_at_ms(customer) <= wake_ms:
+                raise AssertionError("a timer is still due after it fired")  # noqa: TRY301 - handled like the engine's own
+            if self.is_careful:
+                _check_sizes(customer, effects)
+        except (UnknownVersion, MemoryError):
+            raise
+        except Exception as error:
+            if not self.is_careful:
+                raise _NeedsCare from error
+            customer = self.customers[key] = decode_customer(before)
+            effects = Effects([], [], [])
+            drop_due_passages(customer, customer_id, wake_ms, place_of(error), effects)
+        if self.is_careful:
+            _add(decided.effects, effects)
+        # A failing condition of a timer has no record to dead-letter: its transition says so.
+        decided.effects.failures.clear()
+        self.encoded[key] = encode_customer(customer)
+        decided.fired += 1
+        decided.lateness_ms.append(max(0, self.situation.late_at_ms - wake_ms))
+
+
+class _DueIndex:
+    """The store's due entries in order, page by page, without customers about whom the batch knows better."""
+
+    def __init__(
+        self,
+        store: CustomerStore,
+        until_ms: int,
+        limit: int,
+        records: Mapping[bytes, object],
+        uncommitted: Mapping[bytes, bytes],
+    ) -> None:
+        self._store = store
+        self._until_ms = until_ms
+        self._page_size = max(1, min(limit, TIMER_PAGE))
+        self._batch = records
+        self._uncommitted = uncommitted
+        self._page: list[tuple[int, bytes]] = []
+        self._at = 0
+        self._last: tuple[int, bytes] | None = None
+        self._is_over = False
+        self._loaded: set[bytes] = set()
+
+    def head(self) -> tuple[int, bytes] | None:
+        """The next entry; it stays."""
+        while True:
+            while self._at < len(self._page):
+                entry = self._page[self._at]
+                if entry[1] in self._loaded:
+                    return entry
+                if entry[1] not in self._batch and entry[1] not in self._uncommitted:
+                    return entry
+                self._at += 1
+            if self._is_over:
+                return None
+            self._page = self._store.due(self._until_ms, self._page_size, after=self._last)
+            self._at = 0
+            self._is_over = len(self._page) < self._page_size
+            if self._page:
+                self._last = self._page[-1]
+
+    def take(self) -> list[bytes]:
+        """Removes the head; gives the customers to read: at the start of a page all of it at once."""
+        entry = self._page[self._at]
+        self._at += 1
+        if entry[1] in self._loaded:
+            self._loaded.discard(entry[1])
+            return []
+        rest = [key for _, key in self._page[self._at - 1 :] if key not in self._batch and key not in self._uncommitted]
+        self._loaded = set(rest[1:])
+        return rest
+
+
+def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail: str, effects: Effects) -> None:
+    """Ends the passages whose timers raised, so that the customer's other passages go on."""
+    customer.last_at_ms = max(customer.last_at_ms, wake_ms)
+    kept = []
+    for instance in customer.instances:
+        if instance.timer_at_ms > wake_ms and instance.goal_until_ms > wake_ms:
+            kept.append(instance)
+            continue
+        for kind, reason in (("failed", f"timer: {detail}"), ("exited", FAILED)):
+            effects.transitions.append(
+                Transition(
+                    customer_id,
+                    instance.journey,
+                    instance.version,
+                    instance.number,
+                    kind,
+                    instance.step,
+                    "",
+                    reason,
+                    customer.last_at_ms,
+                    None,
+                )
+            )
+    customer.instances = kept
+
+
+def place_of(error: BaseException) -> str:
+    """The error's type and where it was raised; its message may hold personal data and is left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    code = trace.tb_frame.f_code
+    return f"{type(error).__name__} in {code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}"
+
+
+def _check_sizes(customer: Customer, effects: Effects) -> None:
+    if len(encode_customer(customer)) > RECORD_BYTES_MAX:
+        raise OverflowError("a customer record is too large")
+    for action in effects.actions:
+        if sum(len(part.encode()) for part in action.content.values()) > RECORD_BYTES_MAX:
+            raise OverflowError("an action is too large")
+
+
+def _add(total: Effects, effects: Effects) -> None:
+    total.actions += effects.actions
+    total.transitions += effects.transitions
+    total.duplicates += effects.duplicates
+    total.timers_fired += effects.timers_fired
