@@ -18,9 +18,9 @@ class Ref:
     node: Scalar
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Formula:
-    """A parsed expression and the scalar that it was written in."""
+    """A parsed expression and the scalar that it was written in; each is its own, equal only to itself."""
 
     node: Scalar
     tree: Tree

@@ -7,7 +7,7 @@ is a problem, and anchors cannot multiply a document.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -163,9 +163,11 @@ class _Composer:
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Node] = []
-            while not isinstance(inner := next(self._events), yaml.SequenceEndEvent):
+            inner: Any = next(self._events)
+            while not isinstance(inner, yaml.SequenceEndEvent):
                 items.append(self._node(inner, depth + 1))
-            return ListNode(self._document, event.start_mark.index, inner.end_mark.index, tuple(items))
+                inner = next(self._events)
+            return ListNode(self._document, event.start_mark.index, _end(inner), tuple(items))
         return self._mapping(event, depth)
 
     def _scalar(self, event: Any) -> Scalar:
@@ -175,7 +177,8 @@ class _Composer:
     def _mapping(self, event: Any, depth: int) -> MappingNode:
         entries: list[tuple[Scalar, Node]] = []
         seen: set[str] = set()
-        while not isinstance(inner := next(self._events), yaml.MappingEndEvent):
+        inner: Any = next(self._events)
+        while not isinstance(inner, yaml.MappingEndEvent):
             key = self._node(inner, depth + 1)
             value = self._node(next(self._events), depth + 1)
             if not isinstance(key, Scalar):
@@ -189,12 +192,17 @@ class _Composer:
             else:
                 seen.add(key.value)
                 entries.append((key, value))
-        return MappingNode(self._document, event.start_mark.index, inner.end_mark.index, tuple(entries))
+            inner = next(self._events)
+        return MappingNode(self._document, event.start_mark.index, _end(inner), tuple(entries))
 
     def _refuse(self, event: Any, code: str, message: str, hint: str) -> None:
         start = event.start_mark.index
         end = max(start + 1, event.end_mark.index)
         raise _Refused(problem_in(self._document, start, end, code, message, hint=hint))
+
+
+def _end(event: Any) -> int:
+    return int(event.end_mark.index)
 
 
 def problem_in(
@@ -231,20 +239,6 @@ def problem_inside(
     first = source_index(scalar, start)
     last = source_index(scalar, max(start, end - 1)) + 1
     return problem_in(scalar.document, first, last, code, message, hint=hint, severity=severity)
-
-
-def moved(node: Node, document: Document, by: int) -> Node:
-    """The same node as part of a larger document that it starts `by` characters into."""
-    if isinstance(node, Scalar):
-        return replace(node, document=document, start=node.start + by, end=node.end + by)
-    if isinstance(node, ListNode):
-        items = tuple(moved(item, document, by) for item in node.items)
-        return replace(node, document=document, start=node.start + by, end=node.end + by, items=items)
-    entries: list[tuple[Scalar, Node]] = []
-    for key, value in node.entries:
-        moved_key = replace(key, document=document, start=key.start + by, end=key.end + by)
-        entries.append((moved_key, moved(value, document, by)))
-    return replace(node, document=document, start=node.start + by, end=node.end + by, entries=tuple(entries))
 
 
 def source_index(scalar: Scalar, offset: int) -> int:

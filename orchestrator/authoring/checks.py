@@ -1,0 +1,260 @@
+"""Drafts against the world: every name exists and every expression has the type of its place.
+
+Gives the typed expressions that the compiler turns into closures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import assert_never
+
+from orchestrator.authoring.drafts import (
+    BranchDraft,
+    ExitDraft,
+    Formula,
+    JourneyDraft,
+    Ref,
+    RuleDraft,
+    SendDraft,
+    SetDraft,
+    SplitDraft,
+    StepDraft,
+    WaitDraft,
+    WaitForDraft,
+)
+from orchestrator.authoring.expression_functions import NUMBER
+from orchestrator.authoring.expression_nodes import Names
+from orchestrator.authoring.expression_types import described
+from orchestrator.authoring.expressions import Checked, check_tree
+from orchestrator.authoring.flow_checks import check_flow
+from orchestrator.authoring.reading import Problems, expression_problem
+from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.authoring.world import World, entry_names, rule_names, step_names
+from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.types import Kind, Type
+
+CheckedFormulas = dict[Formula, Checked]
+KEY_KINDS = frozenset({Kind.STRING, Kind.INTEGER})
+
+Demand = Callable[[Type], tuple[str, str, str] | None]
+"""What a place demands of an expression's type: None if it fits, else (code, message, hint)."""
+
+
+def a_condition(of: Type) -> tuple[str, str, str] | None:
+    """Demands a condition."""
+    if of.kind in {Kind.BOOLEAN, Kind.NULL}:
+        return None
+    return "J401", f"a condition is true or false, and this is {described(of)}", "compare it with something: == or >"
+
+
+def a_key(of: Type) -> tuple[str, str, str] | None:
+    """Demands something that tells instances apart."""
+    if of.kind in KEY_KINDS:
+        return None
+    return "J412", f"a key is text or a whole number, and this is {described(of)}", "use an id: event.cart_id"
+
+
+def a_number(of: Type) -> tuple[str, str, str] | None:
+    """Demands a number."""
+    if of.kind in NUMBER:
+        return None
+    return "J413", f"the goal's value is a number, and this is {described(of)}", "use a field such as event.total"
+
+
+def a_consent_key(of: Type) -> tuple[str, str, str] | None:
+    """Demands a consent's name."""
+    if of.kind is Kind.STRING:
+        return None
+    return (
+        "J414",
+        f"a consent's key is text, and this is {described(of)}",
+        "write key: \"'email'\" or key: event.channel",
+    )
+
+
+def granted(of: Type) -> tuple[str, str, str] | None:
+    """Demands yes or no."""
+    if of.kind is Kind.BOOLEAN:
+        return None
+    return "J414", f"a consent is granted or not, and this is {described(of)}", "use a field that is true or false"
+
+
+def anything(_: Type) -> None:
+    """Demands nothing."""
+
+
+class _Checks:
+    """The problems and typed expressions of one pass over a draft."""
+
+    def __init__(self, world: World, problems: Problems, checked: CheckedFormulas) -> None:
+        self.world = world
+        self.problems = problems
+        self.checked = checked
+
+    def formula(self, formula: Formula | None, names: Names, demand: Demand) -> None:
+        """Types the expression and reports what does not fit."""
+        if formula is None:
+            return
+        found, mistakes = check_tree(formula.text, formula.tree, names)
+        self.problems.extend(expression_problem(formula.node, mistake) for mistake in mistakes)
+        if found is None:
+            return
+        refused = demand(found.type)
+        if refused is not None:
+            code, message, hint = refused
+            self.problems.append(problem_at(formula.node, code, message, hint=hint))
+            return
+        self.checked[formula] = found
+
+    def event(self, ref: Ref) -> None:
+        """Reports an event type that no schema describes."""
+        if ref.name not in self.world.event_types:
+            hint = did_you_mean(ref.name, self.world.event_types)
+            self.problems.append(problem_at(ref.node, "J201", f'there is no event type "{ref.name}"', hint=hint))
+
+    def channel(self, ref: Ref) -> None:
+        """Reports a channel that channels.yaml does not name."""
+        if ref.name not in self.world.channels:
+            hint = did_you_mean(ref.name, self.world.channels, otherwise="channels.yaml names the channels")
+            self.problems.append(problem_at(ref.node, "J205", f'there is no channel "{ref.name}"', hint=hint))
+
+
+def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> None:
+    """Checks profile rules, channels and caps."""
+    checks = _Checks(world, problems, checked)
+    for rule in world.rules:
+        _check_rule(rule, checks)
+    is_dynamic = any(
+        consent.key in checked and consent.key.text.strip()[:1] not in "'\""
+        for rule in world.rules
+        for consent in rule.consents
+    )
+    constant = {consent.key.text.strip().strip("'\"") for rule in world.rules for consent in rule.consents}
+    for channel in world.channels.values():
+        of = world.attributes.get(channel.address.name)
+        if of is None:
+            hint = did_you_mean(channel.address.name, world.attributes, otherwise="set it in profile.yaml")
+            problems.append(
+                problem_at(
+                    channel.address.node, "J207", f'the profile has no attribute "{channel.address.name}"', hint=hint
+                )
+            )
+        elif of.kind not in {Kind.STRING, Kind.NULL}:
+            problems.append(
+                problem_at(
+                    channel.address.node,
+                    "J418",
+                    f"an address is text, and this is {described(of)}",
+                    hint="name another attribute",
+                )
+            )
+        if not is_dynamic and channel.consent.name not in constant:
+            problems.append(
+                problem_at(
+                    channel.consent.node,
+                    "J218",
+                    f'no profile rule ever grants consent "{channel.consent.name}", so nothing is sent on this channel',
+                    hint="add a consent rule to profile.yaml",
+                    severity="warning",
+                )
+            )
+    for cap in world.caps:
+        for ref in cap.channels or ():
+            checks.channel(ref)
+
+
+def _check_rule(rule: RuleDraft, checks: _Checks) -> None:
+    checks.event(rule.on)
+    world = checks.world
+    names = rule_names(world.event_types.get(rule.on.name), world.attributes, world.consents)
+    for _, formula in rule.attributes:
+        checks.formula(formula, names, anything)
+    for consent in rule.consents:
+        checks.formula(consent.key, names, a_consent_key)
+        checks.formula(consent.granted, names, granted)
+
+
+def check_names(journeys: Iterable[JourneyDraft], problems: Problems) -> None:
+    """Checks that journeys have names of their own, those of their files."""
+    seen: dict[str, str] = {}
+    for draft in journeys:
+        name = draft.name
+        if name.name in seen:
+            hint = f"the other one is {seen[name.name]}"
+            problems.append(problem_at(name.node, "J213", f'two journeys are called "{name.name}"', hint=hint))
+        elif PurePosixPath(draft.path).stem != name.name:
+            hint = f"call the file {name.name}.yaml"
+            problems.append(
+                problem_at(name.node, "J214", f'the file of journey "{name.name}" has another name', hint=hint)
+            )
+        seen.setdefault(name.name, draft.path)
+
+
+def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked: CheckedFormulas) -> None:
+    """Checks one journey: references, types, ways between steps."""
+    checks = _Checks(world, problems, checked)
+    entry = draft.entry
+    checks.event(entry.on)
+    before = entry_names(draft, world)
+    checks.formula(entry.where, before, a_condition)
+    checks.formula(entry.key, before, a_key)
+    inside = step_names(draft, world)
+    for rule in draft.exits:
+        if rule.on is not None:
+            checks.event(rule.on)
+            checks.formula(rule.where, step_names(draft, world, on=rule.on), a_condition)
+        checks.formula(rule.when, inside, a_condition)
+    if draft.goal is not None:
+        checks.event(draft.goal.on)
+        at_goal = step_names(draft, world, on=draft.goal.on)
+        checks.formula(draft.goal.where, at_goal, a_condition)
+        checks.formula(draft.goal.value, at_goal, a_number)
+    for step in draft.steps:
+        _check_step(step, draft, inside, checks)
+    check_flow(draft, problems)
+
+
+def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: _Checks) -> None:
+    match step:
+        case WaitForDraft():
+            for awaited in step.awaited:
+                checks.event(awaited.on)
+                checks.formula(awaited.where, step_names(draft, checks.world, on=awaited.on), a_condition)
+        case BranchDraft():
+            for case in step.cases:
+                checks.formula(case.when, names, a_condition)
+        case SendDraft():
+            _check_send(step, names, checks)
+        case SetDraft():
+            for _, formula in step.assignments:
+                checks.formula(formula, names, anything)
+        case WaitDraft() | SplitDraft() | ExitDraft():
+            pass
+        case _:
+            assert_never(step)
+
+
+def _check_send(step: SendDraft, names: Names, checks: _Checks) -> None:
+    for channel in step.channels:
+        checks.channel(channel)
+    for _, formula in step.variables:
+        checks.formula(formula, names, anything)
+    files = checks.world.templates.get(step.template.name)
+    if files is None:
+        hint = did_you_mean(step.template.name, checks.world.templates, otherwise="templates lie in templates/<name>/")
+        checks.problems.append(
+            problem_at(step.template.node, "J204", f'there is no template "{step.template.name}"', hint=hint)
+        )
+        return
+    written = {file.channel for file in files}
+    for channel in step.channels:
+        if channel.name in checks.world.channels and channel.name not in written:
+            checks.problems.append(
+                problem_at(
+                    channel.node,
+                    "J216",
+                    f'template "{step.template.name}" has no text for channel "{channel.name}"',
+                    hint=f"add templates/{step.template.name}/{channel.name}.liquid",
+                )
+            )

@@ -1,0 +1,209 @@
+"""Sources -> checked, compiled journeys. The whole way on one page; each stage has a module of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.authoring.checks import (
+    CheckedFormulas,
+    check_journey,
+    check_names,
+    check_rules,
+)
+from orchestrator.authoring.drafts import CapDraft, ChannelDraft, JourneyDraft, RuleDraft, SendDraft
+from orchestrator.authoring.event_schemas import hash_event_types
+from orchestrator.authoring.journey_source import read_journey
+from orchestrator.authoring.lowering import (
+    attribute_types,
+    journey_formulas,
+    lower_journey,
+    lower_rules,
+    rules_behind,
+)
+from orchestrator.authoring.reading import Problems
+from orchestrator.authoring.rules_source import (
+    CHANNELS_FILE,
+    POLICIES_FILE,
+    PROFILE_FILE,
+    read_channels,
+    read_policies,
+    read_profile,
+)
+from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
+from orchestrator.authoring.template_checks import check_templates
+from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
+from orchestrator.authoring.world import World, make_world
+from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, Status
+from orchestrator.model.problems import Problem
+from orchestrator.model.types import EventType
+
+ORDERED_KEYS = frozenset({"steps", "split", "set"})
+"""Mappings whose order means something; a version does not change when others are reordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What compiling gives: `journeys` is None if a problem is an error; `problems` are sorted, warnings among them."""
+
+    journeys: JourneySet | None
+    problems: tuple[Problem, ...]
+    drafts: tuple[JourneyDraft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    journeys: tuple[JourneyDraft, ...]
+    rules: tuple[RuleDraft, ...]
+    channels: tuple[ChannelDraft, ...]
+    caps: tuple[CapDraft, ...]
+    templates: dict[str, tuple[TemplateFile, ...]]
+
+
+def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> Compilation:
+    """Everything that the engine needs to decide, and everything that is wrong with the sources."""
+    problems: Problems = list(sources.problems)
+    read = _read(sources, problems)
+    world = make_world(event_types, read.rules, read.channels, read.caps, read.templates, read.journeys, problems)
+    checked: CheckedFormulas = {}
+    check_rules(world, problems, checked)
+    check_names(read.journeys, problems)
+    for draft in read.journeys:
+        check_journey(draft, world, problems, checked)
+    check_templates(read.journeys, world, problems)
+    ordered = tuple(sorted(set(problems)))
+    if any(problem.severity == "error" for problem in ordered):
+        return Compilation(None, ordered, read.journeys)
+    journeys = {
+        draft.name.name: lower_journey(draft, world, checked, _version(draft, world, checked))
+        for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
+    }
+    set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
+    return Compilation(_journey_set(journeys, world, checked, set_id), ordered, read.journeys)
+
+
+def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
+    """The current set, able to decide for customers inside versions of older sets too.
+
+    Entries, profile rules, channels and caps stay those of `current`.
+    """
+    versions: dict[tuple[str, str], Journey] = {}
+    for journeys in older:
+        versions.update(journeys.versions)
+    versions.update(current.versions)
+    wanted = current.wanted.union(*(journey.listens for journey in versions.values()))
+    return replace(current, versions=versions, wanted=wanted)
+
+
+def _read(sources: Sources, problems: Problems) -> _Read:
+    journeys: list[JourneyDraft] = []
+    rules: tuple[RuleDraft, ...] = ()
+    channels: tuple[ChannelDraft, ...] = ()
+    caps: tuple[CapDraft, ...] = ()
+    templates: dict[str, tuple[TemplateFile, ...]] = {}
+    has_journeys = False
+    for path, text in sorted(sources.files.items()):
+        if is_scenario_file(path):
+            continue
+        if is_template_path(path) or path.endswith(".liquid"):
+            template = read_template(path, text, problems)
+            if template is not None:
+                templates[template.name] = (*templates.get(template.name, ()), template)
+            continue
+        has_journeys = has_journeys or path not in {PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE}
+        root = _root(path, text, problems)
+        if root is None:
+            continue
+        if path == PROFILE_FILE:
+            rules = read_profile(root, problems)
+        elif path == CHANNELS_FILE:
+            channels = read_channels(root, problems)
+        elif path == POLICIES_FILE:
+            caps = read_policies(root, problems)
+        elif (draft := read_journey(path, root, problems)) is not None:
+            journeys.append(draft)
+    if not has_journeys and not sources.problems:
+        problems.append(Problem("", 1, 1, "J125", "there is no journey here", hint="a journey is a file <name>.yaml"))
+    return _Read(tuple(journeys), rules, channels, caps, templates)
+
+
+def _root(path: str, text: str, problems: Problems) -> Node | None:
+    before = len(problems)
+    root = parse_yaml(path, text, problems)
+    if root is None or (isinstance(root, Scalar) and root.is_empty):
+        if len(problems) == before:
+            problems.append(Problem(path, 1, 1, "J110", "the file is empty", hint="write something or delete it"))
+        return None
+    return root
+
+
+def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str:
+    """The version: a hash of what decides about the customers inside, and of nothing of other journeys."""
+    sends = [step for step in draft.steps if isinstance(step, SendDraft)]
+    channels = {channel.name for step in sends for channel in step.channels}
+    templates = {step.template.name for step in sends}
+    texts = [
+        (f"template {file.path}", file.text)
+        for name in templates
+        for file in world.templates[name]
+        if file.channel in channels
+    ]
+    for name in channels:
+        channel = world.channels[name]
+        texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
+    formulas = journey_formulas(draft)
+    behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
+    for index, rule in enumerate(world.rules):
+        if id(rule) in behind:
+            content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
+            content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
+            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
+    texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
+    return hash_texts(texts)
+
+
+def _canonical(node: Node, *, keeps_order: bool = False) -> object:
+    match node:
+        case Scalar():
+            return node.value
+        case ListNode():
+            return [_canonical(item) for item in node.items]
+        case MappingNode():
+            pairs = [
+                [key.value, _canonical(value, keeps_order=key.value in ORDERED_KEYS)] for key, value in node.entries
+            ]
+            return {"in_order": pairs} if keeps_order else dict(sorted((str(key), value) for key, value in pairs))
+
+
+def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
+    rules = lower_rules(world, checked)
+    running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
+    entries: dict[str, tuple[Journey, ...]] = {}
+    for journey in running.values():
+        if journey.status in {Status.LIVE, Status.SHADOW}:
+            entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
+    wanted = frozenset(rules) | frozenset(entries)
+    return JourneySet(
+        set_id=set_id,
+        versions={(journey.name, journey.version): journey for journey in running.values()},
+        current=journeys,
+        entries=entries,
+        profile_rules=rules,
+        channels={
+            name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
+            for name, channel in sorted(world.channels.items())
+        },
+        caps=tuple(
+            Cap(
+                cap.name.name,
+                None if cap.channels is None else frozenset(channel.name for channel in cap.channels),
+                cap.max,
+                cap.per_ms,
+            )
+            for cap in world.caps
+        ),
+        wanted=wanted.union(*(journey.listens for journey in running.values())),
+        attributes=attribute_types(world),
+    )

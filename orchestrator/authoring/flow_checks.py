@@ -1,0 +1,93 @@
+"""Checks of where steps lead: targets that exist, steps that can be reached, loops that wait."""
+
+from __future__ import annotations
+
+from orchestrator.authoring.drafts import JourneyDraft, StepDraft, WaitForDraft
+from orchestrator.authoring.flow import END, edges, is_waiting, step_after
+from orchestrator.authoring.reading import Problems
+from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.authoring.yaml_source import problem_at
+
+
+def check_flow(draft: JourneyDraft, problems: Problems) -> None:
+    """Appends what is wrong with the ways between the journey's steps."""
+    steps = {step.name.name: step for step in draft.steps}
+    ways: dict[str, list[str]] = {}
+    for index, step in enumerate(draft.steps):
+        targets = ways.setdefault(step.name.name, [])
+        for edge in edges(step, step_after(draft, index)):
+            if edge.target in steps or edge.target == END:
+                targets.append(edge.target)
+            elif edge.ref is not None:
+                problems.append(
+                    problem_at(
+                        edge.ref.node,
+                        "J203",
+                        f'step "{step.name.name}" goes to unknown step "{edge.target}"',
+                        hint=did_you_mean(edge.target, steps),
+                    )
+                )
+        if isinstance(step, WaitForDraft) and step.timeout_ms is None and draft.goal is None:
+            problems.append(
+                problem_at(
+                    step.name.node,
+                    "J304",
+                    f'step "{step.name.name}" may wait for ever: it has no timeout and the journey has no goal',
+                    hint="add timeout: 7 days",
+                    severity="warning",
+                )
+            )
+    _check_reachable(draft, ways, problems)
+    _check_loops(steps, ways, problems)
+
+
+def _check_reachable(draft: JourneyDraft, ways: dict[str, list[str]], problems: Problems) -> None:
+    reached: set[str] = set()
+    ahead = [draft.steps[0].name.name]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead.extend(ways.get(name, ()))
+    for step in draft.steps:
+        if step.name.name not in reached:
+            problems.append(
+                problem_at(
+                    step.name.node,
+                    "J301",
+                    f'no way leads to step "{step.name.name}"',
+                    hint="go to it from another step, or delete it",
+                )
+            )
+
+
+def _check_loops(steps: dict[str, StepDraft], ways: dict[str, list[str]], problems: Problems) -> None:
+    """Reports each loop that no waiting step interrupts: a customer would go round it without end."""
+    finished: set[str] = set()
+    for start, step in steps.items():
+        if start in finished or is_waiting(step):
+            continue
+        path: list[str] = [start]
+        open_ways = [iter(ways[start])]
+        while path:
+            target = next(open_ways[-1], None)
+            if target is None:
+                finished.add(path.pop())
+                open_ways.pop()
+            elif target in path:
+                loop = [*path[path.index(target) :], target]
+                _report_loop(steps, loop, problems)
+            elif target in steps and target not in finished and not is_waiting(steps[target]):
+                path.append(target)
+                open_ways.append(iter(ways[target]))
+
+
+def _report_loop(steps: dict[str, StepDraft], loop: list[str], problems: Problems) -> None:
+    problems.append(
+        problem_at(
+            steps[loop[0]].name.node,
+            "J302",
+            f"this loop never waits: {' -> '.join(loop)}",
+            hint="put a wait into it, or leave it by a branch",
+        )
+    )

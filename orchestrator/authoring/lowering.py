@@ -1,0 +1,262 @@
+"""Checked drafts -> what the engine executes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, assert_never
+
+from orchestrator.authoring.checks import CheckedFormulas
+from orchestrator.authoring.drafts import (
+    BranchDraft,
+    ExitDraft,
+    Formula,
+    JourneyDraft,
+    Ref,
+    RuleDraft,
+    SendDraft,
+    SetDraft,
+    SplitDraft,
+    StepDraft,
+    WaitDraft,
+    WaitForDraft,
+)
+from orchestrator.authoring.durations import DAY_MS
+from orchestrator.authoring.expression_closures import stored
+from orchestrator.authoring.expressions import Checked, compile_checked, uses
+from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.rendering import renderer, template_value
+from orchestrator.authoring.world import World
+from orchestrator.model.journey import (
+    Arm,
+    Awaited,
+    Branch,
+    Captured,
+    Case,
+    Entry,
+    Exit,
+    ExitOn,
+    Expression,
+    Goal,
+    Journey,
+    ProfileRule,
+    Render,
+    Send,
+    SetProfile,
+    Split,
+    Step,
+    Wait,
+    WaitFor,
+)
+from orchestrator.model.types import Type
+
+SCALE = 1 << 64
+"""Shares lie on the scale 0 to 2**64, the range of the hash that customers are drawn by."""
+GOAL_WITHIN_MS_DEFAULT = 30 * DAY_MS
+
+Store = Callable[[Any], Any]
+
+
+class Lowering:
+    """Compiled pieces of one journey or of the profile rules; `captured` is each entry field's place."""
+
+    def __init__(self, world: World, checked: CheckedFormulas, captured: Mapping[str, int]) -> None:
+        self.world = world
+        self.checked = checked
+        self.captured = captured
+        self.renders: dict[tuple[str, str], Render] = {}
+
+    def expression(self, formula: Formula) -> Expression:
+        """The compiled expression."""
+        return compile_checked(self.checked[formula], self.captured)
+
+    def optional(self, formula: Formula | None) -> Expression | None:
+        """The compiled expression, if there is one."""
+        return None if formula is None else self.expression(formula)
+
+    def assignments(self, pairs: tuple[tuple[Ref, Formula], ...]) -> tuple[tuple[str, Expression, Store | None], ...]:
+        """Attribute, expression, and what turns its value into stored form."""
+        return tuple(
+            (attribute.name, self.expression(formula), stored(self.world.attributes[attribute.name]))
+            for attribute, formula in pairs
+        )
+
+    def render(self, template: str, channel: str) -> Render:
+        """The renderer of a template on a channel, made once."""
+        key = (template, channel)
+        if key not in self.renders:
+            files = [file for file in self.world.templates[template] if file.channel == channel]
+            self.renders[key] = renderer(files, self.world.attributes)
+        return self.renders[key]
+
+
+def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[ProfileRule, ...]]:
+    """Event type → profile rules."""
+    lowering = Lowering(world, checked, {})
+    rules: dict[str, tuple[ProfileRule, ...]] = {}
+    for draft in world.rules:
+        rule = ProfileRule(
+            on=draft.on.name,
+            attributes=lowering.assignments(draft.attributes),
+            consent=tuple((lowering.expression(c.key), lowering.expression(c.granted)) for c in draft.consents),
+        )
+        rules[rule.on] = (*rules.get(rule.on, ()), rule)
+    return rules
+
+
+def journey_formulas(draft: JourneyDraft) -> list[Formula]:
+    """Every expression of the journey."""
+    found: list[Formula | None] = [draft.entry.where, draft.entry.key]
+    for rule in draft.exits:
+        found += [rule.where, rule.when]
+    if draft.goal is not None:
+        found += [draft.goal.where, draft.goal.value]
+    for step in draft.steps:
+        match step:
+            case WaitForDraft():
+                found += [awaited.where for awaited in step.awaited]
+            case BranchDraft():
+                found += [case.when for case in step.cases]
+            case SendDraft():
+                found += [formula for _, formula in step.variables]
+            case SetDraft():
+                found += [formula for _, formula in step.assignments]
+            case _:
+                pass
+    return [formula for formula in found if formula is not None]
+
+
+def lower_journey(draft: JourneyDraft, world: World, checked: CheckedFormulas, version: str) -> Journey:
+    """The journey as the engine executes it."""
+    event = world.event_types[draft.entry.on.name]
+    fields = sorted({field for formula in journey_formulas(draft) for field in uses(checked[formula].node).entry})
+    lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)})
+    steps = {
+        step.name.name: _step(step, step_after(draft, index), draft, lowering) for index, step in enumerate(draft.steps)
+    }
+    if any(edge.target == END for i, step in enumerate(draft.steps) for edge in edges(step, step_after(draft, i))):
+        steps[END] = Exit(END, END_REASON)
+    goal = draft.goal
+    return Journey(
+        name=draft.name.name,
+        title=draft.title,
+        owner=draft.owner,
+        status=draft.status,
+        version=version,
+        entry=Entry(
+            draft.entry.on.name,
+            lowering.optional(draft.entry.where),
+            lowering.optional(draft.entry.key),
+            draft.entry.reentry,
+        ),
+        exits_on=tuple(
+            ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
+        ),
+        exits_when=tuple(lowering.expression(rule.when) for rule in draft.exits if rule.when is not None),
+        goal=None
+        if goal is None
+        else Goal(
+            goal.on.name,
+            lowering.optional(goal.where),
+            goal.within_ms or GOAL_WITHIN_MS_DEFAULT,
+            lowering.optional(goal.value),
+        ),
+        holdout=int(draft.holdout * SCALE),
+        captured=tuple(Captured(field, event.fields[field], stored(event.fields[field])) for field in fields),
+        steps=steps,
+        first=draft.steps[0].name.name,
+        listens=_listens(draft, world, checked),
+    )
+
+
+def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> frozenset[str]:
+    """The event types that can matter to someone inside: awaited, exit and goal events, and those that change what an
+    exit condition looks at.
+    """
+    types = {rule.on.name for rule in draft.exits if rule.on is not None}
+    if draft.goal is not None:
+        types.add(draft.goal.on.name)
+    for step in draft.steps:
+        if isinstance(step, WaitForDraft):
+            types |= {awaited.on.name for awaited in step.awaited}
+    for exit_rule in draft.exits:
+        if exit_rule.when is not None:
+            types |= {rule.on.name for rule in rules_behind(checked[exit_rule.when], world)}
+    return frozenset(types)
+
+
+def rules_behind(checked: Checked, world: World) -> list[RuleDraft]:
+    """The profile rules that set what the expression reads."""
+    used = uses(checked.node)
+    return [
+        rule
+        for rule in world.rules
+        if (used.consents and rule.consents) or used.attributes & {attribute.name for attribute, _ in rule.attributes}
+    ]
+
+
+def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Lowering) -> Step:
+    name = step.name.name
+
+    def target(ref: Ref | None) -> str:
+        return following if ref is None else ref.name
+
+    match step:
+        case WaitDraft():
+            return Wait(name, step.duration_ms, target(step.next))
+        case WaitForDraft():
+            awaited = tuple(
+                Awaited(item.on.name, lowering.optional(item.where), target(item.go)) for item in step.awaited
+            )
+            return WaitFor(name, awaited, step.timeout_ms, target(step.on_timeout))
+        case BranchDraft():
+            cases = tuple(Case(lowering.expression(case.when), case.go.name) for case in step.cases)
+            return Branch(name, cases, target(step.otherwise))
+        case SplitDraft():
+            return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
+        case SendDraft():
+            return _send(step, target(step.next), lowering)
+        case SetDraft():
+            return SetProfile(name, lowering.assignments(step.assignments), target(step.next))
+        case ExitDraft():
+            return Exit(name, step.reason)
+        case _:
+            assert_never(step)
+
+
+def _arms(step: SplitDraft) -> tuple[Arm, ...]:
+    arms: list[Arm] = []
+    total = Fraction(0)
+    for ref, share in step.arms:
+        total += share
+        arms.append(Arm(ref.name, int(total * SCALE)))
+    return tuple(arms)
+
+
+def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
+    channels = tuple(channel.name for channel in step.channels)
+    return Send(
+        name=step.name.name,
+        channels=channels,
+        template=step.template.name,
+        renders={channel: lowering.render(step.template.name, channel) for channel in channels},
+        variables=tuple((name.name, _printable(lowering.expression(formula))) for name, formula in step.variables),
+        message_class=step.message_class,
+        priority=step.priority,
+        expires_after_ms=step.expires_ms,
+        next=following,
+    )
+
+
+def _printable(expression: Expression) -> Expression:
+    convert = template_value(expression.type)
+    if convert is None:
+        return expression
+    evaluate, print_as = expression.evaluate, convert
+    return replace(expression, evaluate=lambda scope: print_as(evaluate(scope)))
+
+
+def attribute_types(world: World) -> dict[str, Type]:
+    """The types of the profile attributes, in name order."""
+    return dict(sorted(world.attributes.items()))

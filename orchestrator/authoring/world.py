@@ -1,0 +1,154 @@
+"""What journeys can refer to: event types, attributes, consents, channels, templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.authoring.drafts import (
+    STEP_KINDS,
+    CapDraft,
+    ChannelDraft,
+    Formula,
+    JourneyDraft,
+    Ref,
+    RuleDraft,
+    SetDraft,
+)
+from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
+from orchestrator.authoring.expression_types import Checker, described, unified
+from orchestrator.authoring.reading import Problems
+from orchestrator.authoring.templates import TemplateFile
+from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.problems import Problem
+from orchestrator.model.types import EventType, Kind, Type
+
+ROUNDS_MAX = 8
+"""Attributes that depend on each other settle in a few rounds; each round can only widen a type."""
+
+NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
+NO_EVENT = "a step may be reached by a timer"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside of one journey that it can refer to."""
+
+    event_types: Mapping[str, EventType]
+    attributes: Mapping[str, Type]
+    consents: frozenset[str]
+    rules: tuple[RuleDraft, ...]
+    channels: Mapping[str, ChannelDraft]
+    caps: tuple[CapDraft, ...]
+    templates: Mapping[str, tuple[TemplateFile, ...]]
+
+
+def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
+    """What a profile rule can refer to."""
+    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents)
+
+
+def entry_names(draft: JourneyDraft, world: World) -> Names:
+    """What an entry condition or key can refer to."""
+    event = world.event_types.get(draft.entry.on.name)
+    return rule_names(event, world.attributes, world.consents)
+
+
+def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
+    """What a step, exit or goal can refer to; `on` is the event of that place."""
+    return Names(
+        event=None if on is None else world.event_types.get(on.name),
+        no_event=NO_EVENT if on is None else "",
+        entry=world.event_types.get(draft.entry.on.name),
+        attributes=world.attributes,
+        consents=world.consents,
+        steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
+    )
+
+
+def make_world(
+    event_types: Mapping[str, EventType],
+    rules: tuple[RuleDraft, ...],
+    channels: Iterable[ChannelDraft],
+    caps: tuple[CapDraft, ...],
+    templates: Mapping[str, tuple[TemplateFile, ...]],
+    journeys: Iterable[JourneyDraft],
+    problems: Problems,
+) -> World:
+    """The world with the types of all profile attributes, as profile rules and set steps give them."""
+    by_name = {channel.name.name: channel for channel in channels}
+    consents = frozenset(channel.consent.name for channel in by_name.values()) | _constant_keys(rules)
+    world = World(event_types, {}, consents, rules, by_name, caps, templates)
+    assignments = _assignments(world, journeys)
+    return replace(world, attributes=_attribute_types(assignments, problems))
+
+
+def _constant_keys(rules: tuple[RuleDraft, ...]) -> frozenset[str]:
+    keys: set[str] = set()
+    for rule in rules:
+        for consent in rule.consents:
+            node = Checker(Names()).typed(consent.key.tree)
+            if isinstance(node, Constant) and isinstance(node.value, str):
+                keys.add(node.value)
+    return frozenset(keys)
+
+
+_Assignment = tuple[Ref, Formula, Names]
+
+
+def _assignments(world: World, journeys: Iterable[JourneyDraft]) -> list[_Assignment]:
+    found: list[_Assignment] = []
+    for rule in world.rules:
+        names = rule_names(world.event_types.get(rule.on.name), {}, world.consents)
+        found.extend((attribute, formula, names) for attribute, formula in rule.attributes)
+    for draft in journeys:
+        names = step_names(draft, world)
+        for step in draft.steps:
+            if isinstance(step, SetDraft):
+                found.extend((attribute, formula, names) for attribute, formula in step.assignments)
+    return found
+
+
+def _attribute_types(assignments: list[_Assignment], problems: Problems) -> dict[str, Type]:
+    types = {attribute.name: UNKNOWN for attribute, _, _ in assignments}
+    first: dict[str, Ref] = {}
+    clashing: set[str] = set()
+    for _ in range(ROUNDS_MAX):
+        before = dict(types)
+        for attribute, formula, names in assignments:
+            of = Checker(replace(names, attributes=types)).typed(formula.tree).type
+            name = attribute.name
+            if of == UNKNOWN or name in clashing:
+                continue
+            both = unified(types[name], of)
+            if both is None:
+                clashing.add(name)
+                types[name] = UNKNOWN
+                problems.append(_clash(attribute, of, before[name], first.get(name)))
+            else:
+                types[name] = replace(both, nullable=False)
+                first.setdefault(name, attribute)
+        if types == before:
+            break
+    for attribute, _, _ in assignments:
+        if types[attribute.name].kind is Kind.NULL and types[attribute.name] != UNKNOWN:
+            types[attribute.name] = UNKNOWN
+            hint = "set it to a value somewhere, in profile.yaml or in another step"
+            problems.append(
+                problem_at(attribute.node, "J411", f'attribute "{attribute.name}" is only ever null', hint=hint)
+            )
+    return types
+
+
+def _clash(attribute: Ref, of: Type, other: Type, first: Ref | None) -> Problem:
+    where = ""
+    if first is not None:
+        line = first.node.document.text.count("\n", 0, first.node.start) + 1
+        where = f" ({first.node.document.path}, line {line})"
+    elsewhere = described(other) if other != UNKNOWN else "something else"
+    return problem_at(
+        attribute.node,
+        "J410",
+        f'attribute "{attribute.name}" is {described(of)} here and {elsewhere} elsewhere{where}',
+        hint="give it one type, or use two attributes",
+    )
