@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import fastavro
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.schemas import Registry, SchemaFile
+from orchestrator.runtime.schemas import SchemaFile
 
 HEARTBEAT = "stream_heartbeat"
 CONNECT_TIMEOUT_S = 15.0
@@ -74,7 +74,7 @@ def produced_schemas(files: Sequence[SchemaFile]) -> tuple[SchemaFile, ...]:
     return tuple(file for file in files if file.name == HEARTBEAT or "topic" in json.loads(file.text))
 
 
-def registered_ids(registry: Registry, files: Sequence[SchemaFile]) -> dict[str, int]:
+def registered_ids(registry: Latest, files: Sequence[SchemaFile]) -> dict[str, int]:
     """Record name → schema id, as the registry has them now; nothing is registered.
 
     Raises: EnvironmentProblem if a schema is not registered as it stands in its file.
@@ -111,6 +111,37 @@ def event_routes(
         place = "" if topic is None else topic_prefix + topic
         routes[file.name] = Route(place, fastavro.parse_schema(document), ids[file.name])
     return routes
+
+
+class EventSink(Protocol):
+    """Where events go: an `EventProducer`, or a test's twin."""
+
+    @property
+    def failed(self) -> int:
+        """How many records could not be delivered."""
+
+    @property
+    def failure(self) -> str:
+        """The reason for the first failure."""
+
+    def send(self, event: Event, *, timestamp_ms: int) -> None:
+        """Takes the event for delivery. A timestamp of 0 is the time of sending."""
+
+    def heartbeat(self, at_ms: int) -> int:
+        """Tells all partitions that they are complete up to `at_ms`; gives how many were told."""
+
+    def poll(self, timeout_s: float) -> None:
+        """Lets deliveries go on for so long."""
+
+    def flush(self) -> None:
+        """Returns when every record is delivered or has failed."""
+
+
+class Latest(Protocol):
+    """A registry, as far as a producer asks it."""
+
+    def latest(self, subject: str) -> tuple[int, str] | None:
+        """(id, text) of the subject's newest schema, or None."""
 
 
 class EventProducer:
@@ -240,7 +271,7 @@ class EventProducer:
 
 def produce_events(
     events: Iterable[Event],
-    producer: EventProducer,
+    producer: EventSink,
     feed: Feed,
     *,
     on_progress: Callable[[Produced], None] = lambda _produced: None,
@@ -281,7 +312,7 @@ def produce_events(
     return total
 
 
-def _pace(producer: EventProducer, due_s: float) -> None:
+def _pace(producer: EventSink, due_s: float) -> None:
     """Waits until `due_s` (monotonic), unless it is so near that waiting would cost more than it keeps."""
     while (ahead := due_s - time.monotonic()) > _PACE_SLACK_S:
         producer.poll(0)
