@@ -186,14 +186,15 @@ def _step(click: Click, session: _Session) -> tuple[str, dict[str, Any]]:
 
 def _order(click: Click, session: _Session, cart_id: str) -> dict[str, Any]:
     """An order of the whole cart, which is a new one afterwards; without a cart, of the product in view."""
-    order = {"order_id": f"order-{click.number:05}", "currency": "EUR"}
-    if not session.cart:
-        price = _CATALOGUE[session.product_id or _some_product(click)][1]
-        return order | {"cart_id": None, "total": price}
-    total = _contents(session.cart)["value"]
-    session.cart.clear()
-    session.bought += 1
-    return order | {"cart_id": cart_id, "total": total}
+    if session.cart:
+        bought: str | None = cart_id
+        total = _contents(session.cart)["value"]
+        session.cart.clear()
+        session.bought += 1
+    else:
+        bought = None
+        total = _CATALOGUE[session.product_id or _some_product(click)][1]
+    return {"order_id": f"order-{click.number:05}", "cart_id": bought, "total": total, "currency": "EUR"}
 
 
 def _contents(cart: dict[str, int]) -> dict[str, Any]:
