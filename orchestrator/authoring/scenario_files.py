@@ -34,7 +34,7 @@ from orchestrator.authoring.scenario_values import (
     When,
     event_of,
 )
-from orchestrator.authoring.sources import Sources, is_scenario_file
+from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
@@ -52,11 +52,11 @@ class Scenarios:
     problems: tuple[Problem, ...]
 
 
-def load_scenarios(sources: Sources, journeys: JourneySet, shapes: Mapping[str, EventShape]) -> Scenarios:
-    """The scenarios of every `<journey>.scenarios.yaml`."""
+def load_scenarios(files: Mapping[str, str], journeys: JourneySet, shapes: Mapping[str, EventShape]) -> Scenarios:
+    """The scenarios of every `<journey>.scenarios.yaml` among the files (path → text)."""
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
-    for path, text in sorted(sources.files.items()):
+    for path, text in sorted(files.items()):
         if not is_scenario_file(path):
             continue
         root = parse_yaml(path, text, problems)

@@ -6,7 +6,7 @@ Every journey of the set is at work, as in production; a scenario speaks of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
@@ -17,7 +17,7 @@ from orchestrator.engine.ids import draw
 from orchestrator.model.actions import Effects, SendMessage, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
-from orchestrator.model.journey import JourneySet, Split
+from orchestrator.model.journey import Journey, JourneySet, Split, Status
 
 CANDIDATES_MAX = 100_000
 """How many made-up customers are looked at to find one whom chance treats as the scenario says."""
@@ -48,6 +48,21 @@ class ScenarioResult:
     missed: tuple[Missed, ...]
     trace: tuple[TraceLine, ...]
     transitions: tuple[Transition, ...]
+
+
+def all_live(journeys: JourneySet) -> JourneySet:
+    """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
+    live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
+    entries: dict[str, tuple[Journey, ...]] = {}
+    for journey in live.values():
+        entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
+    return replace(
+        journeys,
+        versions={(name, journey.version): journey for name, journey in live.items()},
+        current=live,
+        entries=entries,
+        wanted=journeys.wanted.union(entries, *(journey.listens for journey in live.values())),
+    )
 
 
 def run_scenarios(journeys: JourneySet, scenarios: Sequence[Scenario], *, only: str = "") -> list[ScenarioResult]:

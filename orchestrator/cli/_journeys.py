@@ -1,0 +1,53 @@
+"""Journeys for the commands that run them offline: read, compiled, or their problems shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.event_schemas import load_event_types
+from orchestrator.authoring.sources import Sources, read_sources
+from orchestrator.model.journey import JourneySet
+from orchestrator.model.problems import Problem
+from orchestrator.model.types import EventType
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Journeys without errors, and what they were made from."""
+
+    journeys: JourneySet
+    sources: Sources
+    event_types: Mapping[str, EventType]
+
+
+def compiled_journeys(directory: Path, schemas: Path, form: str) -> Compiled | None:
+    """The journeys of a directory; None if they have errors, which are shown.
+
+    Raises: EnvironmentProblem if a directory is missing.
+    """
+    event_types = load_event_types(schemas / "events")
+    sources = read_sources(directory)
+    compilation = compile_journeys(sources, event_types)
+    if compilation.journeys is None:
+        show_problems([p for p in compilation.problems if p.severity == "error"], sources, form)
+        return None
+    return Compiled(compilation.journeys, sources, event_types)
+
+
+def show_problems(problems: Sequence[Problem], sources: Sources, form: str) -> None:
+    """The problems on the standard output, as `orchestrator validate` shows them."""
+    if form == "json":
+        shown = [asdict(problem) for problem in problems]
+        click.echo(msgspec.json.format(msgspec.json.encode({"problems": shown}), indent=2))
+        return
+    for problem in problems:
+        path = f"{sources.root}/{problem.path}" if sources.root else problem.path
+        click.echo(f"{path}:{problem.line}:{problem.column}: {problem.severity}[{problem.code}]: {problem.message}")
+        if problem.hint:
+            click.echo(f"  hint: {problem.hint}")
