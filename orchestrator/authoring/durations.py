@@ -70,8 +70,8 @@ def checked_duration(duration_ms: int) -> int | DurationProblem:
 
 
 def describe_duration(duration_ms: int) -> str:
-    """The duration in its largest whole unit: `90 minutes`, `1 day`."""
-    for name in ("week", "day", "hour", "minute", "second"):
+    """The duration in its largest whole unit up to days: `90 minutes`, `7 days`."""
+    for name in ("day", "hour", "minute", "second"):
         if duration_ms % UNITS_MS[name] == 0 and duration_ms:
             amount = duration_ms // UNITS_MS[name]
             return f"{amount} {name}" if amount == 1 else f"{amount} {name}s"

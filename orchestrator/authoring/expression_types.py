@@ -59,12 +59,12 @@ def unified(first: Type, second: Type) -> Type | None:
 
 
 def as_decimal(node: Typed) -> Typed:
-    """The node with literals such as 1.5 turned into exact decimals."""
-    if isinstance(node, Constant) and node.type.kind is Kind.FLOAT and node.text:
+    """The node with literals turned into exact decimals."""
+    if isinstance(node, Constant) and node.type.kind in {Kind.FLOAT, Kind.INTEGER} and node.text:
         return Constant(DECIMAL, Decimal(node.text), node.text)
-    if isinstance(node, Apply) and node.name == "neg" and node.type.kind is Kind.FLOAT:
+    if isinstance(node, Apply) and node.name == "neg" and node.type.kind in {Kind.FLOAT, Kind.INTEGER}:
         inner = as_decimal(node.arguments[0])
-        return Apply(replace(inner.type), "neg", (inner,))
+        return Apply(inner.type, "neg", (inner,))
     return node
 
 

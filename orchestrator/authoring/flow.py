@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.authoring.drafts import (
+    AwaitedDraft,
     BranchDraft,
     ExitDraft,
     JourneyDraft,
@@ -45,7 +46,7 @@ def edges(step: StepDraft, following: str) -> Iterator[Edge]:
             yield _edge(step.next, following, "")
         case WaitForDraft():
             for awaited in step.awaited:
-                yield _edge(awaited.go, following, awaited.on.name)
+                yield _edge(awaited.go, following, _event_label(awaited))
             if step.timeout_ms is not None:
                 yield _edge(step.on_timeout, following, "timeout")
         case BranchDraft():
@@ -59,6 +60,12 @@ def edges(step: StepDraft, following: str) -> Iterator[Edge]:
             return
         case _:
             assert_never(step)
+
+
+def _event_label(awaited: AwaitedDraft) -> str:
+    if awaited.where is None:
+        return awaited.on.name
+    return f"{awaited.on.name} where {' '.join(awaited.where.text.split())}"
 
 
 def _edge(ref: Ref | None, following: str, label: str) -> Edge:

@@ -167,12 +167,12 @@ class _Composer:
             while not isinstance(inner, yaml.SequenceEndEvent):
                 items.append(self._node(inner, depth + 1))
                 inner = next(self._events)
-            return ListNode(self._document, event.start_mark.index, _end(inner), tuple(items))
+            return ListNode(self._document, _start(event), _end(inner), tuple(items))
         return self._mapping(event, depth)
 
     def _scalar(self, event: Any) -> Scalar:
         style = event.style if event.style in {"'", '"', "|", ">"} else ""
-        return Scalar(self._document, event.start_mark.index, event.end_mark.index, event.value, style)
+        return Scalar(self._document, _start(event), _end(event), event.value, style)
 
     def _mapping(self, event: Any, depth: int) -> MappingNode:
         entries: list[tuple[Scalar, Node]] = []
@@ -193,12 +193,16 @@ class _Composer:
                 seen.add(key.value)
                 entries.append((key, value))
             inner = next(self._events)
-        return MappingNode(self._document, event.start_mark.index, _end(inner), tuple(entries))
+        return MappingNode(self._document, _start(event), _end(inner), tuple(entries))
 
     def _refuse(self, event: Any, code: str, message: str, hint: str) -> None:
-        start = event.start_mark.index
-        end = max(start + 1, event.end_mark.index)
+        start = _start(event)
+        end = max(start + 1, _end(event))
         raise _Refused(problem_in(self._document, start, end, code, message, hint=hint))
+
+
+def _start(event: Any) -> int:
+    return int(event.start_mark.index)
 
 
 def _end(event: Any) -> int:

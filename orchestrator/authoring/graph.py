@@ -1,0 +1,159 @@
+"""A journey as a Mermaid flowchart: entry, steps with what they do, ways with their conditions, exits, goal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from orchestrator.authoring.drafts import (
+    BranchDraft,
+    ExitDraft,
+    Formula,
+    JourneyDraft,
+    SendDraft,
+    SetDraft,
+    SplitDraft,
+    StepDraft,
+    WaitDraft,
+    WaitForDraft,
+)
+from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.lowering import GOAL_WITHIN_MS_DEFAULT
+
+Shape = tuple[str, str]
+
+STADIUM: Shape = ("([", "])")
+BOX: Shape = ("[", "]")
+ROUND: Shape = ("(", ")")
+HEXAGON: Shape = ("{{", "}}")
+RHOMBUS: Shape = ("{", "}")
+FLAG: Shape = (">", "]")
+CIRCLE: Shape = ("((", "))")
+
+
+def mermaid(draft: JourneyDraft) -> str:
+    """The flowchart's text, ending in a line break."""
+    lines = ["---", f"title: {_title(draft)}", "---", "flowchart TD"]
+    lines += [f"  {line}" for line in _lines(draft)]
+    return "\n".join(lines) + "\n"
+
+
+def _title(draft: JourneyDraft) -> str:
+    plain = " ".join(draft.title.replace('"', "'").replace("\\", "/").split())
+    return f'"{plain}"'
+
+
+def _lines(draft: JourneyDraft) -> Iterator[str]:
+    entry = draft.entry
+    said = [f"enters on {entry.on.name}", *_where(entry.where)]
+    if entry.key is not None:
+        said.append(f"one passage for each {_text(entry.key)}")
+    said.append(_reentry(draft))
+    yield _node("entry", STADIUM, said)
+    first = draft.steps[0].name.name
+    if draft.holdout:
+        yield _node("holdout", CIRCLE, ["control group"])
+        yield _way("entry", "holdout", f"{float(draft.holdout * 100):g}% held out")
+    yield _way("entry", _id(first), "")
+    ends_by_position = False
+    for index, step in enumerate(draft.steps):
+        yield _step_node(step)
+        for edge in edges(step, step_after(draft, index)):
+            ends_by_position = ends_by_position or edge.target == END
+            yield _way(_id(step.name.name), _id(edge.target), edge.label)
+    if ends_by_position:
+        yield _node(_id(END), CIRCLE, [END_REASON])
+    yield from _anytime(draft)
+
+
+def _anytime(draft: JourneyDraft) -> Iterator[str]:
+    """The ways out that are open in every step."""
+    if draft.goal is None and not draft.exits:
+        return
+    yield _node("anytime", STADIUM, ["at any time"])
+    if draft.goal is not None:
+        goal = draft.goal
+        within = describe_duration(goal.within_ms or GOAL_WITHIN_MS_DEFAULT)
+        said = ["goal", f"within {within}"]
+        if goal.value is not None:
+            said.append(f"worth {_text(goal.value)}")
+        yield _node("goal", FLAG, said)
+        yield _dotted("anytime", "goal", " ".join([goal.on.name, *_where(goal.where)]))
+    if draft.exits:
+        yield _node("leave", CIRCLE, ["exit"])
+    for rule in draft.exits:
+        if rule.on is not None:
+            yield _dotted("anytime", "leave", " ".join([rule.on.name, *_where(rule.where)]))
+        elif rule.when is not None:
+            yield _dotted("anytime", "leave", _text(rule.when))
+
+
+def _reentry(draft: JourneyDraft) -> str:
+    rule = draft.entry.reentry
+    match rule.mode:
+        case "never":
+            return "once only"
+        case "always":
+            return "again and again"
+        case _:
+            return f"again after {describe_duration(rule.after_ms)}"
+
+
+def _step_node(step: StepDraft) -> str:
+    name = step.name.name
+    match step:
+        case WaitDraft():
+            return _node(_id(name), HEXAGON, [name, f"wait {describe_duration(step.duration_ms)}"])
+        case WaitForDraft():
+            said = [name, f"wait for {' or '.join(dict.fromkeys(item.on.name for item in step.awaited))}"]
+            if step.timeout_ms is not None:
+                said.append(f"at most {describe_duration(step.timeout_ms)}")
+            return _node(_id(name), HEXAGON, said)
+        case BranchDraft():
+            return _node(_id(name), RHOMBUS, [name])
+        case SplitDraft():
+            return _node(_id(name), RHOMBUS, [name, "by chance"])
+        case SendDraft():
+            channels = ", else ".join(channel.name for channel in step.channels)
+            return _node(_id(name), BOX, [name, f"send {step.template.name}", f"by {channels}"])
+        case SetDraft():
+            said = [f"set {attribute.name} to {_text(formula)}" for attribute, formula in step.assignments]
+            return _node(_id(name), ROUND, [name, *said])
+        case ExitDraft():
+            said = [name] if step.reason == name else [name, f"exit: {step.reason}"]
+            return _node(_id(name), CIRCLE, said)
+        case _:
+            assert_never(step)
+
+
+def _where(formula: Formula | None) -> list[str]:
+    return [] if formula is None else [f"where {_text(formula)}"]
+
+
+def _text(formula: Formula) -> str:
+    return " ".join(formula.text.split())
+
+
+def _id(step: str) -> str:
+    """A node's id; the prefix keeps Mermaid's own words, such as `end`, out of it."""
+    return f"step_{step.lstrip('_')}"
+
+
+def _node(name: str, shape: Shape, said: list[str]) -> str:
+    opening, closing = shape
+    return f'{name}{opening}"{"<br/>".join(_escaped(line) for line in said)}"{closing}'
+
+
+def _way(start: str, end: str, label: str) -> str:
+    return f'{start} -->|"{_escaped(label)}"| {end}' if label else f"{start} --> {end}"
+
+
+def _dotted(start: str, end: str, label: str) -> str:
+    return f'{start} -.->|"{_escaped(label)}"| {end}'
+
+
+def _escaped(text: str) -> str:
+    for character, entity in (("#", "#35;"), ("&", "#amp;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;")):
+        text = text.replace(character, entity)
+    return text
