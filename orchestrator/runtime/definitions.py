@@ -10,15 +10,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Position
 
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
-from orchestrator.authoring.event_schemas import event_types_from_texts
-from orchestrator.authoring.sources import Sources
+from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types, read_schema_texts
+from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.types import EventType
 
 TIMEOUT_S = 15.0
 
@@ -78,20 +80,21 @@ def read_definitions(bootstrap_servers: str, topic: str) -> list[Definition]:
         while position < high:
             if time.monotonic() > deadline:
                 raise EnvironmentProblem(f"topic {topic} cannot be read to its end", hint="is the broker overloaded?")
-            for message in consumer.consume(100, 0.5):
-                offset = message.offset() or 0
-                error = message.error()
-                if error is not None:
-                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
-                        raise KafkaException(error)
-                    position = max(position, offset)
-                    continue
-                position = offset + 1
-                key, value = message.key(), message.value()
-                if key is not None and value is not None:
-                    definition = decode_definition(key, value, offset=offset)
-                    found.pop(definition.set_id, None)
-                    found[definition.set_id] = definition
+            message = consumer.poll(0.5)
+            if message is None:
+                continue
+            offset, error = message.offset() or 0, message.error()
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
+                    raise KafkaException(error)  # noqa: TRY301 - turned into our words below, with all others
+                position = max(position, offset)
+                continue
+            position = offset + 1
+            key, value = message.key(), message.value()
+            if key is not None and value is not None:
+                definition = decode_definition(key, value, offset=offset)
+                found.pop(definition.set_id, None)
+                found[definition.set_id] = definition
     except KafkaException as error:
         raise _broker_problem(topic, error) from None
     finally:
@@ -127,18 +130,48 @@ def compile_definition(definition: Definition) -> JourneySet | None:
     return compile_journeys(Sources(files=dict(definition.sources)), types.types).journeys
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The journeys of a directory: compiled, and the texts that they were compiled from."""
+
+    journeys: JourneySet
+    definition: Definition
+    event_types: Mapping[str, EventType]
+
+
+def load_journeys(journeys: Path, schemas: Path) -> Loaded:
+    """The journeys of a directory, checked against the event schemas of `schemas/events`.
+
+    Raises: EnvironmentProblem if a directory is missing or the journeys have problems.
+    """
+    texts = read_schema_texts(schemas / "events")
+    types = load_event_types(schemas / "events")
+    sources = read_sources(journeys)
+    compilation = compile_journeys(sources, types)
+    if compilation.journeys is None:
+        errors = [problem for problem in compilation.problems if problem.severity == "error"]
+        first = f"{errors[0].path}:{errors[0].line}: {errors[0].message}" if errors else "no journeys"
+        raise EnvironmentProblem(
+            f"the journeys in {journeys} have {len(errors)} problems; the first: {first}",
+            hint=f"see them all with: orchestrator validate {journeys}",
+        )
+    current = compilation.journeys
+    return Loaded(current, Definition(current.set_id, dict(sources.files), texts), types)
+
+
 def journeys_in_force(
-    bootstrap_servers: str, topic: str, current: JourneySet, *, sources: Mapping[str, str], schemas: Mapping[str, str]
+    bootstrap_servers: str, topic: str, loaded: Loaded, *, publish: bool
 ) -> tuple[JourneySet, Sequence[str]]:
     """The current set with every older version that customers may still be in, and the ids of sets left out.
 
-    The current set is published unless it is the newest in the topic already. A set is left out if it does not
-    compile any more.
+    With `publish`, the current set is written unless it is the newest in the topic already. A set is left out if it
+    does not compile any more.
     Raises: EnvironmentProblem if the broker fails.
     """
+    current = loaded.journeys
     published = read_definitions(bootstrap_servers, topic)
-    if not published or published[-1].set_id != current.set_id:
-        publish_definition(bootstrap_servers, topic, Definition(current.set_id, sources, schemas))
+    if publish and (not published or published[-1].set_id != current.set_id):
+        publish_definition(bootstrap_servers, topic, loaded.definition)
     older, left_out = [], []
     for definition in published:
         if definition.set_id == current.set_id:

@@ -18,6 +18,8 @@ _LEVEL_FLOORS = {
     "aiokafka.consumer.group_coordinator": logging.CRITICAL,
     "faust": logging.WARNING,
     "mode": logging.WARNING,
+    # The overrides' services log through Faust, each start and stop of theirs.
+    "orchestrator.runtime.faust_batches": logging.WARNING,
     "asyncio": logging.WARNING,
     "urllib3": logging.WARNING,
 }

@@ -216,11 +216,20 @@ def register_schemas(registry: Registry, files: Sequence[SchemaFile]) -> dict[st
     All subjects are compared before the first is registered, so a refusal leaves the registry as it was.
     Raises: EnvironmentProblem naming the fields of an incompatible change.
     """
-    problems = _all_incompatible(registry, files)
+    ids: dict[str, int] = {}
+    changed: list[SchemaFile] = []
+    problems: list[str] = []
+    for file in files:
+        latest = registry.latest(file.subject)
+        if latest is not None and _same(latest[1], file.text):
+            ids[file.name] = latest[0]
+            continue
+        changed.append(file)
+        if latest is not None:
+            problems += [f"{file.path}: {reason}" for reason in incompatibilities(file.text, latest[1])]
     if problems:
         raise _refused(problems)
-    ids: dict[str, int] = {}
-    for file in files:
+    for file in changed:
         schema_id = registry.register(file.subject, file.text)
         if schema_id is None:
             raise _refused([f"{file.path}: the registry refuses it as incompatible with an earlier version"])
@@ -231,21 +240,15 @@ def register_schemas(registry: Registry, files: Sequence[SchemaFile]) -> dict[st
 
 def check_schemas(registry: Registry, files: Sequence[SchemaFile]) -> tuple[list[str], list[str]]:
     """(paths of schemas that are not registered as they are, sentences about incompatible ones); changes nothing."""
-    changed = []
+    changed: list[str] = []
+    refused: list[str] = []
     for file in files:
         latest = registry.latest(file.subject)
         if latest is None or not _same(latest[1], file.text):
             changed.append(file.path)
-    return changed, _all_incompatible(registry, files)
-
-
-def _all_incompatible(registry: Registry, files: Sequence[SchemaFile]) -> list[str]:
-    problems = []
-    for file in files:
-        latest = registry.latest(file.subject)
         if latest is not None:
-            problems += [f"{file.path}: {reason}" for reason in incompatibilities(file.text, latest[1])]
-    return problems
+            refused += [f"{file.path}: {reason}" for reason in incompatibilities(file.text, latest[1])]
+    return changed, refused
 
 
 def _refused(problems: Sequence[str]) -> EnvironmentProblem:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from aiokafka import ConsumerRecord
 from aiokafka.structs import TopicPartition as AioTopicPartition
@@ -27,15 +27,22 @@ FETCH_WAIT_S = 1.0
 FETCH_WAIT_SOME_EXCLUDED_S = 0.02
 """While a partition's buffer is full the fetch returns soon, so that the partition is asked again in time."""
 
+FETCH_WAIT_FIRST_S = 0.05
+"""Until each partition's end is known: an empty answer of the broker tells it, and does not end a fetch."""
+
 FETCH_MAX_WAIT_MS = 100
 """How long the broker may hold an empty fetch. Faust has 1,500 ms fixed: a partition whose records were taken out while
 such a fetch was under way would wait for its end."""
 
 
 class RecordBatch:
-    """The records of one fetch from one partition, with the partition's high watermark and the group's generation."""
+    """The records of one fetch from one partition, with the group's generation.
 
-    __slots__ = ("generation", "highwater", "partition", "records", "topic")
+    `position` is the next offset to fetch and `highwater` the end of what may be read, where they are known. A batch
+    without records only says that they have changed.
+    """
+
+    __slots__ = ("generation", "highwater", "partition", "position", "records", "topic")
 
     def __init__(
         self,
@@ -43,12 +50,14 @@ class RecordBatch:
         partition: int,
         *,
         records: Sequence[ConsumerRecord[bytes, bytes]],
-        highwater: int,
+        position: int | None,
+        highwater: int | None,
         generation: int,
     ) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
+        self.position = position
         self.highwater = highwater
         self.generation = generation
 
@@ -72,8 +81,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Read by aiokafka when it starts its fetcher.
+        # Read by aiokafka when it starts its fetcher. Faust reads committed records only in its own transactions, but
+        # what a producer aborted never happened.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
@@ -84,6 +95,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer, active_partitions or set(), timeout=timeout, max_records=consumer._max_poll_records
             )
         )
+
+    def progress(self, tp: TP) -> tuple[int | None, int | None]:
+        """(next offset to fetch, end of what may be read) of an assigned partition, None where not known yet."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        aio_tp = AioTopicPartition(*tp)
+        if assignment is None or aio_tp not in assignment.tps:
+            return None, None
+        state = assignment.state_value(aio_tp)
+        return (state.position if state.has_valid_position else None), state.lso
 
     async def seek_all(self, positions: Mapping[TP, int | None]) -> None:
         """Fetching goes on from these offsets; None is the beginning of the partition."""
@@ -118,24 +139,30 @@ class BatchConsumer(driver.Consumer):
 
     async def _drain_messages(self, fetcher: Any) -> None:
         app = self.app
+        told: dict[TP, tuple[int | None, int | None]] = {}
+        told_generation = -1
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
                     continue
+                generation = app.consumer_generation_id
+                if generation != told_generation:
+                    told, told_generation = {}, generation
                 active = self._get_active_partitions()
                 wanted = active - app.host.full()
                 if not wanted:
                     # aiokafka takes an empty set for all partitions, so it must not be asked.
                     await asyncio.sleep(FETCH_WAIT_SOME_EXCLUDED_S)
                     continue
-                generation = app.consumer_generation_id
                 wait_s = FETCH_WAIT_S if len(wanted) == len(active) else FETCH_WAIT_SOME_EXCLUDED_S
+                if len(told) < len(active):
+                    wait_s = min(wait_s, FETCH_WAIT_FIRST_S)
                 records = await self._getmany(wanted, wait_s)
                 # A rebalance meanwhile makes them someone's who starts again from the committed offsets.
                 is_current = bool(self.flow_active) and app.consumer_generation_id == generation
-                if records and is_current:
-                    await self._deliver(records, generation)
+                if is_current:
+                    await self._deliver(records or {}, told, generation)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
@@ -146,17 +173,26 @@ class BatchConsumer(driver.Consumer):
             # Faust would log it and carry on without fetching.
             app.host.fail(error)
 
-    async def _deliver(self, records: Mapping[Any, Sequence[Any]], generation: int) -> None:
-        app = self.app
-        changelogs = app.tables.changelog_topics
-        index = app.topics._tp_index  # type: ignore[attr-defined]
-        for aio_tp, fetched in records.items():
-            tp = TP(aio_tp.topic, aio_tp.partition)
-            if tp.topic in changelogs or not fetched:
+    async def _deliver(
+        self,
+        records: Mapping[Any, Sequence[Any]],
+        told: dict[TP, tuple[int | None, int | None]],
+        generation: int,
+    ) -> None:
+        """Puts the records into the streams' queues, and for the other partitions how far they are if that is new.
+
+        No fetch is under way, so a position is never ahead of the records that were put before it.
+        """
+        index = self.app.topics._tp_index  # type: ignore[attr-defined]
+        thread = cast("BatchConsumerThread", self._thread)
+        for tp in self._get_active_partitions():
+            fetched = records.get(AioTopicPartition(*tp), ())
+            seen = thread.progress(tp)
+            if not fetched and (seen == told.get(tp) or None in seen):
                 continue
-            highwater = self.highwater(tp)
+            told[tp] = seen
             batch = RecordBatch(
-                tp.topic, tp.partition, records=fetched, highwater=highwater or 0, generation=generation
+                tp.topic, tp.partition, records=fetched, position=seen[0], highwater=seen[1], generation=generation
             )
             for channel in index[tp]:
                 await channel.queue.put(batch)

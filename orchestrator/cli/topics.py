@@ -1,0 +1,64 @@
+"""``orchestrator topics``: create the topics that workers need, or see what is wrong with those that exist."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli._settings import with_settings
+from orchestrator.runtime.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  orchestrator topics create --partitions 12 --replication-factor 3
+  orchestrator topics check --time stream
+"""
+SETTINGS = (
+    "bootstrap_servers",
+    "app_id",
+    "event_topics",
+    "partitions",
+    "replication_factor",
+    "topic_prefix",
+    "journeys",
+    "schemas",
+    "time",
+)
+
+
+@click.group("topics", epilog=EXAMPLES, short_help="Create and check the topics that workers need.")
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Create the topics that workers need, or check those that exist."""
+    # Defaults for the group (where the own stack runs) are those of its commands.
+    context.default_map = dict.fromkeys(("create", "check"), context.default_map or {})
+
+
+@command.command("create", epilog="Example: orchestrator topics create --partitions 12")
+@with_settings(*SETTINGS)
+def create(*, settings: Settings) -> int:
+    """Create what is missing, then check everything. Existing topics are never changed."""
+    from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
+    from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
+
+    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.channels)
+    created = ensure_topics(settings, specs, create=True)
+    for name in created:
+        click.echo(f"created {name}")
+    click.echo(f"{len(specs)} topics are as they must be, {len(created)} of them new")
+    return 0
+
+
+@command.command("check", epilog="Example: orchestrator topics check")
+@with_settings(*SETTINGS)
+def check(*, settings: Settings) -> int:
+    """Say how the topics differ from what workers need; 1 if they do."""
+    from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
+    from orchestrator.runtime.topics import mismatches, topic_specs  # noqa: PLC0415
+
+    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.channels)
+    wrong = mismatches(settings, specs)
+    for problem in wrong:
+        click.echo(str(problem))
+    if not wrong:
+        click.echo(f"{len(specs)} topics are as they must be")
+    return 1 if wrong else 0

@@ -1,0 +1,57 @@
+"""``orchestrator worker``: run journeys on events."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli._settings import with_settings
+from orchestrator.runtime.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  orchestrator worker
+  orchestrator worker --bootstrap-servers kafka:9092 --registry-url http://registry:8081 --data-dir /var/lib/journeys
+  orchestrator worker --time stream --create-topics --metrics-port 9100 --log-format json
+"""
+
+
+@click.command("worker", epilog=EXAMPLES, short_help="Run journeys on customer events.")
+@with_settings(
+    "bootstrap_servers",
+    "registry_url",
+    "app_id",
+    "data_dir",
+    "worker_id",
+    "event_topics",
+    "partitions",
+    "replication_factor",
+    "topic_prefix",
+    "journeys",
+    "schemas",
+    "time",
+    "metrics_host",
+    "metrics_port",
+    "batch_records_max",
+    "timers_per_transaction_max",
+    "buffer_records_max",
+    "merge_wait_ms",
+    "tick_ms",
+    "session_timeout_ms",
+    "heartbeat_interval_ms",
+    "rebalance_timeout_ms",
+    "transaction_timeout_ms",
+    "stop_timeout_ms",
+    "create_topics",
+    "log_format",
+    "log_level",
+)
+def command(*, settings: Settings) -> int:
+    """Run the journeys of a directory on customer events, until stopped.
+
+    Workers with the same --app-id share the load: start as many as there are partitions. A worker that is told to
+    stop (SIGTERM, Ctrl-C) finishes its transaction, hands its partitions to the others and ends with 0; a second
+    Ctrl-C ends it at once. A worker that fails says why and ends with 3; nothing is lost or doubled, start it again.
+    """
+    from orchestrator.runtime.worker import run_worker  # noqa: PLC0415  (loads Faust: only for running, not for --help)
+
+    return run_worker(settings)

@@ -1,0 +1,322 @@
+"""A worker from start to end: everything is checked, the Faust application starts, cycles run, it stops in time.
+
+The shell decides nothing about customers. What it wires together: topics and schemas as they must be, the journeys
+in force, one transaction log, the batch cycle, and the application that hands it records and partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvloop
+
+from orchestrator.model.journey import JourneySet
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.clock import WallClock
+from orchestrator.runtime.codec import EventCodec, RecordEncoder
+from orchestrator.runtime.cycle import Cycle, CycleOptions
+from orchestrator.runtime.definitions import Loaded, journeys_in_force, load_journeys
+from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
+from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.merge import MergeOptions
+from orchestrator.runtime.metrics import Metrics, MetricsServer
+from orchestrator.runtime.ports import CustomerStore, TransactionFailed
+from orchestrator.runtime.pump import Pump
+from orchestrator.runtime.restore import Progress, Restored, restore_partition
+from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.settings import Settings, transactional_id
+from orchestrator.runtime.store import RocksCustomerStore
+from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
+from orchestrator.runtime.transaction import KafkaTransactionLog, group_metadata
+
+log = structlog.stdlib.get_logger(__name__)
+
+EXIT_ENVIRONMENT, EXIT_BUG, EXIT_INTERRUPTED = 3, 70, 130
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What a worker has once everything outside is as it must be."""
+
+    settings: Settings
+    names: TopicNames
+    loaded: Loaded
+    journeys: JourneySet
+    metrics: Metrics
+    log: KafkaTransactionLog
+    codec: EventCodec
+    encoder: RecordEncoder
+    membership: list[tuple[int, str]]
+    """The newest (generation, member id); the transaction log asks for it at each begin."""
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs a worker until it is told to stop or fails; gives the exit code.
+
+    Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or the journeys are not as needed.
+    """
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    prepared = prepare(settings)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # Not asyncio.run: at the end it would cancel Faust's tasks and wait for them, see below.
+    code = loop.run_until_complete(_run(prepared))
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Faust's consumer thread is not a daemon and may hang while it is told to stop; the group was left and the stores
+    # are closed, so nothing is gained by waiting for it.
+    os._exit(code)
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Checks and wires everything that needs no partition yet. Blocks.
+
+    Raises: EnvironmentProblem.
+    """
+    names = topic_names(settings)
+    loaded = load_journeys(settings.journeys, settings.schemas)
+    schema_files = read_schema_files(settings.schemas)
+    ensure_topics(settings, topic_specs(settings, loaded.journeys.channels), create=settings.create_topics)
+    registry = Registry(settings.registry_url)
+    ids = register_schemas(registry, schema_files)
+    journeys = _in_force(settings, names, loaded, publish=True)
+    clock, metrics = WallClock(), Metrics(loaded.event_types, journeys)
+    codec = EventCodec(
+        registry,
+        wanted=journeys.wanted,
+        reader_schemas={name: event.schema_json for name, event in loaded.event_types.items()},
+        clock=clock,
+    )
+    encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
+    membership = [(-1, "")]
+    transactions = KafkaTransactionLog(
+        bootstrap_servers=settings.bootstrap_servers,
+        transactional_id=transactional_id(settings),
+        changelog_topic=names.changelog,
+        membership=lambda: group_metadata(settings.app_id, *membership[0]),
+        overrides={"transaction.timeout.ms": settings.transaction_timeout_ms},
+    )
+    try:
+        transactions.start()
+    except TransactionFailed as error:
+        raise EnvironmentProblem(
+            f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
+        ) from error
+    return Prepared(settings, names, loaded, journeys, metrics, transactions, codec, encoder, membership)
+
+
+def make_cycle(prepared: Prepared) -> Cycle:
+    """A batch cycle without partitions, for the journeys in force."""
+    settings, names = prepared.settings, prepared.names
+    options = CycleOptions(
+        event_topics=names.events,
+        transitions_topic=names.transitions,
+        journal_topic=names.journal,
+        dead_letters_topic=names.dead_letters,
+        topic_prefix=settings.topic_prefix,
+        batch_records_max=settings.batch_records_max,
+        timers_per_transaction_max=settings.timers_per_transaction_max,
+        merge=MergeOptions(
+            is_strict=settings.time == "stream",
+            merge_wait_ms=settings.merge_wait_ms,
+            buffer_records_max=settings.buffer_records_max,
+        ),
+    )
+    return Cycle(
+        options,
+        journeys=prepared.journeys,
+        codec=prepared.codec,
+        encoder=prepared.encoder,
+        log=prepared.log,
+        clock=WallClock(),
+        sink=prepared.metrics,
+    )
+
+
+def _in_force(settings: Settings, names: TopicNames, loaded: Loaded, *, publish: bool) -> JourneySet:
+    journeys, left_out = journeys_in_force(settings.bootstrap_servers, names.definitions, loaded, publish=publish)
+    for set_id in left_out:
+        log.warning("an older journey set does not compile any more and is left out", set=set_id)
+    return journeys
+
+
+async def _run(prepared: Prepared) -> int:
+    return await _Worker(prepared).run()
+
+
+class _Worker:
+    """One run of the application. An object because Faust calls back into what it holds."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.settings = prepared.settings
+        self.stop_asked = asyncio.Event()
+        self.is_stopping = False
+        self.app: BatchApp
+        self.pump: Pump
+        self.server: MetricsServer
+        self.announced = False
+
+    async def run(self) -> int:
+        """The exit code, after the group is left and the stores are closed."""
+        settings, prepared = self.settings, self.prepared
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._ask_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self._ask_to_stop)
+        self.server = MetricsServer(
+            prepared.metrics,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            is_ready=lambda: self.announced and not self.is_stopping,
+        )
+        self.pump = Pump(
+            new_cycle=self._new_cycle,
+            open_store=self._opened,
+            restore=self._restore,
+            on_started=self._started,
+            on_gauges=prepared.metrics.timers_pending,
+            tick_s=settings.tick_ms / 1000,
+            revoke_timeout_s=settings.session_timeout_ms / 1000 * 0.7,
+        )
+        self.app = batch_app(
+            app_id=settings.app_id,
+            worker_id=prepared.log.transactional_id,
+            bootstrap_servers=settings.bootstrap_servers,
+            data_dir=settings.data_dir,
+            event_topics=prepared.names.events,
+            partitions=settings.partitions,
+            table_name=TABLE_NAME,
+            open_store=self._open_store,
+            host=self.pump,
+            session_timeout_s=settings.session_timeout_ms / 1000,
+            heartbeat_interval_s=settings.heartbeat_interval_ms / 1000,
+            rebalance_timeout_s=settings.rebalance_timeout_ms / 1000,
+            fetch_records_max=5_000,
+        )
+        pumping = asyncio.create_task(self.pump.run())
+        starting = asyncio.create_task(self._start_app())
+        stop: asyncio.Future[Any] = asyncio.ensure_future(self.stop_asked.wait())
+        ends: set[asyncio.Future[Any]] = {stop, self.pump.failure}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self.is_stopping = True
+        code = _report(self.pump.failure.result()) if self.pump.failure.done() else 0
+        _exit_at_last(settings.stop_timeout_ms / 1000, code or EXIT_BUG)
+        await self._stop(is_clean=code == 0)
+        pumping.cancel()
+        starting.cancel()
+        if code == 0 and self.pump.failure.done():
+            code = _report(self.pump.failure.result())
+        if code == 0:
+            log.info("stopped")
+        return code
+
+    async def _start_app(self) -> None:
+        try:
+            await self.app.start()
+            await self.app._crashed.wait()  # noqa: SLF001 - Faust's own Worker looks there too
+            reason = self.app.crash_reason
+        except Exception as error:  # noqa: BLE001 - reported, and the process ends
+            reason = error
+        if not self.is_stopping:
+            self.pump.fail(reason or RuntimeError("Faust ended without a reason"))
+
+    async def _stop(self, *, is_clean: bool) -> None:
+        """Ends the batch under way, leaves the group, closes the stores."""
+        try:
+            self.app.consumer.stop_flow()
+            if is_clean:
+                await self.pump.revoke()
+            thread: Any = self.app.consumer._thread  # type: ignore[attr-defined]  # noqa: SLF001
+            async with asyncio.timeout(3.0):
+                await thread.leave_group()
+        except Exception as error:  # noqa: BLE001 - the others take over after the session time-out instead
+            log.warning("the group was not left in order", reason=f"{type(error).__name__}: {error}")
+        await customers_table(self.app).stores.on_stop()
+        self.server.close()
+
+    def _ask_to_stop(self) -> None:
+        if self.stop_asked.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        log.info("stopping")
+        self.stop_asked.set()
+
+    def _opened(self, number: int) -> CustomerStore:
+        return customers_table(self.app).stores.opened(number)
+
+    def _open_store(self, number: int) -> CustomerStore:
+        settings = self.settings
+        return RocksCustomerStore(settings.data_dir / settings.app_id / f"{TABLE_NAME}-{number}.db")
+
+    def _new_cycle(self) -> Cycle:
+        """A cycle with the journey versions of all workers: customers of a new partition may be in any of them."""
+        prepared = self.prepared
+        prepared.membership[0] = self.app.membership
+        journeys = _in_force(self.settings, prepared.names, prepared.loaded, publish=False)
+        if journeys.versions.keys() != prepared.journeys.versions.keys():
+            prepared.journeys = journeys
+            prepared.codec.want(journeys.wanted)
+        return make_cycle(prepared)
+
+    def _restore(self, number: int, store: CustomerStore, should_stop: Callable[[], bool]) -> Restored:
+        names, settings, read = self.prepared.names, self.settings, [0]
+
+        def progress(seen: Progress) -> None:
+            self.prepared.metrics.restoring(
+                seen.partition, remaining=seen.end - seen.position, read=seen.records - read[0]
+            )
+            read[0] = seen.records
+
+        return restore_partition(
+            bootstrap_servers=settings.bootstrap_servers,
+            group_id=settings.app_id,
+            event_topics=names.events,
+            changelog_topic=names.changelog,
+            partition=number,
+            store=store,
+            own_transactional_id=self.prepared.log.transactional_id,
+            progress=progress,
+            should_stop=should_stop,
+        )
+
+    def _started(self, partitions: AbstractSet[int]) -> None:
+        self.prepared.metrics.owned(len(partitions))
+        log.info("partitions assigned", partitions=sorted(partitions))
+        if not self.announced:
+            self.announced = True
+            owned = ", ".join(map(str, sorted(partitions))) or "none yet (other workers have them all)"
+            print(f"ready: partitions {owned}; metrics at {self.server.url}", flush=True)
+
+
+def _report(error: BaseException) -> int:
+    """Says why the process ends; gives its exit code."""
+    if isinstance(error, EnvironmentProblem):
+        log.error("the worker ends", reason=str(error), hint=error.hint)
+        return EXIT_ENVIRONMENT
+    if isinstance(error, TransactionFailed):
+        log.error("the worker ends", reason=str(error), hint="start it again: it goes on from the last transaction")
+        return EXIT_ENVIRONMENT
+    log.error("the worker ends: a bug, or something outside that it does not know", exc_info=error)
+    return EXIT_BUG
+
+
+def _exit_at_last(seconds: float, code: int) -> None:
+    """Ends the process after this time whatever hangs."""
+
+    def end() -> None:
+        log.error("the worker did not stop in time and is ended", seconds=seconds)
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
