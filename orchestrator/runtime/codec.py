@@ -152,10 +152,10 @@ class EventCodec:
                 del self._negative_until_ms[frame]
                 self.plans.pop(frame, None)
 
-    def is_heartbeat(self, record: Record) -> bool:
-        """Whether the record is a stream heartbeat, as far as its schema id is known yet."""
-        plan = self.plans.get(self.frame_of(record))
-        return plan is not None and plan.handling is Handling.HEARTBEAT
+    def is_heartbeat(self, record: Record) -> bool | None:
+        """Whether the record is a stream heartbeat; None if its schema has to be looked up first."""
+        plan = self.plan_at_once(self.frame_of(record))
+        return None if plan is None else plan.handling is Handling.HEARTBEAT
 
     def decode(self, record: Record) -> Event | Rejection | None:
         """The record's event, or why there is none; None for a heartbeat or a type that nothing refers to.

@@ -48,6 +48,8 @@ RECORD_BYTES_MAX = 900_000
 
 TIMER_PAGE = 1_000
 
+_NOBODY = encode_customer(Customer())
+
 
 @dataclass(frozen=True, slots=True)
 class UnknownFrames:
@@ -197,7 +199,8 @@ class _Batch:
         records = self.records
         for key, new in encoded.items():
             old = records[key]
-            if new != old:
+            # A customer of whom every record was rejected stays unknown.
+            if new != old and (old is not None or new != _NOBODY):
                 if len(new) > RECORD_BYTES_MAX and not self.is_careful:
                     raise _NeedsCare
                 changes.append((key, old, new))

@@ -71,8 +71,9 @@ class _Topic:
     records: list[Record] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     future: set[int] = field(default_factory=set)
+    latest: list[Record] = field(default_factory=list)
+    """Records with the timestamp `shown_ms` of which it is not known yet whether one is a heartbeat."""
     is_sorted: bool = True
-    is_scanned: bool = True
     position: int | None = None
     highwater: int | None = None
     blocking_since_ms: int | None = None
@@ -87,6 +88,7 @@ class PartitionMerge:
     """The buffers of one partition's topics, and the order between them.
 
     `stream_time_ms` is the greatest timestamp taken so far. At the start it is what the former owner committed.
+    `is_heartbeat` says None of a record whose schema is not known yet.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class PartitionMerge:
         topics: Sequence[str],
         *,
         options: MergeOptions,
-        is_heartbeat: Callable[[Record], bool],
+        is_heartbeat: Callable[[Record], bool | None],
         stream_time_ms: int = NOTHING_SHOWN_MS,
     ) -> None:
         self.stream_time_ms = stream_time_ms
@@ -137,9 +139,10 @@ class PartitionMerge:
             topic.is_sorted = last <= times[0] and times == sorted(times)
         topic.records.extend(records)
         topic.times.extend(times)
-        if greatest > topic.shown_ms:
-            topic.shown_ms = greatest
-            topic.is_scanned = False
+        if self._options.is_strict and greatest >= topic.shown_ms:
+            latest = [record for record, time in zip(records, times, strict=True) if time == greatest]
+            topic.latest = latest if greatest > topic.shown_ms else topic.latest + latest
+        topic.shown_ms = max(topic.shown_ms, greatest)
 
     def full(self) -> list[str]:
         """Topics whose buffers hold as much as they may."""
@@ -189,9 +192,6 @@ class PartitionMerge:
     def _ends(self, now_ms: int, records_max: int) -> dict[str, int]:
         """Topic -> how many of its first records may be taken as far as the other topics are concerned."""
         ends = {}
-        if self._options.is_strict:
-            for topic in self._topics:
-                self._complete_ms(topic)
         holders = [topic for topic in self._topics if self._holds_back(topic)]
         for topic in self._topics:
             if not topic.records:
@@ -228,18 +228,17 @@ class PartitionMerge:
 
     def _complete_ms(self, topic: _Topic) -> int:
         """Up to when the topic has nothing more to show, that instant included."""
-        if not topic.is_scanned:
-            topic.complete_ms = max(topic.complete_ms, topic.shown_ms - 1)
-            pending = False
-            for record in reversed(topic.records):
-                if record.timestamp < topic.shown_ms:
-                    break
-                if record.timestamp == topic.shown_ms and self._is_heartbeat(record):
-                    topic.complete_ms = topic.shown_ms
-                    break
-                pending = True
-            # Only a heartbeat settles it: another record's schema may just not be known yet.
-            topic.is_scanned = not pending or topic.complete_ms == topic.shown_ms
+        topic.complete_ms = max(topic.complete_ms, topic.shown_ms - 1)
+        unsettled: list[Record] = []
+        for record in topic.latest:
+            is_heartbeat = self._is_heartbeat(record)
+            if is_heartbeat:
+                topic.complete_ms = topic.shown_ms
+                unsettled = []
+                break
+            if is_heartbeat is None:
+                unsettled.append(record)
+        topic.latest = unsettled
         return topic.complete_ms
 
 

@@ -1,0 +1,254 @@
+"""A crash at any point yields the same actions as no crash, and the same as the offline engine over the same log."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import fastavro
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.authoring.offline import OfflineEngine
+from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.events import Event
+from orchestrator.runtime.cycle import Computed, Cycle
+from orchestrator.runtime.store import MemoryCustomerStore
+from tests.runtime.cycle_build import (
+    HEARTBEAT_ID,
+    OUTPUTS,
+    TOPICS,
+    FakeRecord,
+    World,
+    heartbeat,
+    record,
+    registry_texts,
+    reminders,
+)
+
+PARTITIONS = (0, 1)
+END_MS = 5_000
+Logs = dict[tuple[str, int], list[FakeRecord]]
+
+
+class Crash(BaseException):
+    """The worker dies here; not an Exception, so that nothing handles it."""
+
+
+@dataclass
+class Death:
+    """Dies at the nth moment, then never again until it is set anew."""
+
+    moments_left: int
+
+    def __call__(self, _moment: object) -> None:
+        self.moments_left -= 1
+        if self.moments_left == 0:
+            raise Crash
+
+
+@dataclass
+class Story:
+    """Generated logs and what happens to the workers that read them."""
+
+    logs: Logs
+    deaths: list[int]
+    wipes: list[bool]
+    chunk: int
+    batch_records_max: int
+    timers_max: int
+    has_overlap: bool
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    logs: Logs = {(topic, partition): [] for topic in TOPICS for partition in PARTITIONS}
+    at_ms = 1_000
+    for number in range(draw(st.integers(1, 25))):
+        # No two records of a partition have the same timestamp: the order between topics is then one.
+        at_ms += draw(st.integers(1, 20))
+        customer = draw(st.integers(0, 5))
+        partition = customer % 2
+        topic = draw(st.sampled_from(TOPICS))
+        name = draw(st.sampled_from(["registered", "registered", "clicked", "ignored"]))
+        mood = draw(st.sampled_from(["", "", "", "boom", "divide"]))
+        log = logs[topic, partition]
+        identity = f"e{draw(st.integers(0, number))}"
+        log.append(
+            record(topic, len(log), at_ms, f"c{customer}", name, partition=partition, mood=mood, event_id=identity)
+        )
+    for (topic, partition), log in logs.items():
+        log.append(heartbeat(topic, len(log), END_MS, partition=partition))
+    return Story(
+        logs,
+        deaths=draw(st.lists(st.integers(1, 25), max_size=6)),
+        wipes=draw(st.lists(st.booleans(), min_size=6, max_size=6)),
+        chunk=draw(st.integers(1, 8)),
+        batch_records_max=draw(st.integers(2, 12)),
+        timers_max=draw(st.integers(1, 5)),
+        has_overlap=draw(st.booleans()),
+    )
+
+
+@dataclass
+class Workers:
+    """One worker after another over the same broker; a store survives its worker unless it is wiped."""
+
+    story: Story
+    world: World
+    stores: dict[int, MemoryCustomerStore] = field(default_factory=dict)
+
+    def work(self, death: Death) -> None:
+        """Works until everything is read and done, or dies."""
+        cycle = self.world.cycle(is_warm=True)
+        next_offsets: dict[tuple[str, int], int] = {}
+        for partition in PARTITIONS:
+            store = self.stores.setdefault(partition, MemoryCustomerStore())
+            store.before_write = None
+            self.world.log.restore(partition, store)
+            store.before_write = death
+            cycle.assign(partition, store, stream_time_ms=self.world.log.stream_times.get(partition, -1))
+            for topic in TOPICS:
+                next_offsets[topic, partition] = self.world.log.offsets.get((topic, partition), 0)
+        self.world.log.at = death
+        while self.feed(cycle, next_offsets) | self.step(cycle):
+            pass
+
+    def feed(self, cycle: Cycle, next_offsets: dict[tuple[str, int], int]) -> bool:
+        has_fed = False
+        for (topic, partition), log in self.story.logs.items():
+            start = next_offsets[topic, partition]
+            records = log[start : start + self.story.chunk]
+            if records:
+                cycle.offer(topic, partition, records, len(log))
+                next_offsets[topic, partition] = records[-1].offset + 1
+                has_fed = True
+        return has_fed
+
+    def step(self, cycle: Cycle) -> bool:
+        computed = cycle.compute()
+        if computed is None:
+            return False
+        ahead: Computed | None = cycle.compute() if self.story.has_overlap else None
+        for batch in (computed, ahead):
+            if batch is not None:
+                cycle.apply(batch, cycle.commit(batch))
+        return True
+
+
+def lived_through(story: Story) -> Workers:
+    world = World(batch_records_max=story.batch_records_max, timers_max=story.timers_max)
+    workers = Workers(story, world)
+    for death, is_wiped in zip(story.deaths, story.wipes, strict=False):
+        try:
+            workers.work(Death(death))
+        except Crash:
+            if is_wiped:
+                workers.stores.clear()
+    workers.work(Death(1_000_000))
+    return workers
+
+
+def in_order(logs: Logs, partition: int) -> Iterator[FakeRecord]:
+    parts = [[(r.timestamp, topic, r.offset, r) for r in logs[topic, partition]] for topic in TOPICS]
+    return (entry[3] for entry in heapq.merge(*parts))
+
+
+def expected_of(logs: Logs) -> tuple[list[str], dict[str, bytes]]:
+    """Action ids and customer records by the offline engine, one record at a time."""
+    schemas = {number: json.loads(text) for number, text in registry_texts().items()}
+    actions: list[str] = []
+    customers: dict[str, bytes] = {}
+    for partition in PARTITIONS:
+        engine = OfflineEngine(reminders())
+        for one in in_order(logs, partition):
+            engine_value = one.value or b""
+            number = int.from_bytes(engine_value[1:5], "big")
+            fields = fastavro.schemaless_reader(io.BytesIO(engine_value[5:]), schemas[number], None)
+            name = schemas[number]["name"]
+            if number == HEARTBEAT_ID or name == "ignored":
+                continue
+            assert isinstance(fields, dict)
+            event = Event(name, fields["event_id"], fields["customer_id"], fields)
+            kept = engine.customers.get(event.customer_id)
+            before = None if kept is None else encode_customer(kept)
+            try:
+                actions += [action.action_id for action in engine.apply(one.timestamp, event).actions]
+            except RuntimeError:
+                undo(engine, event.customer_id, before)
+        actions += [action.action_id for action in engine.advance(END_MS).actions]
+        customers |= {name: encode_customer(customer) for name, customer in engine.customers.items()}
+    return sorted(actions), customers
+
+
+def undo(engine: OfflineEngine, customer_id: str, before: bytes | None) -> None:
+    engine.put(customer_id, Customer() if before is None else decode_customer(before))
+
+
+@settings(max_examples=120, deadline=None)
+@given(stories())
+def test_a_crash_at_any_point_yields_the_same_actions_as_no_crash(story: Story) -> None:
+    workers = lived_through(story)
+    actions, customers = expected_of(story.logs)
+    world = workers.world
+    assert sorted(action["action_id"] for action in world.values("actions.email")) == actions
+    found = {key.decode(): value for store in workers.stores.values() for key, value in store.records.items()}
+    empty = {name for name, value in customers.items() if name not in found}
+    assert {name: value for name, value in customers.items() if name not in empty} == found
+    assert all(customers[name] == encode_customer(Customer()) for name in empty)
+
+
+@settings(max_examples=50, deadline=None)
+@given(stories())
+def test_each_record_is_in_exactly_one_slice_and_each_store_is_level_with_its_changelog(story: Story) -> None:
+    workers = lived_through(story)
+    covered: dict[tuple[str, int], list[int]] = {}
+    for entry in workers.world.values("journal"):
+        for part in entry["slices"]:
+            offsets = covered.setdefault((part["topic"], entry["partition"]), [])
+            offsets += range(part["first"], part["last"] + 1)
+    assert covered == {source: list(range(len(log))) for source, log in story.logs.items()}
+    for partition, store in workers.stores.items():
+        rebuilt = MemoryCustomerStore()
+        workers.world.log.restore(partition, rebuilt)
+        assert (rebuilt.records, rebuilt.index) == (store.records, store.index)
+
+
+@settings(max_examples=50, deadline=None)
+@given(stories())
+def test_the_journal_alone_repeats_the_actions_in_their_order(story: Story) -> None:
+    workers = lived_through(story)
+    schemas = {number: json.loads(text) for number, text in registry_texts().items()}
+    engines = {partition: OfflineEngine(reminders()) for partition in PARTITIONS}
+    actions: dict[int, list[str]] = {partition: [] for partition in PARTITIONS}
+    for entry in workers.world.values("journal"):
+        partition = entry["partition"]
+        engine = engines[partition]
+        rejected = {(r["topic"], r["offset"]) for r in entry["rejected"]}
+        parts = {
+            (s["topic"], partition): story.logs[s["topic"], partition][s["first"] : s["last"] + 1]
+            for s in entry["slices"]
+        }
+        logs = {(topic, partition): parts.get((topic, partition), []) for topic in TOPICS}
+        for one in in_order(logs, partition):
+            value = one.value or b""
+            schema = schemas[int.from_bytes(value[1:5], "big")]
+            if schema["name"] not in {"registered", "clicked"} or (one.topic, one.offset) in rejected:
+                continue
+            fields = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+            assert isinstance(fields, dict)
+            event = Event(schema["name"], fields["event_id"], fields["customer_id"], fields)
+            actions[partition] += [a.action_id for a in engine.apply(one.timestamp, event).actions]
+        fired = engine.advance(entry["timers_until"], entry["timers_until_customer"])
+        actions[partition] += [a.action_id for a in fired.actions]
+    schema = json.loads(OUTPUTS["action_command"])
+    for partition in PARTITIONS:
+        sent = [
+            fastavro.schemaless_reader(io.BytesIO((s.value or b"")[5:]), schema, None)
+            for s in workers.world.log.sent
+            if s.topic == "actions.email" and s.partition == partition
+        ]
+        assert [value["action_id"] for value in sent if isinstance(value, dict)] == actions[partition]
