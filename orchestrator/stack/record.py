@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.stack.home import RECORD_FILE
 from orchestrator.stack.ports import Ports, free_ports
 from orchestrator.stack.processes import ProcessRecord
-
-FILE = "stack.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class StackRecord:
 
 def read_record(data_dir: Path) -> StackRecord | None:
     """The record in the folder; nothing where no stack was ever started."""
-    path = data_dir / FILE
+    path = data_dir / RECORD_FILE
     try:
         content = json.loads(path.read_text())
         processes = {name: ProcessRecord(**entry) for name, entry in content["processes"].items()}
@@ -53,9 +52,9 @@ def write_record(data_dir: Path, record: StackRecord) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     # Everything here is made by a program; no version control should see it.
     (data_dir / ".gitignore").write_text("*\n")
-    staging = data_dir / f"{FILE}.new"
+    staging = data_dir / f"{RECORD_FILE}.new"
     staging.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    staging.replace(data_dir / FILE)
+    staging.replace(data_dir / RECORD_FILE)
 
 
 def note_process(data_dir: Path, name: str, process: ProcessRecord | None) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import signal
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import click
 import pytest
-import structlog
 
 from orchestrator import __version__
 from orchestrator.cli import main
@@ -29,7 +27,6 @@ def untouched_logging(home: Path) -> Iterator[None]:
     yield
     root.handlers, level = before
     root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def replace_command(monkeypatch: pytest.MonkeyPatch, command: click.Command) -> None:
@@ -102,37 +99,6 @@ def test_an_option_is_taken_from_the_environment(
     assert capsys.readouterr().out == "green\n"
 
 
-@pytest.mark.parametrize(
-    ("given", "environment", "expected"),
-    [
-        ([], None, "127.0.0.1:7 http://127.0.0.1:8"),
-        ([], "other:1", "other:1 http://127.0.0.1:8"),
-        (["--bootstrap-servers", "mine:1"], "other:1", "mine:1 http://127.0.0.1:8"),
-    ],
-)
-def test_the_stack_of_this_folder_is_found_unless_another_is_named(
-    given: list[str],
-    environment: str | None,
-    expected: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    options = [
-        click.Option(["--bootstrap-servers"], default="127.0.0.1:9092"),
-        click.Option(["--registry-url"], default="http://127.0.0.1:8081"),
-    ]
-
-    def show(bootstrap_servers: str, registry_url: str) -> None:
-        click.echo(f"{bootstrap_servers} {registry_url}")
-
-    replace_command(monkeypatch, click.Command("status", params=[*options], callback=show))
-    monkeypatch.setattr("orchestrator.stack.stack.running_endpoints", lambda _: ("127.0.0.1:7", "http://127.0.0.1:8"))
-    if environment is not None:
-        monkeypatch.setenv("ORCHESTRATOR_BOOTSTRAP_SERVERS", environment)
-    assert main.run(["status", *given]) == 0
-    assert capsys.readouterr().out == f"{expected}\n"
-
-
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     # `head` ends after the first line, long before everything is written.
     program = (
@@ -182,14 +148,18 @@ def test_a_real_ctrl_c_ends_a_command_with_130() -> None:
     assert "Traceback" not in errors
 
 
-def test_logs_are_json_where_nobody_watches_and_only_as_severe_as_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    main.configure_logging("warning")
-    structlog.get_logger("orchestrator.test").warning("late", seconds=3)
-    structlog.get_logger("orchestrator.test").info("unseen")
-    logging.getLogger("some.library").warning("from a library: %s", "x")
-    own, foreign = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (own["event"], own["seconds"], own["level"], own["logger"]) == ("late", 3, "warning", "orchestrator.test")
-    assert (foreign["event"], foreign["logger"]) == ("from a library: x", "some.library")
+def test_only_logs_as_severe_as_asked_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log() -> None:
+        logging.getLogger("some.library").warning("late by %d s", 3)
+        logging.getLogger("some.library").info("unseen")
+
+    replace_command(monkeypatch, click.Command("status", callback=log))
+    # As in a new process; pytest has handlers of its own.
+    logging.getLogger().handlers = []
+    assert main.run(["--log-level", "warning", "status"]) == 0
+    assert capsys.readouterr().err == "WARNING some.library: late by 3 s\n"
 
 
 def test_the_package_can_be_run_as_a_module() -> None:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from orchestrator.cli import main
 from orchestrator.cli.main import run
-from orchestrator.stack.stack import stop_stack
+from orchestrator.stack.stack import running_endpoints, stop_stack
 from tests.stack.conftest import install_fake_java
 
 
@@ -74,3 +76,41 @@ def test_a_broker_that_does_not_start_exits_with_3_and_shows_its_log(
     errors = capsys.readouterr().err
     assert "the disk is full" in errors
     assert "Traceback" not in errors
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`orchestrator tail` only prints which broker and registry it would use."""
+    options = [
+        click.Option(["--bootstrap-servers"], default="127.0.0.1:9092"),
+        click.Option(["--registry-url"], default="http://127.0.0.1:8081"),
+    ]
+
+    def callback(bootstrap_servers: str, registry_url: str) -> None:
+        click.echo(f"{bootstrap_servers} {registry_url}")
+
+    command = click.Command("tail", params=[*options], callback=callback)
+    load = main.load
+    monkeypatch.setattr(main, "load", lambda name: command if name == "tail" else load(name))
+
+
+@pytest.mark.usefixtures("show")
+def test_other_commands_find_the_stack_of_this_folder_unless_another_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*arguments: str) -> str:
+        capsys.readouterr()
+        assert run(["tail", *arguments]) == 0
+        return capsys.readouterr().out.strip()
+
+    assert told() == "127.0.0.1:9092 http://127.0.0.1:8081"
+    run(["up"])
+    endpoints = running_endpoints(folder)
+    assert endpoints is not None
+    broker, registry = endpoints
+    assert told() == f"{broker} {registry}"
+    monkeypatch.setenv("ORCHESTRATOR_BOOTSTRAP_SERVERS", "elsewhere:1")
+    assert told() == f"elsewhere:1 {registry}"
+    assert told("--bootstrap-servers", "named:1") == f"named:1 {registry}"
+    run(["down"])
+    assert told() == "elsewhere:1 http://127.0.0.1:8081"
