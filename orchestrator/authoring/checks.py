@@ -11,6 +11,7 @@ from typing import assert_never
 
 from orchestrator.authoring.drafts import (
     BranchDraft,
+    BrokenDraft,
     ExitDraft,
     Formula,
     JourneyDraft,
@@ -229,7 +230,7 @@ def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: _Che
         case SetDraft():
             for _, formula in step.assignments:
                 checks.formula(formula, names, anything)
-        case WaitDraft() | SplitDraft() | ExitDraft():
+        case WaitDraft() | SplitDraft() | ExitDraft() | BrokenDraft():
             pass
         case _:
             assert_never(step)

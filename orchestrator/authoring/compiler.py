@@ -40,6 +40,7 @@ from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import EventType
 
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 
@@ -60,19 +61,25 @@ class _Read:
     channels: tuple[ChannelDraft, ...]
     caps: tuple[CapDraft, ...]
     templates: dict[str, tuple[TemplateFile, ...]]
+    is_complete: bool
+    """Whether every journey could be read."""
+    has_rules: bool
+    """Whether profile, channels and policies could be read, so that names can be looked up in them."""
 
 
 def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> Compilation:
     """Everything that the engine needs to decide, and everything that is wrong with the sources."""
     problems: Problems = list(sources.problems)
     read = _read(sources, problems)
+    if not read.has_rules:
+        return Compilation(None, tuple(sorted(set(problems))), read.journeys)
     world = make_world(event_types, read.rules, read.channels, read.caps, read.templates, read.journeys, problems)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
-    check_templates(read.journeys, world, problems)
+    check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys)
@@ -103,7 +110,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     channels: tuple[ChannelDraft, ...] = ()
     caps: tuple[CapDraft, ...] = ()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
-    has_journeys = False
+    unreadable = {problem.path for problem in sources.problems}
+    journey_files = 0
     for path, text in sorted(sources.files.items()):
         if is_scenario_file(path):
             continue
@@ -112,9 +120,10 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             if template is not None:
                 templates[template.name] = (*templates.get(template.name, ()), template)
             continue
-        has_journeys = has_journeys or path not in {PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE}
+        journey_files += path not in RULE_FILES
         root = _root(path, text, problems)
         if root is None:
+            unreadable.add(path)
             continue
         if path == PROFILE_FILE:
             rules = read_profile(root, problems)
@@ -124,9 +133,17 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             caps = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
             journeys.append(draft)
-    if not has_journeys and not sources.problems:
+    if not journey_files and not sources.problems:
         problems.append(Problem("", 1, 1, "J125", "there is no journey here", hint="a journey is a file <name>.yaml"))
-    return _Read(tuple(journeys), rules, channels, caps, templates)
+    return _Read(
+        journeys=tuple(journeys),
+        rules=rules,
+        channels=channels,
+        caps=caps,
+        templates=templates,
+        is_complete=len(journeys) == journey_files and not unreadable,
+        has_rules=not unreadable & RULE_FILES,
+    )
 
 
 def _root(path: str, text: str, problems: Problems) -> Node | None:

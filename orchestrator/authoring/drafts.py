@@ -116,9 +116,17 @@ class ExitDraft:
     reason: str
 
 
-StepDraft = WaitDraft | WaitForDraft | BranchDraft | SplitDraft | SendDraft | SetDraft | ExitDraft
+@dataclass(frozen=True, slots=True)
+class BrokenDraft:
+    """A step with mistakes of its own; it is there so that the rest of the journey can be checked."""
+
+    name: Ref
+
+
+StepDraft = BrokenDraft | WaitDraft | WaitForDraft | BranchDraft | SplitDraft | SendDraft | SetDraft | ExitDraft
 
 STEP_KINDS: dict[type, str] = {
+    BrokenDraft: "broken",
     WaitDraft: "wait",
     WaitForDraft: "wait_for",
     BranchDraft: "branch",

@@ -178,6 +178,10 @@ def _parsed(path: str, text: str, problems: list[Problem]) -> dict[str, Any] | N
         return None
     try:
         fastavro.schema.parse_schema(schema)
+    except fastavro.schema.UnknownType as error:
+        name = str(error.name).rpartition(".")[2]
+        problems.append(Problem(path, *_place(text, f'"{name}"'), "J901", f'Avro has no type "{name}"'))
+        return None
     except Exception as error:  # noqa: BLE001 - fastavro raises many kinds on a malformed schema
         problems.append(Problem(path, 1, 1, "J901", f"the schema is not Avro: {error}"))
         return None

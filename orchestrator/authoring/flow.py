@@ -9,6 +9,7 @@ from typing import assert_never
 from orchestrator.authoring.drafts import (
     AwaitedDraft,
     BranchDraft,
+    BrokenDraft,
     ExitDraft,
     JourneyDraft,
     Ref,
@@ -47,7 +48,7 @@ def edges(step: StepDraft, following: str) -> Iterator[Edge]:
         case WaitForDraft():
             for awaited in step.awaited:
                 yield _edge(awaited.go, following, _event_label(awaited))
-            if step.timeout_ms is not None:
+            if step.timeout_ms is not None or step.on_timeout is not None:
                 yield _edge(step.on_timeout, following, "timeout")
         case BranchDraft():
             for case in step.cases:
@@ -56,7 +57,7 @@ def edges(step: StepDraft, following: str) -> Iterator[Edge]:
         case SplitDraft():
             for arm, share in step.arms:
                 yield _edge(arm, following, f"{float(share * 100):g}%")
-        case ExitDraft():
+        case ExitDraft() | BrokenDraft():
             return
         case _:
             assert_never(step)
@@ -74,4 +75,4 @@ def _edge(ref: Ref | None, following: str, label: str) -> Edge:
 
 def is_waiting(step: StepDraft) -> bool:
     """Whether time passes or an event comes before the step ends."""
-    return isinstance(step, WaitDraft | WaitForDraft)
+    return isinstance(step, WaitDraft | WaitForDraft | BrokenDraft)

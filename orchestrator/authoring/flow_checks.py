@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.authoring.drafts import JourneyDraft, StepDraft, WaitForDraft
+from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, StepDraft, WaitForDraft
 from orchestrator.authoring.flow import END, edges, is_waiting, step_after
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
@@ -13,12 +13,14 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
     """Appends what is wrong with the ways between the journey's steps."""
     steps = {step.name.name: step for step in draft.steps}
     ways: dict[str, list[str]] = {}
+    is_whole = not any(isinstance(step, BrokenDraft) for step in draft.steps)
     for index, step in enumerate(draft.steps):
         targets = ways.setdefault(step.name.name, [])
         for edge in edges(step, step_after(draft, index)):
             if edge.target in steps or edge.target == END:
                 targets.append(edge.target)
             elif edge.ref is not None:
+                is_whole = False
                 problems.append(
                     problem_at(
                         edge.ref.node,
@@ -37,7 +39,8 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
                     severity="warning",
                 )
             )
-    _check_reachable(draft, ways, problems)
+    if is_whole:
+        _check_reachable(draft, ways, problems)
     _check_loops(steps, ways, problems)
 
 

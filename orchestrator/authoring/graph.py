@@ -7,6 +7,7 @@ from typing import assert_never
 
 from orchestrator.authoring.drafts import (
     BranchDraft,
+    BrokenDraft,
     ExitDraft,
     Formula,
     JourneyDraft,
@@ -120,6 +121,8 @@ def _step_node(step: StepDraft) -> str:
         case SetDraft():
             said = [f"set {attribute.name} to {_text(formula)}" for attribute, formula in step.assignments]
             return _node(_id(name), ROUND, [name, *said])
+        case BrokenDraft():
+            return _node(_id(name), BOX, [name])
         case ExitDraft():
             said = [name] if step.reason == name else [name, f"exit: {step.reason}"]
             return _node(_id(name), CIRCLE, said)

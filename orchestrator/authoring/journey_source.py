@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from orchestrator.authoring.drafts import (
+    BrokenDraft,
     EntryDraft,
     ExitRuleDraft,
     GoalDraft,
@@ -82,15 +83,10 @@ def _steps(found: Mapping[str, Node], problems: Problems) -> tuple[StepDraft, ..
         problems.append(problem_at(node, "J303", "the journey has no steps", hint="add one: hello: {send: email, ...}"))
         return None
     steps: list[StepDraft] = []
-    is_whole = True
     for key, value in node.entries:
-        name = read_name(key, problems, what="a step")
-        step = read_step(name or Ref(key.value, key), value, problems)
-        if name is None or step is None:
-            is_whole = False
-        else:
-            steps.append(step)
-    return tuple(steps) if is_whole else None
+        name = read_name(key, problems, what="a step") or Ref(key.value, key)
+        steps.append(read_step(name, value, problems) or BrokenDraft(name))
+    return tuple(steps)
 
 
 def _entry(node: Node | None, problems: Problems) -> EntryDraft | None:

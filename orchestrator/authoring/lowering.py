@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from orchestrator.authoring.checks import CheckedFormulas
 from orchestrator.authoring.drafts import (
     BranchDraft,
+    BrokenDraft,
     ExitDraft,
     Formula,
     JourneyDraft,
@@ -221,6 +222,8 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return SetProfile(name, lowering.assignments(step.assignments), target(step.next))
         case ExitDraft():
             return Exit(name, step.reason)
+        case BrokenDraft():
+            raise AssertionError(f"step {name} has mistakes, so nothing is compiled")
         case _:
             assert_never(step)
 

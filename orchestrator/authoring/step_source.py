@@ -99,11 +99,13 @@ def _wait_for(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     timeout_ms = read_duration(found.get("timeout"), problems, what="timeout")
     on_timeout = read_ref(found.get("on_timeout"), problems, what="on_timeout")
     if on_timeout is not None and "timeout" not in found:
-        problems.append(
-            problem_at(on_timeout.node, "J506", "on_timeout without a timeout never happens", hint="add timeout: 1 day")
-        )
+        message = "on_timeout without a timeout never happens"
+        problems.append(problem_at(on_timeout.node, "J506", message, hint="add timeout: 1 day"))
+        return None
     kept = tuple(item for item in awaited if item is not None)
-    return WaitForDraft(name, kept, timeout_ms, on_timeout) if kept and len(kept) == len(nodes) else None
+    if not kept or len(kept) != len(nodes) or (timeout_ms is None and "timeout" in found):
+        return None
+    return WaitForDraft(name, kept, timeout_ms, on_timeout)
 
 
 def _awaited(node: Node, problems: Problems) -> AwaitedDraft | None:

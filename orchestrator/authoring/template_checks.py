@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.authoring.drafts import JourneyDraft, SendDraft
+from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, SendDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.templates import Part, TemplateFile, Variable
@@ -13,17 +13,22 @@ from orchestrator.authoring.yaml_source import problem_at
 from orchestrator.model.problems import Problem
 
 
-def check_templates(journeys: Iterable[JourneyDraft], world: World, problems: Problems) -> None:
-    """Appends what is wrong between templates and the steps that send them."""
+def check_templates(journeys: Iterable[JourneyDraft], world: World, problems: Problems, *, is_complete: bool) -> None:
+    """Appends what is wrong between templates and the steps that send them.
+
+    `is_complete` is whether every journey could be read, so that a template can be called unused.
+    """
     used: set[str] = set()
     for draft in journeys:
         for step in draft.steps:
             if isinstance(step, SendDraft):
                 used.add(step.template.name)
+                is_complete = is_complete and step.template.name in world.templates
                 _check_step(step, draft, world, problems)
+            is_complete = is_complete and not isinstance(step, BrokenDraft)
     for name, files in sorted(world.templates.items()):
         _check_files(files, world, problems)
-        if name not in used:
+        if is_complete and name not in used:
             problems.append(
                 Problem(
                     files[0].path,
@@ -85,7 +90,7 @@ def _check_step(step: SendDraft, draft: JourneyDraft, world: World, problems: Pr
                 read.add(root)
                 if root not in given and root != "profile":
                     problems.append(_unknown(part, variable, step, draft, given))
-    if not files:
+    if not files or not all(file.is_whole for file in files):
         return
     for variable_ref, _ in step.variables:
         if variable_ref.name not in read:

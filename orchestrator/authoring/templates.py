@@ -79,6 +79,7 @@ class TemplateFile:
     language: str
     text: str
     parts: tuple[Part, ...]
+    is_whole: bool
 
 
 def is_template_path(path: str) -> bool:
@@ -104,12 +105,9 @@ def read_template(path: str, text: str, problems: Problems) -> TemplateFile | No
         return None
     channel, language = match[1], (match[2] or "").lower()
     document = Document(path, text)
+    before = len(problems)
     scalars, offset = _front_matter(document, problems)
-    parts = [
-        part
-        for name, scalar in scalars
-        if (part := _part(name, scalar.value, document, scalar, 0, channel, problems)) is not None
-    ]
+    parts = [_part(name, scalar.value, document, scalar, 0, channel, problems) for name, scalar in scalars]
     body = text[offset:]
     stripped = body.strip()
     if not stripped:
@@ -117,8 +115,9 @@ def read_template(path: str, text: str, problems: Problems) -> TemplateFile | No
             problem_in(document, offset, offset + 1, "J608", "the message has no body", hint="write its text")
         )
     offset += len(body) - len(body.lstrip())
-    part = _part(BODY, stripped, document, None, offset, channel, problems)
-    return TemplateFile(path, folders[1], channel, language, text, (*parts, *([part] if part is not None else [])))
+    parts.append(_part(BODY, stripped, document, None, offset, channel, problems))
+    kept = tuple(part for part in parts if part is not None)
+    return TemplateFile(path, folders[1], channel, language, text, kept, is_whole=len(problems) == before)
 
 
 def _front_matter(document: Document, problems: Problems) -> tuple[list[tuple[str, Scalar]], int]:

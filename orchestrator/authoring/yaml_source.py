@@ -158,7 +158,8 @@ class _Composer:
                 event, "J104", "anchors (&) and aliases (*) are not part of the language", "write the value out"
             )
         if getattr(event, "tag", None) is not None:
-            self._refuse(event, "J105", f"tags such as {event.tag} are not part of the language", "leave the tag out")
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self._refuse(event, "J105", f"tags such as {tag} are not part of the language", "leave the tag out")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import event_types_from_texts, read_schema_texts
-from orchestrator.authoring.problem_text import count_words, place, render_json, render_text, summary
+from orchestrator.authoring.problem_text import count_words, render_json, render_text, summary
 from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.model.problems import Problem
 
@@ -39,39 +40,27 @@ def event_schema_directory(schemas: Path) -> Path:
 def command(*, path: Path, form: str, schemas: Path) -> int:
     """Compile the journeys in the directory PATH against the event schemas and show every problem, sorted.
 
-    Exits with 1 if there is an error; warnings alone are no reason to stop.
+    Exits with 1 if there is an error, with 0 if there are warnings only. The codes are explained in docs/problems.md.
     """
     schema_directory = event_schema_directory(schemas)
     schema_texts = read_schema_texts(schema_directory)
     schema_sources = Sources(files=schema_texts, root=schema_directory.as_posix())
     found = event_types_from_texts(schema_texts)
     sources = read_sources(path)
+    if found.problems:
+        _show(found.problems, schema_sources, form, "the journeys were not checked", {})
+        return 1
     compilation = compile_journeys(sources, found.types)
-    shown = [(found.problems, schema_sources), (compilation.problems, sources)]
-    everything = (*found.problems, *compilation.problems)
-    journeys, steps = len(compilation.drafts), sum(len(draft.steps) for draft in compilation.drafts)
+    counts = {"journeys": len(compilation.drafts), "steps": sum(len(draft.steps) for draft in compilation.drafts)}
+    said = f"{count_words(counts['journeys'], 'journey')}, {count_words(counts['steps'], 'step')}"
+    _show(compilation.problems, sources, form, said, counts)
+    return 1 if any(problem.severity == "error" for problem in compilation.problems) else 0
+
+
+def _show(problems: Sequence[Problem], sources: Sources, form: str, said: str, counts: Mapping[str, int]) -> None:
     if form == "json":
-        both = Sources(files={})
-        placed = [_placed(problem, where) for problems, where in shown for problem in problems]
-        click.echo(render_json(placed, both, journeys=journeys, steps=steps))
-    else:
-        is_coloured = sys.stdout.isatty()
-        for problems, where in shown:
-            if problems:
-                click.echo(render_text(problems, where, is_coloured=is_coloured))
-        counted = f"{count_words(journeys, 'journey')}, {count_words(steps, 'step')}"
-        click.echo(f"{counted}: {summary(everything)}")
-    return 1 if any(problem.severity == "error" for problem in everything) else 0
-
-
-def _placed(problem: Problem, sources: Sources) -> Problem:
-    return Problem(
-        path=place(problem, sources.root),
-        line=problem.line,
-        column=problem.column,
-        code=problem.code,
-        message=problem.message,
-        hint=problem.hint,
-        length=problem.length,
-        severity=problem.severity,
-    )
+        click.echo(render_json(problems, sources, **counts))
+        return
+    if problems:
+        click.echo(render_text(problems, sources, is_coloured=sys.stdout.isatty()))
+    click.echo(f"{said}: {summary(problems)}")
