@@ -43,21 +43,18 @@ def print_report(console: Console, picture: Picture, journeys: Sequence[Journey]
 def print_funnel(console: Console, outcome: Funnel) -> None:
     """One journey: how many passages came to each step, how they ended, and what the goal says about it."""
     entered = outcome.treated.passages
-    table = Table(
-        title=f"{outcome.journey} - {outcome.title}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for name, justify in (("step", "left"), ("passages", "right"), ("of entered", "right"), ("", "left")):
-        table.add_column(name, justify="right" if justify == "right" else "left")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("step")
+    table.add_column("passages", justify="right")
+    table.add_column("of entered", justify="right")
+    table.add_column()
     rows = [("entered", entered)] + [(step.step, step.passages) for step in outcome.steps]
     for name, count in rows:
         share = count / entered if entered else 0.0
         bar = "█" * round(share * BAR_WIDTH)
         table.add_row(name, f"{count:,}", f"{share:.1%}", bar, style="" if count else "dim")
     console.print()
+    console.print(f"{outcome.journey} - {outcome.title}", style="bold", highlight=False, markup=False)
     console.print(table)
     ends = ", ".join(f"{reason} {count:,}" for reason, count in outcome.exits.items())
     console.print(f"ended: {ends or 'none'}", highlight=False)
@@ -68,16 +65,30 @@ def print_funnel(console: Console, outcome: Funnel) -> None:
 
 def print_customer(console: Console, customer: str, transitions: Sequence[Transition]) -> None:
     """Every decision about one customer, in the order in which they were made."""
-    table = Table(
-        title=f"the way of {customer}", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-    for name in ("at (UTC)", "journey", "what", "step", "went to", "because"):
-        table.add_column(name, no_wrap=True)
+    console.print()
+    console.print(f"[bold]the way of {customer}[/bold] (times are UTC)", highlight=False)
     # Stable: decisions at the same time stay in the order of the topic.
     for told in sorted((t for t in transitions if t.customer_id == customer), key=lambda t: t.at_ms):
-        table.add_row(_minute(told.at_ms), told.journey, told.kind, told.step, told.to, told.reason)
-    console.print()
-    console.print(table)
+        at = iso_instant(told.at_ms)[:16].replace("T", " ")
+        console.print(f"{at}  {told.journey}: {_told(told)}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _told(told: Transition) -> str:
+    match told.kind:
+        case "entered":
+            return f"entered, begins with {told.to}"
+        case "held_out":
+            return "held out: in the control group"
+        case "not_entered":
+            return f"not entered ({told.reason})"
+        case "step":
+            return f"{told.step} -> {told.to} ({told.reason})"
+        case "goal":
+            return f"reached the goal, worth {told.value or 'nothing'} ({told.reason})"
+        case "exited":
+            return f"left at {told.step} ({told.reason})"
+        case _:
+            return f"{told.kind} at {told.step} ({told.reason})"
 
 
 def _arm(arm: Arm) -> str:
@@ -118,7 +129,3 @@ def _print_places(console: Console, places: Places, customer: str | None) -> Non
         lines.append("metrics, topics and logs can be looked at with `orchestrator tail` and a browser.")
     for text in lines:
         console.print(text, highlight=False, soft_wrap=True)
-
-
-def _minute(at_ms: int) -> str:
-    return iso_instant(at_ms)[:16].replace("T", " ")

@@ -102,7 +102,9 @@ def view(moment: Moment, picture: Picture, journeys: Sequence[Journey]) -> Rende
         f"lag {moment.lag:,}, {moment.elapsed_s:.0f} s",
     )
     parts: list[RenderableType] = [head]
-    parts += [_journey_table(picture, journey) for journey in journeys]
+    for journey in journeys:
+        # Not the table's own title, which would be broken to the table's width.
+        parts += [_journey_head(picture, journey), _journey_table(picture, journey)]
     sent = "   ".join(f"{channel} {count:,}" for channel, count in sorted(picture.actions.items()))
     kept = "   ".join(f"{reason} {count:,}" for reason, count in sorted(picture.not_sent.items()))
     parts.append(Text.assemble(("actions  ", "bold"), sent or "none yet"))
@@ -113,17 +115,16 @@ def view(moment: Moment, picture: Picture, journeys: Sequence[Journey]) -> Rende
     return Group(*parts)
 
 
-def _journey_table(picture: Picture, journey: Journey) -> Table:
+def _journey_head(picture: Picture, journey: Journey) -> Text:
     passages = picture.passages[journey.name]
     goals = sum(passages.goals.values())
     counts = f"{passages.entered:,} entered, {passages.held_out:,} held out, {goals:,} reached the goal"
-    table = Table(
-        title=f"{journey.name}: {counts}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
+    return Text.assemble((journey.name, "bold"), f": {counts}")
+
+
+def _journey_table(picture: Picture, journey: Journey) -> Table:
+    passages = picture.passages[journey.name]
+    table = Table(box=None, padding=(0, 2, 0, 2))
     table.add_column("step")
     table.add_column("here now", justify="right")
     table.add_column("came by", justify="right")

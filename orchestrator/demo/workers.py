@@ -77,7 +77,7 @@ def check_alive(workers: Sequence[Worker]) -> None:
 def _start(name: str, options: Sequence[str], log: Path) -> Worker:
     port = _free_port()
     # On a leash the worker ends with this process even if that is killed.
-    command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())]
+    command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(STOP_TIMEOUT_S)]
     command += [sys.executable, "-m", "orchestrator", "worker", *options]
     command += ["--worker-id", name, "--metrics-host", HOST, "--metrics-port", str(port)]
     # The demo's own options say everything; what is set for other workers must not reach these.
