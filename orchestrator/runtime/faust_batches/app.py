@@ -1,6 +1,6 @@
 """A Faust application on the batch transport, and what it needs from its host."""
 
-# Overrides reach into private attributes and take arguments that they do not use; tests watch them (internals.py).
+# Overrides reach into private attributes and take arguments that they do not use; tests watch those attributes.
 
 from __future__ import annotations
 

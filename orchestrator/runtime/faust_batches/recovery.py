@@ -5,7 +5,7 @@ what goes wrong. Its recovery service is kept as the clockwork: it starts over o
 resuming the streams.
 """
 
-# Overrides reach into private attributes and take arguments that they do not use; tests watch them (internals.py).
+# Overrides reach into private attributes and take arguments that they do not use; tests watch those attributes.
 # ruff: noqa: SLF001
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Faust's part is the table's place in the application: its changelog topic, its p
 assignment that follows from it. Reading and writing belong to the cycle, in batches and after the commit.
 """
 
-# Overrides reach into private attributes and take arguments that they do not use; tests watch them (internals.py).
+# Overrides reach into private attributes and take arguments that they do not use; tests watch those attributes.
 # ruff: noqa: ARG002
 
 from __future__ import annotations

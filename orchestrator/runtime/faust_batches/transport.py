@@ -5,7 +5,7 @@ an event. Here a fetch costs a few dozen microseconds, whatever its size, and no
 offsets belong to the batch's own transaction.
 """
 
-# Overrides reach into private attributes and take arguments that they do not use; tests watch them (internals.py).
+# Overrides reach into private attributes and take arguments that they do not use; tests watch those attributes.
 # ruff: noqa: SLF001, ARG002
 
 from __future__ import annotations
