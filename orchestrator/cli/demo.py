@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from orchestrator.demo.run import EVENTS_PER_S, DemoOptions, run_demo
 from orchestrator.model.problems import EnvironmentProblem
 
 EXAMPLES = """\b
@@ -26,8 +27,8 @@ Examples:
 @click.option(
     "--rate",
     type=click.FloatRange(0),
-    default=EVENTS_PER_S,
-    help="Events a second; 0 is as fast as they go.",
+    default=4_000.0,
+    help="Events a second: slow enough to watch half a year go by; 0 is as fast as they go.",
     allow_from_autoenv=False,
 )
 @click.option(
@@ -42,12 +43,22 @@ def command(*, keep: bool, workers: int, rate: float, data_dir: Path | None) -> 
 
     Starts a Kafka broker, a schema registry and two workers on this machine, replays half a year of a shop's
     clickstream with its historic times, and shows what the shipped journeys make of it. The clickstream is synthetic;
-    addresses, consents and prices are made up, and nobody in it opens or follows an e-mail. Everything that was started
-    ends with the command.
+    addresses, consents, prices and who opens or follows an e-mail are made up, so conversions prove nothing. Everything
+    that was started ends with the command.
     """
-    console = Console()
+    # Only for running it: this loads everything, which --help does not need.
+    from orchestrator.demo.run import DemoOptions, run_demo  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _terminated)
+    # Elsewhere than on a terminal there is no width that lines would have to be broken to.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     with _directory(data_dir) as directory:
         run_demo(DemoOptions(data_dir=directory, workers=workers, rate=rate or None, keep=keep), console)
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    # As on Ctrl-C, everything is ended on the way out.
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ offline run. The conversion is pure: the same rows give the same events on every
 
 What the log says is kept: who did what when, in which session, where the user came from, and the stage of the
 relationship. What it does not say is made up from hashes of its ids: addresses, names and consents (of the user's
-id), products and prices (of the row's number). It has no reactions to messages, so none are made up.
+id), products and prices (of the row's number). It has no reactions to messages; see `audience.py` for the demo's.
 """
 
 from __future__ import annotations

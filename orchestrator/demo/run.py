@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ from rich.console import Console
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.sources import read_sources
+from orchestrator.demo.audience import with_reactions
 from orchestrator.demo.clickstream import convert, read_clicks
 from orchestrator.demo.picture import Picture
+from orchestrator.demo.production import Production, producing
 from orchestrator.demo.report import Places, print_report
 from orchestrator.demo.screen import Moment, open_screen
 from orchestrator.demo.workers import Worker, check_alive, running_workers
@@ -29,7 +30,6 @@ from orchestrator.runtime.produce import (
     Feed,
     Produced,
     event_routes,
-    produce_events,
     produced_schemas,
 )
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
@@ -44,9 +44,7 @@ HEARTBEAT_EVERY_MS = DAY_MS // 2
 UNTIL_AFTER_MS = 30 * DAY_MS
 """Stream time goes on for so long after the last event, so that reminders that are still due go out."""
 
-EVENTS_PER_S = 4_000.0
-"""Slow enough to watch half a year go by, fast enough for a demo."""
-
+KEEP_POLL_S = 0.5
 STALL_TIMEOUT_S = 60.0
 """Workers that take nothing for so long, while there is something to take, have a problem."""
 
@@ -58,7 +56,7 @@ class DemoOptions:
     data_dir: Path
     workers: int = 2
     partitions: int = 4
-    rate: float | None = EVENTS_PER_S
+    rate: float | None = None
     keep: bool = False
 
 
@@ -78,61 +76,33 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
     Raises: EnvironmentProblem if something does not start, or a worker ends or does not go on.
     """
     started = time.monotonic()
-    compiled = shipped_journeys()
-    journeys = tuple(journey for journey in compiled.current.values())
-    # Made while the stack starts would be faster by a moment, and mixed with its messages.
-    events = convert(read_clicks())
-    with running_stack(options.data_dir / "stack", progress=console_progress()) as stack:
-        settings = Settings(
-            bootstrap_servers=stack.bootstrap_servers,
-            registry_url=stack.registry_url,
-            data_dir=options.data_dir,
-            partitions=options.partitions,
-            journeys=journeys_dir(),
-            schemas=schemas_dir(),
-            time="stream",
-        )
-        create_topics(settings, topic_specs(settings, compiled.channels))
-        files = read_schema_files(settings.schemas)
-        ids = register_schemas(Registry(settings.registry_url), files)
-        console.print(f"starting {options.workers} workers", style="dim", highlight=False)
-        with running_workers(
-            options.workers, lambda name: worker_options(settings, name), log_dir=options.data_dir / "logs"
-        ) as workers:
+    journeys = shipped_journeys()
+    with ThreadPoolExecutor(1) as pool:
+        # Made while the stack starts, which is Java's work.
+        making = pool.submit(demo_events, journeys)
+        with (
+            _installation(options, journeys, console) as (settings, schema_ids),
+            running_workers(
+                options.workers, lambda name: worker_options(settings, name), log_dir=options.data_dir / "logs"
+            ) as workers,
+        ):
+            events, current = making.result(), tuple(journeys.current.values())
             console.print(
-                f"replaying {len(events):,} events of half a year, {len(journeys)} journeys listening", highlight=False
+                f"replaying {len(events):,} events of half a year; {len(current)} journeys listen", highlight=False
             )
-            names = topic_names(settings)
-            producer = EventProducer(
-                settings.bootstrap_servers,
-                event_routes(produced_schemas(files), ids, topic_prefix="", event_topics=settings.event_topics),
-                event_topics=names.events,
-            )
-            feed = Feed(rate=options.rate, heartbeat_every_ms=HEARTBEAT_EVERY_MS, until_after_ms=UNTIL_AFTER_MS)
-            with _producing(events, producer, feed) as production:
-                picture = _watch(settings, compiled, production, workers, console)
-            seconds = time.monotonic() - started
-            produced = production.produced
-            places = Places(
-                settings.bootstrap_servers,
-                settings.registry_url,
-                tuple(worker.metrics_url for worker in workers),
-                options.data_dir,
-                options.keep,
-            )
-            print_report(console, picture, journeys, places)
-            console.print(
-                f"\n{produced.events:,} events, {len(picture.transitions):,} decisions, "
-                f"{sum(picture.actions.values()):,} actions in {seconds:.0f} seconds",
-                style="bold",
-                highlight=False,
-            )
-            if options.keep:
-                console.print("everything runs until Ctrl-C", style="bold")
-                while True:
-                    check_alive(workers)
-                    time.sleep(0.5)
-            return DemoResult(picture, journeys, produced, seconds)
+            with producing(events, _producer(settings, schema_ids), _feed(options)) as production:
+                picture = _watch(settings, journeys, production, workers, console)
+            result = DemoResult(picture, current, production.produced, time.monotonic() - started)
+            _print_result(console, result, settings, workers, is_kept=options.keep)
+            while options.keep:
+                check_alive(workers)
+                time.sleep(KEEP_POLL_S)
+            return result
+
+
+def demo_events(journeys: JourneySet) -> list[Event]:
+    """What the demo sends: the clickstream, and who opens and follows the e-mails that it leads to."""
+    return with_reactions(journeys, convert(read_clicks()))
 
 
 def shipped_journeys() -> JourneySet:
@@ -166,54 +136,60 @@ def worker_options(settings: Settings, name: str) -> list[str]:
     ]
 
 
-class _Production:
-    """The events on their way, sent by a thread of their own. `produced` is how far it is."""
-
-    __slots__ = ("failure", "is_done", "produced")
-
-    def __init__(self) -> None:
-        self.produced = Produced(0, 0, 0, "", None, None)
-        self.is_done = False
-        self.failure: BaseException | None = None
-
-    def note(self, produced: Produced) -> None:
-        """Takes over the newest numbers."""
-        self.produced = produced
-
-
 @contextmanager
-def _producing(events: Sequence[Event], producer: EventProducer, feed: Feed) -> Iterator[_Production]:
-    """A context in which the events are sent; what is not sent when it ends early stays unsent."""
-    production = _Production()
-    is_wanted = threading.Event()
-    is_wanted.set()
+def _installation(
+    options: DemoOptions, journeys: JourneySet, console: Console
+) -> Iterator[tuple[Settings, dict[str, int]]]:
+    """A context with a stack that has all topics and schemas: the workers' settings, and the schemas' ids."""
+    with running_stack(options.data_dir / "stack", progress=console_progress()) as stack:
+        settings = Settings(
+            bootstrap_servers=stack.bootstrap_servers,
+            registry_url=stack.registry_url,
+            data_dir=options.data_dir,
+            partitions=options.partitions,
+            journeys=journeys_dir(),
+            schemas=schemas_dir(),
+            time="stream",
+        )
+        create_topics(settings, topic_specs(settings, journeys.channels))
+        schema_ids = register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
+        console.print(f"starting {options.workers} workers", style="dim", highlight=False)
+        yield settings, schema_ids
 
-    def wanted() -> Iterator[Event]:
-        for event in events:
-            if not is_wanted.is_set():
-                return
-            yield event
 
-    def work() -> None:
-        try:
-            produce_events(wanted(), producer, feed, on_progress=production.note)
-        except Exception as error:  # noqa: BLE001 - told to the thread that watches, which raises it
-            production.failure = error
-        production.is_done = True
+def _producer(settings: Settings, schema_ids: dict[str, int]) -> EventProducer:
+    files = produced_schemas(read_schema_files(settings.schemas))
+    routes = event_routes(files, schema_ids, topic_prefix="", event_topics=settings.event_topics)
+    return EventProducer(settings.bootstrap_servers, routes, event_topics=topic_names(settings).events)
 
-    thread = threading.Thread(target=work, name="produce", daemon=True)
-    thread.start()
-    try:
-        yield production
-    finally:
-        is_wanted.clear()
-        if not production.is_done:
-            producer.abandon()
-        thread.join(timeout=5.0)
+
+def _feed(options: DemoOptions) -> Feed:
+    return Feed(rate=options.rate, heartbeat_every_ms=HEARTBEAT_EVERY_MS, until_after_ms=UNTIL_AFTER_MS)
+
+
+def _print_result(
+    console: Console, result: DemoResult, settings: Settings, workers: Sequence[Worker], *, is_kept: bool
+) -> None:
+    places = Places(
+        settings.bootstrap_servers,
+        settings.registry_url,
+        tuple(worker.metrics_url for worker in workers),
+        settings.data_dir,
+        is_kept,
+    )
+    print_report(console, result.picture, result.journeys, places)
+    console.print(
+        f"\n{result.produced.events:,} events, {len(result.picture.transitions):,} decisions, "
+        f"{sum(result.picture.actions.values()):,} actions in {result.seconds:.0f} seconds",
+        style="bold",
+        highlight=False,
+    )
+    if is_kept:
+        console.print("everything runs until Ctrl-C", style="bold")
 
 
 def _watch(
-    settings: Settings, journeys: JourneySet, production: _Production, workers: Sequence[Worker], console: Console
+    settings: Settings, journeys: JourneySet, production: Production, workers: Sequence[Worker], console: Console
 ) -> Picture:
     """The picture when everything is applied and every timer up to the last heartbeat has fired."""
     names = topic_names(settings)
@@ -247,15 +223,14 @@ def _watch(
                     moved = now
                 elif now - moved > STALL_TIMEOUT_S:
                     raise EnvironmentProblem(
-                        f"the workers have committed nothing for {STALL_TIMEOUT_S:.0f} seconds; "
-                        f"their logs:\n{json.dumps([str(worker.log) for worker in workers])}",
-                        hint="see the end of the logs",
+                        f"the workers have committed nothing for {STALL_TIMEOUT_S:.0f} seconds",
+                        hint="their logs are " + ", ".join(str(worker.log) for worker in workers),
                     )
     finally:
         source.close()
 
 
-def _moment(elapsed_s: float, production: _Production, picture: Picture, partitions: int) -> Moment:
+def _moment(elapsed_s: float, production: Production, picture: Picture, partitions: int) -> Moment:
     produced = production.produced
     sent = produced.events + produced.heartbeats
     return Moment(

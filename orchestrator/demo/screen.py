@@ -98,7 +98,7 @@ def view(moment: Moment, picture: Picture, journeys: Sequence[Journey]) -> Rende
     """The picture as a table for each journey, with a line of numbers above and the actions below."""
     head = Text.assemble(
         (f"{_day(moment.time_ms)}  ", "bold"),
-        f"{moment.applied:,} of {_total(moment)} records applied, {moment.events_per_s:,.0f} a second, ",
+        f"{moment.applied:,}{_total(moment)} records applied, {moment.events_per_s:,.0f} a second, ",
         f"lag {moment.lag:,}, {moment.elapsed_s:.0f} s",
     )
     parts: list[RenderableType] = [head]
@@ -140,7 +140,7 @@ def _inside(picture: Picture, journey: Journey) -> str:
 
 
 def _total(moment: Moment) -> str:
-    return "?" if moment.records_total is None else f"{moment.records_total:,}"
+    return "" if moment.records_total is None else f" of {moment.records_total:,}"
 
 
 def _day(time_ms: int | None) -> str:

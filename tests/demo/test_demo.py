@@ -19,9 +19,9 @@ from rich.console import Console
 from orchestrator.authoring.event_files import EventLine
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.simulate import simulate
-from orchestrator.demo.clickstream import convert, occurred_at_ms, read_clicks
+from orchestrator.demo.clickstream import occurred_at_ms
 from orchestrator.demo.picture import funnel
-from orchestrator.demo.run import UNTIL_AFTER_MS, DemoOptions, DemoResult, run_demo, shipped_journeys
+from orchestrator.demo.run import UNTIL_AFTER_MS, DemoOptions, DemoResult, demo_events, run_demo, shipped_journeys
 from orchestrator.model.actions import Effects, Transition
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -34,7 +34,7 @@ def printed() -> io.StringIO:
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory, printed: io.StringIO) -> DemoResult:
-    options = DemoOptions(data_dir=tmp_path_factory.mktemp("demo"), rate=None)
+    options = DemoOptions(data_dir=tmp_path_factory.mktemp("demo"))
     return run_demo(options, Console(file=printed, width=100))
 
 
@@ -43,7 +43,7 @@ def offline() -> Effects:
     """What the same events lead to without Kafka."""
     engine = OfflineEngine(shipped_journeys())
     total = Effects(actions=[], transitions=[], failures=[])
-    events = convert(read_clicks())
+    events = demo_events(shipped_journeys())
     parts = [engine.apply(occurred_at_ms(event), event) for event in events if event.type in engine.journeys.wanted]
     parts.append(engine.advance(occurred_at_ms(events[-1]) + UNTIL_AFTER_MS))
     for part in parts:
@@ -62,7 +62,7 @@ def test_as_many_actions_go_to_each_channel_as_offline(result: DemoResult, offli
 
 
 def test_the_funnels_have_the_numbers_of_a_simulation(result: DemoResult) -> None:
-    events = enumerate(convert(read_clicks()), start=1)
+    events = enumerate(demo_events(shipped_journeys()), start=1)
     simulation = simulate(shipped_journeys(), (EventLine(n, occurred_at_ms(event), event) for n, event in events))
     assert simulation.until_ms == result.produced.until_ms
     for journey in result.journeys:
