@@ -48,6 +48,16 @@ def test_timers_fire_in_due_order_whoever_they_belong_to() -> None:
     assert who_and_when(engine.advance(START + DAY)) == [("bob", HOUR), ("ann", HOUR + MINUTE)]
 
 
+def test_a_customers_next_timer_waits_for_the_others_that_are_due_before_it() -> None:
+    steps = (send("first", "rest"), Wait("rest", HOUR, "second"), send("second", "again"))
+    engine = OfflineEngine(journeys(journey(*steps, Wait("again", HOUR, "third"), send("third", "_end"))))
+    for customer_id, at_ms in (("ann", START), ("bob", START + MINUTE)):
+        engine.put(customer_id, reachable())
+        engine.apply(at_ms, registered(customer_id))
+    fired = who_and_when(engine.advance(START + DAY))
+    assert fired == [("ann", HOUR), ("bob", HOUR + MINUTE), ("ann", 2 * HOUR), ("bob", 2 * HOUR + MINUTE)]
+
+
 def test_the_bound_includes_its_customer_and_nobody_after() -> None:
     engine = engine_with("ann", "bob", "eve")
     for customer_id in ("ann", "bob", "eve"):
