@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.authoring.problem_text import count_words, printable
 from orchestrator.authoring.scenario_checks import offset
 from orchestrator.authoring.scenario_coverage import Coverage
 from orchestrator.authoring.scenarios import Missed, ScenarioResult
@@ -17,7 +18,9 @@ def render_results(results: Sequence[ScenarioResult], *, root: str = "") -> str:
     for path in dict.fromkeys(result.scenario.node.document.path for result in results):
         lines.append(_shown(path, root))
         in_file = [result for result in results if result.scenario.node.document.path == path]
-        lines += [f"  {'FAILED' if result.missed else 'ok    '}  {result.scenario.name}" for result in in_file]
+        lines += [
+            f"  {'FAILED' if result.missed else 'ok    '}  {printable(result.scenario.name)}" for result in in_file
+        ]
     for result in results:
         if result.missed:
             lines += ["", *_failure(result, root)]
@@ -29,7 +32,7 @@ def summary(results: Sequence[ScenarioResult]) -> str:
     expectations = sum(len(result.scenario.then) for result in results)
     failed = sum(1 for result in results if result.missed)
     verdict = f"{failed} failed" if failed else "all hold"
-    return f"{_count(len(results), 'scenario')}, {_count(expectations, 'expectation')}: {verdict}"
+    return f"{count_words(len(results), 'scenario')}, {count_words(expectations, 'expectation')}: {verdict}"
 
 
 def render_coverage(coverages: Sequence[Coverage]) -> str:
@@ -70,15 +73,15 @@ def _failure(result: ScenarioResult, root: str) -> list[str]:
         source = missed.node.document.text.splitlines()[place.line - 1]
         number = str(place.line)
         lines += [
-            f"{_shown(place.path, root)}:{place.line}:{place.column}: failed: {result.scenario.name}",
-            f"  {number} | {source}",
+            f"{_shown(place.path, root)}:{place.line}:{place.column}: failed: {printable(result.scenario.name)}",
+            f"  {number} | {printable(source)}",
             f"  {' ' * len(number)} | {' ' * (place.column - 1)}{'^' * place.length}",
-            f"  expected: {missed.expected}",
-            f"  happened: {missed.happened}",
+            f"  expected: {printable(missed.expected)}",
+            f"  happened: {printable(missed.happened)}",
         ]
     lines.append("  trace:")
     width = max((len(offset(line.after_ms)) for line in result.trace), default=0)
-    lines += [f"    {offset(line.after_ms):{width}}  {line.text}" for line in result.trace]
+    lines += [f"    {offset(line.after_ms):{width}}  {printable(line.text)}" for line in result.trace]
     if not result.trace:
         lines.append("    nothing happened")
     return lines
@@ -97,7 +100,3 @@ def _missed_values(missed: Missed, root: str) -> dict[str, Any]:
 
 def _shown(path: str, root: str) -> str:
     return f"{root}/{path}" if root and root != "." else path
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import msgspec
 
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import load_event_types
+from orchestrator.authoring.problem_text import render_json, render_text, summary
 from orchestrator.authoring.sources import Sources, read_sources
+from orchestrator.cli.validate import event_schema_directory
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import EventType
@@ -31,7 +33,7 @@ def compiled_journeys(directory: Path, schemas: Path, form: str) -> Compiled | N
 
     Raises: EnvironmentProblem if a directory is missing.
     """
-    event_types = load_event_types(schemas / "events")
+    event_types = load_event_types(event_schema_directory(schemas))
     sources = read_sources(directory)
     compilation = compile_journeys(sources, event_types)
     if compilation.journeys is None:
@@ -43,11 +45,7 @@ def compiled_journeys(directory: Path, schemas: Path, form: str) -> Compiled | N
 def show_problems(problems: Sequence[Problem], sources: Sources, form: str) -> None:
     """The problems on the standard output, as `orchestrator validate` shows them."""
     if form == "json":
-        shown = [asdict(problem) for problem in problems]
-        click.echo(msgspec.json.format(msgspec.json.encode({"problems": shown}), indent=2))
+        click.echo(render_json(problems, sources))
         return
-    for problem in problems:
-        path = f"{sources.root}/{problem.path}" if sources.root else problem.path
-        click.echo(f"{path}:{problem.line}:{problem.column}: {problem.severity}[{problem.code}]: {problem.message}")
-        if problem.hint:
-            click.echo(f"  hint: {problem.hint}")
+    click.echo(render_text(problems, sources, is_coloured=sys.stdout.isatty()))
+    click.echo(summary(problems))

@@ -51,7 +51,7 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
     "--schemas",
     type=click.Path(path_type=Path),
     default="schemas",
-    help="Directory with the Avro schemas (events/, actions/, records/).",
+    help="Directory of the event schemas, or the one above its folder events/.",
 )
 @click.option(
     "--until",

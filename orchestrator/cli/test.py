@@ -43,7 +43,7 @@ Examples:
     "--schemas",
     type=click.Path(path_type=Path),
     default="schemas",
-    help="Directory with the Avro schemas (events/, actions/, records/).",
+    help="Directory of the event schemas, or the one above its folder events/.",
 )
 def command(*, path: Path, only: str, with_coverage: bool, form: str, schemas: Path) -> int:
     """Run given/when/then scenarios in simulated time: PATH is a directory of journeys, or one scenario file in it.
