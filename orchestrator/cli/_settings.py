@@ -30,7 +30,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
                 given["event_topics"] = tuple(topic for topic in topics if topic)
             if given.get("log_level", "") is None:
                 # Not said for this command: as it was said for all of them.
-                given["log_level"] = click.get_current_context().find_root().params.get("log_level", "info")
+                given["log_level"] = click.get_current_context().find_root().params.get("log_level") or "info"
             try:
                 settings = Settings(**given)
             except ValueError as error:

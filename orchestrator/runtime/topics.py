@@ -172,7 +172,10 @@ def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: boo
         hint = "set --partitions to the number the topics have, or use another --topic-prefix and --app-id"
     else:
         hint = "set --time to suit the topics, or use another --topic-prefix and --app-id"
-    raise EnvironmentProblem("; ".join(str(problem) for problem in wrong), hint=hint)
+    missing = [problem.topic for problem in wrong if not problem.found]
+    said = [f"topics do not exist: {', '.join(missing)}"] if missing else []
+    said += [str(problem) for problem in wrong if problem.found]
+    raise EnvironmentProblem("; ".join(said), hint=hint)
 
 
 def _admin(settings: Settings) -> AdminClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,9 +64,9 @@ class FakeThread:
         self.fetches: list[dict[AioTopicPartition, list[Any]]] = []
         self.asked: list[set[TP]] = []
         self.positions: dict[TP, tuple[int | None, int | None]] = {WEB: (0, 0), ORDERS: (0, 0)}
-        self.on_fetch = lambda: None
+        self.on_fetch: Callable[[], None] = lambda: None
 
-    async def getmany(self, active: set[TP], timeout: float) -> dict[AioTopicPartition, list[Any]]:
+    async def getmany(self, active: set[TP], _wait_s: float) -> dict[AioTopicPartition, list[Any]]:
         self.asked.append(set(active))
         self.on_fetch()
         if self.fetches:
@@ -103,7 +103,7 @@ async def app(host: RecordingHost, tmp_path: Path) -> BatchApp:
 
 
 @pytest.fixture
-async def consumer(app: BatchApp) -> AsyncIterator[BatchConsumer]:
+async def consumer(app: BatchApp) -> BatchConsumer:
     consumer = app.consumer
     assert isinstance(consumer, BatchConsumer)
     consumer._thread = FakeThread(consumer)  # type: ignore[assignment]
@@ -116,7 +116,7 @@ async def consumer(app: BatchApp) -> AsyncIterator[BatchConsumer]:
 
 
 def thread_of(consumer: BatchConsumer) -> FakeThread:
-    thread = consumer._thread
+    thread: Any = consumer._thread
     assert isinstance(thread, FakeThread)
     return thread
 
@@ -167,9 +167,7 @@ async def test_records_are_dropped_when_the_flow_was_stopped_during_the_fetch(co
     assert await drain(consumer) == []
 
 
-async def test_full_partitions_are_not_fetched_and_the_others_are(
-    host: RecordingHost, consumer: BatchConsumer
-) -> None:
+async def test_full_partitions_are_not_fetched_and_the_others_are(host: RecordingHost, consumer: BatchConsumer) -> None:
     host.excluded = {WEB}
     thread_of(consumer).fetches = [{AioTopicPartition("orders", 0): [record(1)]}]
     await drain(consumer)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli.topics import command
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import (
+    create_topics,
+    ensure_topics,
+    mismatches,
+    topic_names,
+    topic_specs,
+)
+from orchestrator.stack.stack import Stack
+
+SETTINGS = Settings(app_id="shop", topic_prefix="eu.", event_topics=("events.web", "events.orders"), partitions=6)
+
+
+def test_every_topic_but_the_changelog_carries_the_prefix() -> None:
+    names = topic_names(SETTINGS)
+    assert names.events == ("eu.events.web", "eu.events.orders")
+    assert names.actions("email") == "eu.actions.email"
+    assert (names.transitions, names.journal) == ("eu.journeys.transitions", "eu.journeys.journal")
+    assert (names.dead_letters, names.definitions) == ("eu.journeys.dead-letters", "eu.journeys.definitions")
+    assert names.changelog == "shop-customers-changelog"
+
+
+def test_event_topics_get_their_time_from_the_broker_on_the_wall_clock_and_from_the_event_on_stream_time() -> None:
+    def config(settings: Settings) -> dict[str, str]:
+        (spec,) = (spec for spec in topic_specs(settings, []) if spec.name == "eu.events.web")
+        return dict(spec.config)
+
+    assert config(SETTINGS) == {"message.timestamp.type": "LogAppendTime"}
+    # Without the second, the broker would delete historic records within minutes.
+    assert config(replace(SETTINGS, time="stream")) == {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+
+
+def test_all_topics_are_co_partitioned_but_the_definitions() -> None:
+    partitions = {spec.name: spec.partitions for spec in topic_specs(SETTINGS, ["email"])}
+    assert partitions.pop("eu.journeys.definitions") == 1
+    assert set(partitions.values()) == {6}
+
+
+def test_state_is_compacted() -> None:
+    compacted = {spec.name for spec in topic_specs(SETTINGS, []) if spec.config.get("cleanup.policy") == "compact"}
+    assert compacted == {"shop-customers-changelog", "eu.journeys.definitions"}
+
+
+def test_a_broker_that_is_not_there_is_a_problem_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runtime.topics.TIMEOUT_S", 0.3)
+    with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:1 does not answer") as caught:
+        mismatches(replace(SETTINGS, bootstrap_servers="127.0.0.1:1"), topic_specs(SETTINGS, []))
+    assert "--bootstrap-servers" in caught.value.hint
+
+
+@pytest.fixture
+def settings(stack: Stack, topic_prefix: str) -> Settings:
+    return Settings(
+        bootstrap_servers=stack.bootstrap_servers,
+        app_id=topic_prefix + "app",
+        topic_prefix=topic_prefix,
+        event_topics=("events.web",),
+        partitions=2,
+    )
+
+
+def test_created_topics_are_as_they_must_be_and_creating_again_changes_nothing(settings: Settings) -> None:
+    specs = topic_specs(settings, ["email"])
+    assert create_topics(settings, specs) == [spec.name for spec in specs]
+    assert mismatches(settings, specs) == []
+    assert ensure_topics(settings, specs, create=True) == []
+
+
+def test_missing_topics_are_named_with_what_to_do(settings: Settings) -> None:
+    with pytest.raises(EnvironmentProblem) as caught:
+        ensure_topics(settings, topic_specs(settings, []), create=False)
+    assert f"{settings.topic_prefix}events.web" in str(caught.value)
+    assert "topics do not exist" in str(caught.value)
+    assert "orchestrator topics create" in caught.value.hint
+
+
+def test_every_difference_names_topic_setting_found_and_wanted(settings: Settings) -> None:
+    create_topics(settings, topic_specs(settings, []))
+    other = replace(settings, time="stream", partitions=3)
+    found = {str(problem) for problem in mismatches(other, topic_specs(other, []))}
+    web = f"{settings.topic_prefix}events.web"
+    assert f"topic {web} has message.timestamp.type LogAppendTime, needed is CreateTime" in found
+    assert f"topic {web} has partitions 2, needed is 3" in found
+    assert f"topic {settings.app_id}-customers-changelog has partitions 2, needed is 3" in found
+    with pytest.raises(EnvironmentProblem) as caught:
+        ensure_topics(other, topic_specs(other, []), create=True)
+    assert "--partitions" in caught.value.hint
+
+
+def test_the_command_creates_and_checks(settings: Settings) -> None:
+    arguments = ["--bootstrap-servers", settings.bootstrap_servers, "--topic-prefix", settings.topic_prefix]
+    arguments += ["--app-id", settings.app_id]
+    missing = CliRunner().invoke(command, ["check", *arguments], standalone_mode=False)
+    assert missing.return_value == 1
+    created = CliRunner().invoke(command, ["create", *arguments], standalone_mode=False)
+    assert (created.return_value, "14 topics are as they must be, 14 of them new" in created.output) == (0, True)
+    checked = CliRunner().invoke(command, ["check", *arguments], standalone_mode=False)
+    assert (checked.return_value, checked.output) == (0, "14 topics are as they must be\n")
