@@ -1,0 +1,294 @@
+"""The replay against entries made by hand, and against what the worker's own cycle did with the same records."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.customer import Customer, decode_customer
+from orchestrator.model.events import Event
+from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
+from orchestrator.runtime.replay import (
+    ReplayImpossible,
+    SourceRecord,
+    action_fingerprint,
+    customer_differences,
+    differences,
+    replay_partition,
+    transition_fingerprint,
+)
+from orchestrator.runtime.replay_kafka import integer_instants
+from orchestrator.runtime.store import MemoryCustomerStore
+from tests.runtime.cycle_build import PARSED, TOPICS, FakeRecord, World, heartbeat, record, reminders, run
+
+SET = reminders()
+SETS = {SET.set_id: SET}
+
+
+@dataclass(slots=True)
+class Sources:
+    """Topics in memory; reads slices as the journal names them."""
+
+    records: dict[str, list[SourceRecord]] = field(default_factory=dict)
+
+    def add(self, topic: str, timestamp_ms: int, customer_id: str, event_type: str = "registered") -> int:
+        log = self.records.setdefault(topic, [])
+        identity = f"{topic}-{len(log)}"
+        fields = {"event_id": identity, "customer_id": customer_id, "mood": ""}
+        log.append(SourceRecord(len(log), timestamp_ms, Event(event_type, identity, customer_id, fields)))
+        return len(log) - 1
+
+    def read(self, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        for one in self.records[part.topic][part.first : part.last + 1]:
+            if one.offset not in rejected:
+                yield one
+
+
+def entry(*slices: Slice, until_ms: int = -1, customer: bytes | None = None, **more: object) -> JournalEntry:
+    rejected = more.get("rejected", [])
+    assert isinstance(rejected, list)
+    return JournalEntry(0, list(slices), rejected, until_ms, customer, str(more.get("journeys", SET.set_id)))
+
+
+def order_of(transitions: list[Transition]) -> list[tuple[str, int]]:
+    return [(t.customer_id, t.at_ms) for t in transitions if t.kind == "entered"]
+
+
+def test_slices_are_merged_by_time_and_then_by_topic() -> None:
+    sources = Sources()
+    for topic, timestamp_ms, customer_id in (("b", 5, "b5"), ("a", 5, "a5"), ("a", 9, "a9"), ("b", 7, "b7")):
+        sources.add(topic, timestamp_ms, customer_id)
+    result = replay_partition([entry(Slice("b", 0, 1), Slice("a", 0, 1))], sources.read, SETS)
+    assert order_of(result.transitions) == [("a5", 5), ("b5", 5), ("b7", 7), ("a9", 9)]
+
+
+def test_a_topics_own_order_is_kept_where_its_timestamps_go_back() -> None:
+    sources = Sources()
+    for topic, timestamp_ms, customer_id in (("a", 10, "a10"), ("a", 5, "a5"), ("b", 7, "b7"), ("b", 11, "b11")):
+        sources.add(topic, timestamp_ms, customer_id)
+    result = replay_partition([entry(Slice("a", 0, 1), Slice("b", 0, 1))], sources.read, SETS)
+    assert [who for who, _ in order_of(result.transitions)] == ["b7", "a10", "a5", "b11"]
+
+
+def test_rejected_records_are_not_applied() -> None:
+    sources = Sources()
+    for customer_id in ("c0", "c1", "c2"):
+        sources.add("a", 1, customer_id)
+    rejected = [RejectedRecord("a", 1, "failed"), RejectedRecord("b", 0, "failed")]
+    result = replay_partition([entry(Slice("a", 0, 2), rejected=rejected)], sources.read, SETS)
+    assert sorted(result.customers) == ["c0", "c2"]
+
+
+def test_timers_fire_up_to_the_bound_of_the_entry_and_no_further() -> None:
+    sources = Sources()
+    for customer_id in ("c1", "c2", "c3"):
+        sources.add("a", 1_000, customer_id)
+    entries = [entry(Slice("a", 0, 2), until_ms=1_009), entry(until_ms=1_010, customer=b"c2")]
+    result = replay_partition(entries, sources.read, SETS)
+    assert [(a.customer_id, a.step) for a in result.actions] == [("c1", "first"), ("c2", "first")]
+    result = replay_partition([*entries, entry(until_ms=1_010)], sources.read, SETS)
+    assert [a.customer_id for a in result.actions] == ["c1", "c2", "c3"]
+
+
+def test_an_entry_is_decided_under_the_journeys_that_were_in_force() -> None:
+    sources = Sources()
+    sources.add("a", 1_000, "c1")
+    sources.add("a", 2_000, "c2")
+    closed = replace(SET, set_id="closed", entries={})
+    entries = [entry(Slice("a", 0, 0)), entry(Slice("a", 1, 1), until_ms=9_000, journeys="closed")]
+    result = replay_partition(entries, sources.read, {**SETS, "closed": closed})
+    assert order_of(result.transitions) == [("c1", 1_000)]
+    assert [a.step for a in result.actions] == ["first", "second"]
+
+
+def test_an_unknown_journey_set_is_named() -> None:
+    with pytest.raises(ReplayImpossible, match="journey set gone is not among the definitions"):
+        replay_partition([entry(journeys="gone")], Sources().read, SETS)
+
+
+def test_an_empty_journal_gives_nothing() -> None:
+    result = replay_partition([], Sources().read, SETS)
+    assert (result.actions, result.transitions, result.customers) == ([], [], {})
+
+
+def some_result() -> list[SendMessage]:
+    sources = Sources()
+    sources.add("a", 1_000, "c1")
+    return replay_partition([entry(Slice("a", 0, 0), until_ms=2_000)], sources.read, SETS).actions
+
+
+def test_a_missing_a_doubled_and_a_changed_action_are_told_apart() -> None:
+    first, second = map(action_fingerprint, some_result())
+    changed = (first[0], b"other content")
+    assert differences(Counter([first, second]), Counter([first])).lines(9) == [f"{second[0]} is not on its topic"]
+    doubled = differences(Counter([first]), Counter([first, first]))
+    assert doubled.lines(9) == [f"{first[0]} is on its topic, and should not be"]
+    assert differences(Counter([first]), Counter([changed])).lines(9) == [f"{first[0]} differs in its content"]
+    assert differences(Counter([first, second]), Counter([second, first])).count == 0
+
+
+def test_what_may_not_be_visible_yet_may_be_missing_and_may_be_there() -> None:
+    first, second = map(action_fingerprint, some_result())
+    replayed, in_flight = Counter([first, second]), Counter([second])
+    assert differences(replayed, Counter([first]), not_yet_visible=in_flight).count == 0
+    assert differences(replayed, replayed, not_yet_visible=in_flight).count == 0
+    assert differences(replayed, Counter([second]), not_yet_visible=in_flight).missing == (first[0],)
+
+
+def test_more_differences_than_asked_for_are_counted() -> None:
+    first, second = map(action_fingerprint, some_result())
+    lines = differences(Counter([first, second]), Counter()).lines(1)
+    assert lines[-1] == "and 1 more"
+
+
+def test_differences_name_no_address_and_no_content() -> None:
+    action = some_result()[0]
+    identity, _ = action_fingerprint(action)
+    assert action.address not in identity
+    assert all(text not in identity for text in action.content.values())
+
+
+def test_customers_are_compared_by_content_and_untouched_ones_need_no_record() -> None:
+    known, other = Customer(last_at_ms=5), Customer(last_at_ms=6)
+    assert customer_differences({"a": known, "b": known}, {"a": Customer(last_at_ms=5), "b": other, "c": known}) == [
+        "b",
+        "c",
+    ]
+    assert customer_differences({"a": Customer()}, {}) == []
+
+
+# Few instants and gaps that equal the journey's waits, so that ties and due timers are common.
+GAPS = st.sampled_from([0, 0, 1, 5, 10, 25])
+STEPS = st.tuples(
+    st.sampled_from(TOPICS),
+    GAPS,
+    st.sampled_from(["c1", "c2", "c3"]),
+    st.sampled_from(["registered", "clicked", "ignored", "heartbeat"]),
+    st.sampled_from(["", "", "", "boom", "divide"]),
+    st.booleans(),
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """What a worker's cycles left: the world with its topics, the sources, the store."""
+
+    world: World
+    records: dict[str, list[FakeRecord]]
+    store: MemoryCustomerStore
+
+
+def work(world: World, steps: list[tuple[str, int, str, str, str, bool]]) -> Run:
+    """Offers records as they come, cycles now and then, and lets time pass."""
+    records: dict[str, list[FakeRecord]] = {topic: [] for topic in TOPICS}
+    store = MemoryCustomerStore()
+    cycle = world.cycle(is_warm=True)
+    cycle.assign(0, store)
+    for topic, gap, customer_id, name, mood, is_time_to_work in steps:
+        world.clock.ms += gap
+        log = records[topic]
+        if name == "heartbeat":
+            log.append(heartbeat(topic, len(log), world.clock.ms))
+        else:
+            log.append(record(topic, len(log), world.clock.ms, customer_id, name, mood=mood))
+        cycle.offer(topic, 0, log[-1:], len(log))
+        if is_time_to_work:
+            run(cycle)
+    world.clock.ms += 1_000
+    for topic in TOPICS:
+        log = records[topic]
+        log.append(heartbeat(topic, len(log), world.clock.ms))
+        cycle.offer(topic, 0, log[-1:], len(log))
+    world.clock.ms += 1_000
+    run(cycle)
+    return Run(world, records, store)
+
+
+def journal_of(done: Run) -> list[JournalEntry]:
+    return [
+        JournalEntry(
+            part["partition"],
+            [Slice(**one) for one in part["slices"]],
+            [RejectedRecord(**one) for one in part["rejected"]],
+            part["timers_until"],
+            part["timers_until_customer"],
+            part["journeys"],
+        )
+        for part in done.world.values("journal")
+    ]
+
+
+def slices_of(done: Run, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+    for one in done.records[part.topic][part.first : part.last + 1]:
+        if one.offset in rejected:
+            continue
+        schema_id = int.from_bytes((one.value or b"")[1:5], "big")
+        name = ("", "registered", "clicked", "ignored", *[""] * 90)[schema_id]
+        event = None
+        if name in SET.wanted:
+            fields = fastavro.schemaless_reader(io.BytesIO((one.value or b"")[5:]), PARSED[name], None)
+            assert isinstance(fields, dict)
+            event = Event(name, fields["event_id"], fields["customer_id"], fields)
+        yield SourceRecord(one.offset, one.timestamp, event)
+
+
+def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object]) -> dict[str, Customer]:
+    keys = [customer_id.encode() for customer_id in customer_ids]
+    return {
+        key.decode(): decode_customer(found)
+        for key, found in zip(keys, store.read(keys), strict=True)
+        if found is not None
+    }
+
+
+@given(
+    steps=st.lists(STEPS, max_size=40),
+    is_strict=st.booleans(),
+    batch_records_max=st.sampled_from([1, 3, 100]),
+    timers_max=st.sampled_from([1, 2, 100]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_replay_gives_what_the_workers_cycle_gave(
+    steps: list[tuple[str, int, str, str, str, bool]], is_strict: bool, batch_records_max: int, timers_max: int
+) -> None:
+    world = World(is_strict=is_strict, batch_records_max=batch_records_max, timers_max=timers_max)
+    done = work(world, steps)
+
+    def read(set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        return slices_of(done, set_id, part, rejected)
+
+    result = replay_partition(journal_of(done), read, SETS)
+    # The order within the partition is the same too, not only the multiset.
+    sent = [action["action_id"] for action in world.values("actions.email")]
+    assert [action.action_id for action in result.actions] == sent
+    decided = [(t["customer_id"], t["kind"], t["step"], t["to"], t["reason"]) for t in world.values("transitions")]
+    assert [(t.customer_id, t.kind, t.step, t.to, t.reason) for t in result.transitions] == decided
+    assert customer_differences(result.customers, customers_of(done.store, result.customers)) == []
+
+
+def test_reading_a_schema_leaves_instants_integers_and_decimals_exact() -> None:
+    fields = [
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}]},
+        {"name": "paid", "type": {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}},
+    ]
+    schema = integer_instants(json.dumps({"type": "record", "name": "order", "fields": fields}))
+    read = fastavro.schemaless_reader(io.BytesIO(b"\x02\x02\x04\x04\x01\x00"), schema, None)
+    assert isinstance(read, dict)
+    assert (read["at"], read["day"], str(read["paid"])) == (1, 2, "2.56")
+
+
+def test_fingerprints_tell_transitions_apart() -> None:
+    sources = Sources()
+    sources.add("a", 1_000, "c1")
+    found = replay_partition([entry(Slice("a", 0, 0), until_ms=9_000)], sources.read, SETS).transitions
+    assert len({transition_fingerprint(t) for t in found}) == len(found)
