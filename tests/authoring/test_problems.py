@@ -68,7 +68,7 @@ def test_no_two_meanings_share_a_code_and_no_two_codes_a_meaning() -> None:
 
 
 def replaced(text: str, wrong: str, right: str) -> str | None:
-    """The text with the wrong lines written right, at the indentation that they have there; None if they are not there."""
+    """The text with the wrong lines written right, indented as they are there; None if they are not there."""
     for indent in range(10):
         margin = " " * indent
         lines = f"\n{textwrap.indent(wrong, margin)}\n"
@@ -87,7 +87,7 @@ def test_the_right_form_of_the_docs_is_accepted(entry: Entry) -> None:
         changed = {path: new for path, text in files.items() if (new := replaced(text, wrong, entry.right)) is not None}
     else:
         added = {path: f"{text}{entry.right}\n" for path, text in files.items()}
-        changed = {path: text for path, text in added.items() if path in {own_file(entry.code)}}
+        changed = {path: text for path, text in added.items() if path == own_file(entry.code)}
         if is_schema:
             changed = {path: files[path].replace('"fields": [\n', f'"fields": [\n{entry.right}\n') for path in changed}
     assert changed, "the docs' wrong form is not in the case"
