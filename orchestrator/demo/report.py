@@ -82,7 +82,9 @@ def _told(told: Transition) -> str:
         case "not_entered":
             return f"not entered ({told.reason})"
         case "step":
-            return f"{told.step} -> {told.to} ({told.reason})"
+            # A step that sends says on which channel.
+            outcome = f"{told.reason}, {told.value}" if told.action_id and told.value else told.reason
+            return f"{told.step} -> {told.to} ({outcome})"
         case "goal":
             return f"reached the goal, worth {told.value or 'nothing'} ({told.reason})"
         case "exited":
