@@ -45,25 +45,31 @@ def test_an_ended_process_is_not_found() -> None:
     assert find(record) is None
 
 
-OWNER = """
+OWNER = '''
 import os, subprocess, sys, time
-leash, behaviour = sys.argv[1:]
-child = "import signal, sys, time; signal.signal(signal.SIGTERM, {}); print('up', flush=True); time.sleep(600)".format(
-    "signal.SIG_IGN" if behaviour == "deaf" else "signal.SIG_DFL"
-)
-command = [sys.executable, "-I", "-S", leash, str(os.getpid()), "0.2", sys.executable, "-c", child]
+leash, grace_s, on_request = sys.argv[1:]
+child = f"""import signal, sys, time
+signal.signal(signal.SIGTERM, {on_request})
+print('up', flush=True)
+time.sleep(600)
+"""
+command = [sys.executable, "-I", "-S", leash, str(os.getpid()), grace_s, sys.executable, "-c", child]
 process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
 process.stdout.readline()
 print(process.pid, flush=True)
 time.sleep(600)
-"""
+'''
 
 LEASH = ROOT / "orchestrator" / "stack" / "leash.py"
 
 
-def leashed(behaviour: str) -> tuple[subprocess.Popen[str], psutil.Process, list[psutil.Process]]:
+def leashed(
+    on_request: str = "signal.SIG_DFL", *, grace_s: float = WAIT_S
+) -> tuple[subprocess.Popen[str], psutil.Process, list[psutil.Process]]:
     """An owner, the process on its leash, and everything else that belongs to that process."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(LEASH), behaviour], stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(LEASH), str(grace_s), on_request], stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     child = psutil.Process(int(owner.stdout.readline()))
     return owner, child, child.children(recursive=True)
@@ -71,22 +77,31 @@ def leashed(behaviour: str) -> tuple[subprocess.Popen[str], psutil.Process, list
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_what_is_on_a_leash_ends_with_its_owner_however_that_ends(sent: signal.Signals) -> None:
-    owner, child, watchers = leashed("willing")
+    owner, child, watchers = leashed()
     assert watchers
     owner.send_signal(sent)
     owner.wait(timeout=WAIT_S)
     assert psutil.wait_procs([child, *watchers], timeout=WAIT_S)[1] == []
 
 
+def test_what_is_on_a_leash_is_asked_to_stop_before_it_is_killed(tmp_path: Path) -> None:
+    goodbye = tmp_path / "goodbye"
+    owner, child, _ = leashed(f"lambda *_: sys.exit(open({str(goodbye)!r}, 'w').close())")
+    owner.kill()
+    owner.wait(timeout=WAIT_S)
+    psutil.wait_procs([child], timeout=WAIT_S)
+    assert goodbye.exists()
+
+
 def test_what_is_on_a_leash_and_ignores_the_request_to_stop_is_killed() -> None:
-    owner, child, watchers = leashed("deaf")
+    owner, child, watchers = leashed("signal.SIG_IGN", grace_s=0.2)
     owner.kill()
     owner.wait(timeout=WAIT_S)
     assert psutil.wait_procs([child, *watchers], timeout=WAIT_S)[1] == []
 
 
 def test_the_watch_ends_with_what_it_watches() -> None:
-    owner, child, watchers = leashed("willing")
+    owner, child, watchers = leashed()
     try:
         child.kill()
         # A dead parent that its own parent does not collect is a zombie, and so may be its watcher.
