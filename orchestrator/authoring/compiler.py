@@ -16,6 +16,7 @@ from orchestrator.authoring.drafts import CapDraft, ChannelDraft, JourneyDraft, 
 from orchestrator.authoring.event_schemas import hash_event_types
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.lowering import (
+    Renders,
     attribute_types,
     journey_formulas,
     lower_journey,
@@ -83,8 +84,9 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys)
+    renders: Renders = {}
     journeys = {
-        draft.name.name: lower_journey(draft, world, checked, _version(draft, world, checked))
+        draft.name.name: lower_journey(draft, world, checked, version=_version(draft, world, checked), renders=renders)
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from orchestrator.authoring.durations import (
     calendar_problem,
     checked_duration,
@@ -32,8 +34,7 @@ class ExpressionProblem:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(msgspec.Struct, frozen=True, gc=False):
     """A value as written."""
 
     start: int
@@ -43,8 +44,7 @@ class Literal:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True, gc=False):
     """A dotted name: `event.value` is (("event", 0, 5), ("value", 6, 11))."""
 
     start: int
@@ -52,8 +52,7 @@ class Name:
     parts: tuple[tuple[str, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True, gc=False):
     """An operator with one or two operands; `at` is where the operator stands."""
 
     start: int
@@ -63,8 +62,7 @@ class Operation:
     at: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A function with its arguments."""
 
     start: int
@@ -73,8 +71,7 @@ class Call:
     arguments: tuple[Tree, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(msgspec.Struct, frozen=True, gc=False):
     """Values in brackets."""
 
     start: int
@@ -85,8 +82,9 @@ class ListOf:
 Tree = Literal | Name | Operation | Call | ListOf
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True, gc=False):
+    """A word, number, text or sign and where it stands."""
+
     kind: str
     text: str
     start: int

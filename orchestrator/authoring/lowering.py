@@ -57,16 +57,18 @@ SCALE = 1 << 64
 GOAL_WITHIN_MS_DEFAULT = 30 * DAY_MS
 
 Store = Callable[[Any], Any]
+Renders = dict[tuple[str, str], Render]
+"""(template, channel) → renderer, shared by the journeys of a set."""
 
 
 class Lowering:
     """Compiled pieces of one journey or of the profile rules; `captured` is each entry field's place."""
 
-    def __init__(self, world: World, checked: CheckedFormulas, captured: Mapping[str, int]) -> None:
+    def __init__(self, world: World, checked: CheckedFormulas, captured: Mapping[str, int], renders: Renders) -> None:
         self.world = world
         self.checked = checked
         self.captured = captured
-        self.renders: dict[tuple[str, str], Render] = {}
+        self.renders = renders
 
     def expression(self, formula: Formula) -> Expression:
         """The compiled expression."""
@@ -94,7 +96,7 @@ class Lowering:
 
 def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[ProfileRule, ...]]:
     """Event type → profile rules."""
-    lowering = Lowering(world, checked, {})
+    lowering = Lowering(world, checked, {}, {})
     rules: dict[str, tuple[ProfileRule, ...]] = {}
     for draft in world.rules:
         rule = ProfileRule(
@@ -128,11 +130,13 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     return [formula for formula in found if formula is not None]
 
 
-def lower_journey(draft: JourneyDraft, world: World, checked: CheckedFormulas, version: str) -> Journey:
-    """The journey as the engine executes it."""
+def lower_journey(
+    draft: JourneyDraft, world: World, checked: CheckedFormulas, *, version: str, renders: Renders
+) -> Journey:
+    """The journey as the engine executes it; renderers are taken from `renders` or added to it."""
     event = world.event_types[draft.entry.on.name]
     fields = sorted({field for formula in journey_formulas(draft) for field in uses(checked[formula].node).entry})
-    lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)})
+    lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)}, renders)
     steps = {
         step.name.name: _step(step, step_after(draft, index), draft, lowering) for index, step in enumerate(draft.steps)
     }

@@ -1,15 +1,16 @@
 """YAML as nodes with positions. First stage of the journey compiler: text -> nodes -> drafts -> journeys.
 
 Built on the parser's events, so that no value is guessed: `on:` stays a word, `1:30` stays `1:30`, a repeated key
-is a problem, and anchors cannot multiply a document.
+is a problem, and anchors cannot multiply a document. Nodes are `msgspec` structures, which hold no cycles and are not
+tracked by the garbage collector: a thousand journeys are 200,000 nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import yaml
 
 from orchestrator.model.problems import Problem
@@ -20,16 +21,14 @@ NODES_MAX = 50_000
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, gc=False):
     """A source text and the path that problems name."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True, gc=False):
     """One written value: its text, unescaped and unfolded. `style` is the quote, `|`, `>`, or "" if plain."""
 
     document: Document
@@ -44,8 +43,7 @@ class Scalar:
         return not self.style and self.value in {"", "~", "null", "Null", "NULL"}
 
 
-@dataclass(frozen=True, slots=True)
-class ListNode:
+class ListNode(msgspec.Struct, frozen=True, gc=False):
     """A sequence of nodes."""
 
     document: Document
@@ -54,8 +52,7 @@ class ListNode:
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MappingNode:
+class MappingNode(msgspec.Struct, frozen=True, gc=False):
     """Key and value pairs in written order; a repeated key keeps its first value and is reported."""
 
     document: Document
