@@ -1,0 +1,1 @@
+"""What it is measured against, in the same run."""
