@@ -49,11 +49,14 @@ def command(*, keep: bool, workers: int, rate: float, data_dir: Path | None) -> 
     # Only for running it: this loads everything, which --help does not need.
     from orchestrator.demo.run import DemoOptions, run_demo  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated)
     # Elsewhere than on a terminal there is no width that lines would have to be broken to.
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    with _directory(data_dir) as directory:
-        run_demo(DemoOptions(data_dir=directory, workers=workers, rate=rate or None, keep=keep), console)
+    try:
+        with _directory(data_dir) as directory:
+            run_demo(DemoOptions(data_dir=directory, workers=workers, rate=rate or None, keep=keep), console)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminated(_number: int, _frame: object) -> None:

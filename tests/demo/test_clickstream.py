@@ -88,6 +88,17 @@ def test_a_cart_grows_with_every_addition_until_it_is_bought(events: list[Event]
             bought.add(cart_id)
 
 
+def test_every_cart_begins_empty_and_gets_one_product_at_a_time(events: list[Event]) -> None:
+    quantities: Counter[str] = Counter()
+    for event in events:
+        if event.type == "cart_updated":
+            cart_id = event.fields["cart_id"]
+            quantities[cart_id] += 1
+            assert sum(item["quantity"] for item in event.fields["items"]) == quantities[cart_id]
+    # Some customers go on shopping after they bought: that is a second cart of the same session.
+    assert any(cart_id.endswith("-2") for cart_id in quantities)
+
+
 def test_an_orders_total_is_the_last_value_of_its_cart(events: list[Event]) -> None:
     values: dict[str, Decimal] = {}
     orders = Counter[bool]()
