@@ -13,18 +13,6 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ("schemas", "journeys", "deploy")
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
-    return next(folder.glob("*.whl"))
-
-
 def tracked(*folders: str) -> set[str]:
     """The files of the checkout below the folders, without what running the code leaves there."""
     return {
