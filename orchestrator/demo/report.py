@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,7 @@ from orchestrator.model.journey import Journey
 from orchestrator.runtime.tail import iso_instant
 
 BAR_WIDTH = 24
+TEXT_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,21 @@ def _print_actions(console: Console, picture: Picture) -> None:
     console.print(f"[bold]{total:,} action commands[/bold], one of each channel:", highlight=False)
     for channel, sample in sorted(picture.samples.items()):
         console.print(f"[bold]{channel}[/bold] ({picture.actions[channel]:,})", highlight=False)
-        console.print(json.dumps(sample, ensure_ascii=False), highlight=False, soft_wrap=True, markup=False)
+        console.print(json.dumps(_shortened(sample), ensure_ascii=False), highlight=False, soft_wrap=True, markup=False)
     if picture.not_sent:
         kept = ", ".join(f"{reason} {count:,}" for reason, count in picture.not_sent.most_common())
         console.print(f"not sent: {kept}", highlight=False)
     if picture.dead_letters:
         console.print(f"dead letters: {picture.dead_letters:,}", highlight=False)
+
+
+def _shortened(action: Mapping[str, Any]) -> dict[str, Any]:
+    """The action with only the beginning of long texts, which is enough to recognise them."""
+    content = {
+        part: text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}..."
+        for part, text in action.get("content", {}).items()
+    }
+    return {**action, "content": content}
 
 
 def _print_places(console: Console, places: Places, customer: str | None) -> None:

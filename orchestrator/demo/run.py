@@ -195,9 +195,9 @@ def _watch(
     names = topic_names(settings)
     topics = [names.transitions, names.journal, names.dead_letters]
     topics += [names.actions(channel) for channel in journeys.channels]
-    source = Tail(
-        settings.bootstrap_servers, topics, Decoder(Registry(settings.registry_url).schema_text), from_beginning=True
-    )
+    # Everybody in the demo is made up, so their addresses and what is written to them may be shown.
+    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
+    source = Tail(settings.bootstrap_servers, topics, decoder, from_beginning=True)
     picture = Picture()
     started = moved = time.monotonic()
     try:

@@ -179,13 +179,13 @@ def test_without_a_terminal_lines_come_every_two_seconds() -> None:
 def test_the_report_has_everything(is_kept: bool, tmp_path: Any) -> None:
     console, out = printed()
     picture = picture_of(STORY)
-    picture.take("action_command", {"channel": "email", "action_id": "a", "content": "***"})
+    picture.take("action_command", {"channel": "email", "action_id": "a", "content": {"body": "x" * 200}})
     places = Places("broker:1", "http://registry", ("http://worker/metrics",), tmp_path, is_kept)
     print_report(console, picture, [CART, WELCOME], places)
     text = out.getvalue()
     assert "goal:  treated 1 of 2 (50.0%), worth 12.50" in text
     assert "held out 1 of 2 (50.0%), worth 7.50" in text
-    assert '{"channel": "email", "action_id": "a", "content": "***"}' in text
+    assert f'{{"channel": "email", "action_id": "a", "content": {{"body": "{"x" * 80}..."}}}}' in text
     assert "the way of c1" in text
     assert "cart_abandonment: think_it_over -> first_reminder (timeout)" in text
     assert ("http://worker/metrics" in text) == is_kept
