@@ -194,7 +194,8 @@ def _apply(node: Apply, captured: Mapping[str, int]) -> Evaluate:
     arguments = tuple(closure(argument, captured) for argument in node.arguments)
     match node.name:
         case "and" | "or":
-            return _junction(node.name, arguments[0], arguments[1])
+            correlated = _correlated(node, arguments[1], captured)
+            return correlated or _junction(node.name, arguments[0], arguments[1])
         case "not":
             inner = arguments[0]
             return lambda scope: not inner(scope)
@@ -218,6 +219,18 @@ def _junction(name: str, left: Evaluate, right: Evaluate) -> Evaluate:
     if name == "and":
         return lambda scope: True if left(scope) and right(scope) else False  # noqa: SIM210 - operands may be null
     return lambda scope: True if left(scope) or right(scope) else False  # noqa: SIM210 - operands may be null
+
+
+def _correlated(node: Apply, right: Evaluate, captured: Mapping[str, int]) -> Evaluate | None:
+    """`event.x == entry.x and ...`, with the first comparison written out: it is false for nearly every event."""
+    left = node.arguments[0]
+    if node.name != "and" or not isinstance(left, Apply) or left.name != "==":
+        return None
+    field, entry = left.arguments
+    if not isinstance(field, EventField) or not isinstance(entry, EntryField) or contains_decimal(entry.type):
+        return None
+    name, index = field.name, captured[entry.name]
+    return lambda scope: True if scope.event.get(name) == scope.instance.entry[index] and right(scope) else False  # noqa: SIM210 - right may be null
 
 
 def _comparison(node: Apply, captured: Mapping[str, int]) -> Evaluate:
