@@ -15,7 +15,7 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
 
 TABLE_NAME = "customers"
-TIMEOUT_S = 15.0
+TIMEOUT_S = 10.0
 """How long the broker may take for an answer before the command says that it is not there."""
 
 

@@ -105,7 +105,7 @@ class Rig:
         self.pump.started()
 
     def offer(self, records: Any) -> None:
-        self.pump.offer(RecordBatch("web", 0, records=records, position=None, highwater=None, generation=1))
+        self.pump.offer(RecordBatch("web", 0, records=records, position=None, highwater=None, epoch=0))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):

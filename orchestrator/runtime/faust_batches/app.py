@@ -63,6 +63,8 @@ class BatchApp(faust.App):
     host: Host
     membership: tuple[int, str] = (-1, "")
     """(generation, member id) of the newest assignment: what a transaction's offsets are fenced with."""
+    epoch = 0
+    """Counts the seeks. Records fetched before the newest one are of no interest, wherever they still are."""
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -130,7 +132,7 @@ def batch_app(
         batch: RecordBatch
         async for batch in batches:
             # A batch may have waited in the stream's queue while the partitions went elsewhere.
-            if batch.generation == app.consumer_generation_id:
+            if batch.epoch == app.epoch:
                 host.offer(batch)
 
     async def revoked(*_: Any, **__: Any) -> None:

@@ -67,6 +67,7 @@ class BatchRecovery(Recovery):
             positions = await app.host.restore(partitions, generation_id)
             thread = cast("BatchConsumerThread", app.consumer._thread)  # type: ignore[attr-defined]
             await thread.seek_all({TP(*tp): offset for tp, offset in positions.items()})
+            app.epoch += 1
         except IllegalStateError:
             # Not assigned any more: the next assignment is on its way and starts all this again.
             app.host.abandon()

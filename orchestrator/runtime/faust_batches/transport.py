@@ -36,13 +36,13 @@ such a fetch was under way would wait for its end."""
 
 
 class RecordBatch:
-    """The records of one fetch from one partition, with the group's generation.
+    """The records of one fetch from one partition, fetched in the delivery epoch `epoch` (see `BatchApp.epoch`).
 
     `position` is the next offset to fetch and `highwater` the end of what may be read, where they are known. A batch
     without records only says that they have changed.
     """
 
-    __slots__ = ("generation", "highwater", "partition", "position", "records", "topic")
+    __slots__ = ("epoch", "highwater", "partition", "position", "records", "topic")
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class RecordBatch:
         records: Sequence[ConsumerRecord[bytes, bytes]],
         position: int | None,
         highwater: int | None,
-        generation: int,
+        epoch: int,
     ) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
         self.position = position
         self.highwater = highwater
-        self.generation = generation
+        self.epoch = epoch
 
 
 class BatchRebalanceListener(driver.ConsumerRebalanceListener):
@@ -79,6 +79,9 @@ class BatchRebalanceListener(driver.ConsumerRebalanceListener):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread with aiokafka's loop: fetching, heartbeats and group membership go on while the worker computes."""
 
+    _fetching: asyncio.Future[Any] | None = None
+    _is_seeking = False
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Read by aiokafka when it starts its fetcher. Faust reads committed records only in its own transactions, but
@@ -89,12 +92,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
         """One hop to the consumer's loop and one back; Faust's method queue has two more each way."""
+        return await self._in_thread(self._fetch(active_partitions or set(), timeout))
+
+    async def _fetch(self, partitions: set[TP], wait_s: float) -> Any:
         consumer = self._ensure_consumer()
-        return await self._in_thread(
-            self._fetch_records(
-                consumer, active_partitions or set(), timeout=timeout, max_records=consumer._max_poll_records
-            )
+        self._fetching = asyncio.ensure_future(
+            self._fetch_records(consumer, partitions, timeout=wait_s, max_records=consumer._max_poll_records)
         )
+        try:
+            return await self._fetching
+        except asyncio.CancelledError:
+            if self._is_seeking:
+                return {}
+            raise
 
     def progress(self, tp: TP) -> tuple[int | None, int | None]:
         """(next offset to fetch, end of what may be read) of an assigned partition, None where not known yet."""
@@ -116,6 +126,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await self._in_thread(self._consumer.stop())
 
     async def _seek_all(self, positions: Mapping[TP, int | None]) -> None:
+        # A fetch that began before the rebalance would take the first records after it, and they would be dropped.
+        if self._fetching is not None and not self._fetching.done():
+            self._is_seeking = True
+            self._fetching.cancel()
+            await asyncio.wait({self._fetching})
+            self._is_seeking = False
         consumer = self._ensure_consumer()
         unknown = [AioTopicPartition(*tp) for tp, offset in positions.items() if offset is None]
         if unknown:
@@ -140,15 +156,15 @@ class BatchConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: Any) -> None:
         app = self.app
         told: dict[TP, tuple[int | None, int | None]] = {}
-        told_generation = -1
+        told_epoch = -1
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
                     continue
-                generation = app.consumer_generation_id
-                if generation != told_generation:
-                    told, told_generation = {}, generation
+                epoch = app.epoch
+                if epoch != told_epoch:
+                    told, told_epoch = {}, epoch
                 active = self._get_active_partitions()
                 wanted = active - app.host.full()
                 if not wanted:
@@ -159,10 +175,9 @@ class BatchConsumer(driver.Consumer):
                 if len(told) < len(active):
                     wait_s = min(wait_s, FETCH_WAIT_FIRST_S)
                 records = await self._getmany(wanted, wait_s)
-                # A rebalance meanwhile makes them someone's who starts again from the committed offsets.
-                is_current = bool(self.flow_active) and app.consumer_generation_id == generation
-                if is_current:
-                    await self._deliver(records or {}, told, generation)
+                # Otherwise partitions are being handed over; whoever gets them starts again from the committed offsets.
+                if bool(self.flow_active) and app.epoch == epoch:
+                    await self._deliver(records or {}, told, epoch)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
@@ -177,7 +192,7 @@ class BatchConsumer(driver.Consumer):
         self,
         records: Mapping[Any, Sequence[Any]],
         told: dict[TP, tuple[int | None, int | None]],
-        generation: int,
+        epoch: int,
     ) -> None:
         """Puts the records into the streams' queues, and for the other partitions how far they are if that is new.
 
@@ -192,7 +207,7 @@ class BatchConsumer(driver.Consumer):
                 continue
             told[tp] = seen
             batch = RecordBatch(
-                tp.topic, tp.partition, records=fetched, position=seen[0], highwater=seen[1], generation=generation
+                tp.topic, tp.partition, records=fetched, position=seen[0], highwater=seen[1], epoch=epoch
             )
             for channel in index[tp]:
                 await channel.queue.put(batch)

@@ -17,7 +17,7 @@ from faust.types import TP
 
 from orchestrator.runtime import faust_batches
 from orchestrator.runtime.faust_batches import BatchApp, RecordBatch, batch_app, customers_table
-from orchestrator.runtime.faust_batches.transport import BatchConsumer
+from orchestrator.runtime.faust_batches.transport import BatchConsumer, BatchConsumerThread
 from orchestrator.runtime.store import MemoryCustomerStore
 
 WEB, ORDERS = TP("web", 0), TP("orders", 0)
@@ -141,17 +141,17 @@ async def test_the_records_of_a_fetch_are_one_stream_item_per_partition(consumer
     thread_of(consumer).fetches = [{AioTopicPartition("web", 0): fetched, AioTopicPartition("orders", 0): [record(7)]}]
     web, orders = await drain(consumer)
     assert web.records is fetched
-    assert [(web.topic, web.partition, web.generation), orders.records[0].offset] == [("web", 0, 1), 7]
+    assert [(web.topic, web.partition, web.epoch), orders.records[0].offset] == [("web", 0, 0), 7]
 
 
-async def test_records_of_an_older_generation_are_dropped(app: BatchApp, consumer: BatchConsumer) -> None:
+async def test_records_fetched_before_a_seek_are_dropped(app: BatchApp, consumer: BatchConsumer) -> None:
     thread = thread_of(consumer)
     thread.fetches = [{AioTopicPartition("web", 0): [record(1)]}]
 
-    def rebalance() -> None:
-        app.consumer_generation_id = 2
+    def seek() -> None:
+        app.epoch += 1
 
-    thread.on_fetch = rebalance
+    thread.on_fetch = seek
     assert await drain(consumer) == []
 
 
@@ -195,6 +195,29 @@ async def test_a_partition_without_records_says_once_how_far_it_is(consumer: Bat
     (channel,) = consumer.app.topics._tp_index[ORDERS]  # type: ignore[attr-defined]
     told = [channel.queue.get_nowait() for _ in range(channel.queue.qsize())]
     assert [(batch.position, batch.highwater, list(batch.records)) for batch in told] == [(12, 12, [])]
+
+
+async def test_a_fetch_under_way_ends_before_a_seek_and_takes_no_records_from_after_it(app: BatchApp) -> None:
+    consumer: Any = app.consumer
+    thread: Any = BatchConsumerThread(consumer)
+    thread.thread_loop = asyncio.get_running_loop()
+    log: list[str] = []
+    thread._consumer = SimpleNamespace(_max_poll_records=1, seek=lambda tp, offset: log.append(f"seek {offset}"))
+
+    async def fetch_records(*_: Any, **__: Any) -> dict[Any, Any]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("fetch ended")
+        return {}
+
+    thread._fetch_records = fetch_records
+    fetching = asyncio.create_task(thread._fetch({WEB}, 1.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await thread._seek_all({WEB: 5})
+    assert log == ["fetch ended", "seek 5"]
+    assert await fetching == {}
 
 
 async def test_an_error_of_the_consumer_ends_the_process(host: RecordingHost, consumer: BatchConsumer) -> None:
