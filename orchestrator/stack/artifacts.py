@@ -194,14 +194,26 @@ def _unpack(archive: Path, folder: Path) -> None:
     # The folder appears at once and whole: the manifest is written last and the rename makes it visible.
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(staging, filter="data")
+        _extract(archive, staging)
         manifest = [_locked(staging, path) for path in _files(staging)]
         (staging / MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    # Python 3.11 has the safe extraction filters only from 3.11.4 on, and Debian 12 has 3.11.2.
+    with tarfile.open(archive) as tar:
+        for member in filter(tarfile.TarInfo.isfile, tar):
+            path = (folder / member.name).resolve()
+            content = tar.extractfile(member)
+            if content is None or not path.is_relative_to(folder.resolve()):
+                raise EnvironmentProblem(f"{archive.name} would write outside its folder: {member.name}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as target:
+                shutil.copyfileobj(content, target)
 
 
 def _files(folder: Path) -> Iterable[Path]:

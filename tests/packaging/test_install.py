@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """What the command printed; a failure shows all of it. Nothing of this machine is on its path, least of all Java."""
+    """What the command printed; a failure shows all of it. Nothing of this machine is on its path, also no Java."""
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
