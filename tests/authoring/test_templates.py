@@ -130,6 +130,16 @@ SIMPLE = st.lists(
             "{{ profile['b'] }}",
             "{{ a | default: 'x<' }}",
             "{{- profile.b -}}",
+            "{% if a %}x{{ b }}{% endif %}",
+            "{%- if profile.a -%} yes {%- else %} no{{ b }}{% endif %}",
+            "{% if a %} {% endif %}",
+            "{% if a == b %}same{% elsif a %}a{% endif %}",
+            "{% for i in items %}<{{ i.x }}{{ a }}{% endfor %}",
+            "{%- for i in a -%}{{ i }}{% else %}none{% endfor %}",
+            "{% for i in b %}{{ i.x | default: '-' }}, {% endfor %}",
+            "{% for i in items %}{{ forloop.index }}{% if i.x %}{{ i.x }}{% endif %}{% endfor %}",
+            "{% for a in items %}{% for b in a.x %}{{ b }}.{% endfor %}{% endfor %}{{ a }}",
+            "{{ a.x }}{{ items.size }}{{ items.first.x }}{{ a | upcase }}",
         ]
     )
     | st.text(alphabet="ab <>&\n'", max_size=6),
@@ -143,6 +153,8 @@ PRINTED = st.one_of(
     st.text(max_size=5),
     st.just(Decimal("1.50")),
     st.lists(st.text(max_size=2)),
+    st.lists(st.fixed_dictionaries({"x": st.integers() | st.text(max_size=2)}), max_size=3),
+    st.fixed_dictionaries({"x": st.text(max_size=2)}),
     st.just(""),
 )
 
@@ -151,7 +163,7 @@ PRINTED = st.one_of(
 def test_the_short_cut_for_plain_variables_prints_what_liquid_prints(text: str, a: Any, b: Any, is_html: bool) -> None:
     if not text.strip():
         return
-    variables = {"a": a, "b": b, "profile": {"a": a, "b": b}}
+    variables = {"a": a, "b": b, "profile": {"a": a, "b": b}, "items": [{"x": a}, {"x": b}, {}]}
     sandbox = ESCAPING if is_html else PLAIN
     expected = sandbox.from_string(text.strip()).render(variables)
     found = rendered(text, "email.liquid" if is_html else "sms.liquid", **variables)
