@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from orchestrator.authoring.problem_text import count_words
 from orchestrator.cli._settings import with_settings
 from orchestrator.model.actions import SendMessage
 from orchestrator.model.problems import EnvironmentProblem
@@ -92,7 +93,8 @@ def _verify(replay: Replay, form: str) -> int:
     if verified.is_equal:
         click.echo("the topics hold exactly what the replay gives")
         return 0
-    click.echo(f"{verified.differences.count:,} differences, {len(verified.customers):,} customers' records differ")
+    found = count_words(verified.differences.count, "difference")
+    click.echo(f"{found}, {count_words(len(verified.customers), 'customer record')} not as replayed")
     return 1
 
 

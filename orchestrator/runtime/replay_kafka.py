@@ -33,8 +33,11 @@ from orchestrator.runtime.replay import (
 from orchestrator.runtime.schemas import Registry
 
 TIMEOUT_S = 15.0
-SILENCES_MAX = 60
-"""After so many polls of half a second without a record or an end the broker is taken for unreachable."""
+_CONSUME_S = 0.02
+"""The client waits this long for a full list of records, also where the partition ends before."""
+
+SILENCES_MAX = 1_500
+"""After so many of these waits without a record or an end (30 s) the broker is taken for unreachable."""
 
 _FRAME_BYTES = 5
 _CONSUME_RECORDS = 1_000
@@ -202,7 +205,7 @@ class _Cursor:
     def _fetch(self) -> bool:
         """Whether anything came: records, or the news that the partition ends here."""
         news = False
-        for message in self.consumer.consume(_CONSUME_RECORDS, 0.5):
+        for message in self.consumer.consume(_CONSUME_RECORDS, _CONSUME_S):
             error = message.error()
             if error is None:
                 self._fetched.append(message)
