@@ -130,13 +130,24 @@ def transactional_id(settings: Settings) -> str:
 
     Raises: EnvironmentProblem if the data directory cannot be written.
     """
+    _make_data_dir(settings.data_dir)
     return f"{settings.app_id}-{settings.worker_id or _kept_worker_id(settings.data_dir)}"
+
+
+def _make_data_dir(data_dir: Path) -> None:
+    """Creates the directory and those above it, where they are missing.
+
+    Raises: EnvironmentProblem if that cannot be done.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
 
 
 def _kept_worker_id(data_dir: Path) -> str:
     path = data_dir / WORKER_ID_FILE
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
         try:
             kept = path.read_text("ascii").strip()
         except FileNotFoundError:
@@ -149,8 +160,12 @@ def _kept_worker_id(data_dir: Path) -> str:
         beside.write_text(fresh, "ascii")
         beside.replace(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise EnvironmentProblem(
-            f"the data directory {data_dir} cannot be used: {type(error).__name__}",
-            hint="choose a directory that this user may write with --data-dir",
-        ) from error
+        raise _unusable(data_dir, error) from error
     return fresh
+
+
+def _unusable(data_dir: Path, error: Exception) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the data directory {data_dir} cannot be used: {type(error).__name__}",
+        hint="choose a directory that this user may write with --data-dir",
+    )

@@ -54,6 +54,11 @@ def test_a_given_worker_id_is_used_as_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_the_data_directory_is_made_also_for_a_given_worker_id(tmp_path: Path) -> None:
+    transactional_id(Settings(worker_id="w1", data_dir=tmp_path / "not" / "there"))
+    assert (tmp_path / "not" / "there").is_dir()
+
+
 def test_a_torn_worker_id_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "worker-id").write_text("")
     settings = Settings(app_id="shop", data_dir=tmp_path)
