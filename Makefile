@@ -44,7 +44,7 @@ $(VENV)/bin/python:
 	@"$(PYTHON)" -m venv $(VENV) || { echo "the venv module is missing (Debian: apt install python3.11-venv)" >&2; rm -rf $(VENV); exit 3; }
 
 $(VENV)/packages: requirements.lock | $(VENV)/bin/python
-	@echo "installing the locked Python packages (about 150 MB the first time)"
+	@echo "installing the locked Python packages (about 100 MB the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
 	@touch $@
 
