@@ -95,7 +95,7 @@ def event_from(shape: EventShape, written: Mapping[str, Any], *, fill: bool = Fa
 def read_text(value: Any, name: str) -> str:
     """A text that is not empty; raises BadValue."""
     if not isinstance(value, str) or not value:
-        raise BadValue(f"{name} is missing" if value in {None, ""} else f"{name} is not a text")
+        raise BadValue(f"{name} is missing" if value is None or value == "" else f"{name} is not a text")
     return value
 
 
@@ -314,9 +314,9 @@ def _date(value: Any) -> int:
 
 
 def _symbol(symbols: frozenset[str], value: Any) -> str:
-    if value not in symbols:
+    if not isinstance(value, str) or value not in symbols:
         raise BadValue(f" is none of {', '.join(sorted(symbols))}")
-    return str(value)
+    return value
 
 
 def _array(convert: Convert, value: Any) -> list[Any]:
