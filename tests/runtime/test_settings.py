@@ -50,8 +50,8 @@ def test_a_worker_keeps_its_name_over_restarts_and_another_directory_has_another
 
 
 def test_a_given_worker_id_is_used_as_it_is(tmp_path: Path) -> None:
-    assert transactional_id(Settings(app_id="shop", worker_id="w7", data_dir=tmp_path / "none")) == "shop-w7"
-    assert not (tmp_path / "none").exists()
+    assert transactional_id(Settings(app_id="shop", worker_id="w7", data_dir=tmp_path)) == "shop-w7"
+    assert not (tmp_path / "worker-id").exists()
 
 
 def test_the_data_directory_is_made_also_for_a_given_worker_id(tmp_path: Path) -> None:
