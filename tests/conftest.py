@@ -30,8 +30,10 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
     return f"{name}-{os.getpid()}-{next(_numbers)}."
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that takes the stack is marked as one that needs the broker, also where the mark was forgotten."""
+    # First, because the selection by marks is made at the same point.
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.broker)
