@@ -148,3 +148,28 @@ def test_a_worker_without_a_broker_says_so(installation: Installation) -> None:
     result = run(arguments)
     assert result.returncode == 3
     assert "does not answer" in result.stderr
+
+
+def test_a_worker_that_was_paused_past_its_session_changes_nothing_when_it_wakes(installation: Installation) -> None:
+    with installation.worker("a") as first, installation.worker("b") as second:
+        first.until_ready()
+        second.until_ready()
+        until(lambda: {len(part) for part in (first.owned()[-1], second.owned()[-1])} == {1}, seconds=20, what="shared")
+        for customer in CUSTOMERS:
+            installation.register(customer, at_ms=START_MS)
+        installation.heartbeat(at_ms=START_MS + 1)
+        first.process.send_signal(signal.SIGSTOP)
+        until(lambda: second.owned()[-1] == {0, 1}, seconds=15, what="the other takes over")
+        installation.heartbeat(at_ms=START_MS + DAY_MS + 1)
+        expected = sorted((customer, step) for customer in CUSTOMERS for step in ("welcome", "how_it_works"))
+        until(lambda: len(action_keys(installation)) >= len(expected), seconds=20, what="all messages")
+        first.process.send_signal(signal.SIGCONT)
+        # It comes back as a new member, or finds its transaction refused and ends with a reason.
+        until(
+            lambda: first.process.poll() is not None or len(first.owned()) > 2 or second.owned()[-1] != {0, 1},
+            seconds=20,
+            what="it notices",
+        )
+        assert first.process.poll() in {None, 3}, first.output()
+        assert action_keys(installation) == expected
+        assert second.stop() == 0
