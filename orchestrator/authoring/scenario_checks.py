@@ -22,7 +22,6 @@ class Happened:
     actions: list[SendMessage] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     states: dict[int, Customer] = field(default_factory=dict)
-    end: Customer = field(default_factory=Customer)
 
     def last_action(self, journey: str, step: str) -> SendMessage | None:
         """The step's latest message."""
@@ -79,7 +78,7 @@ def _transitions(expectation: Expectation, happened: Happened, *kinds: str) -> l
 def _mismatch(expectation: Expectation, action: SendMessage, happened: Happened) -> str:
     """What is wrong with the message, or an empty text if it is the expected one."""
     if not _is_then(expectation, happened, action.created_at_ms):
-        return "the time"
+        return "the time differs"
     wanted = {
         "sent": action.channel,
         **{name: getattr(action, name) for name in ("template", "language", "step", "address")},
@@ -87,10 +86,10 @@ def _mismatch(expectation: Expectation, action: SendMessage, happened: Happened)
     asked = {"sent": expectation.value, **expectation.more}
     for name, found in wanted.items():
         if name in asked and asked[name] != found:
-            return "the channel" if name == "sent" else f"the {name}"
+            return "the channel differs" if name == "sent" else f"the {name} differs"
     content = "\n".join(action.content.values())
     missing = next((text for text in expectation.more.get("contains", ()) if text not in content), None)
-    return "" if missing is None else f'the content, which lacks "{missing}"'
+    return "" if missing is None else f'the content lacks "{missing}"'
 
 
 def _check_sent(expectation: Expectation, happened: Happened) -> str | None:
@@ -98,7 +97,7 @@ def _check_sent(expectation: Expectation, happened: Happened) -> str | None:
     wrong = [(action, _mismatch(expectation, action, happened)) for action in messages]
     if any(not why for _, why in wrong):
         return None
-    said = [f"{_message(action, happened)} (other is {why})" for action, why in wrong]
+    said = [f"{_message(action, happened)} ({why})" for action, why in wrong]
     return _list(said + _not_sent_lines(expectation, happened))
 
 
@@ -133,7 +132,7 @@ def _check_messages(expectation: Expectation, happened: Happened) -> str | None:
 
 
 def _instances(expectation: Expectation, happened: Happened) -> list[Instance]:
-    state = happened.end if expectation.after_ms is None else happened.states[expectation.after_ms]
+    state = happened.states[expectation.after_ms or 0]
     key = expectation.more.get("key")
     return [
         i for i in state.instances if i.journey == expectation.journey and i.state == ACTIVE and key in {None, i.key}
@@ -206,7 +205,7 @@ def _check_transition(expectation: Expectation, happened: Happened) -> str | Non
 
 def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     def check(expectation: Expectation, happened: Happened) -> str | None:
-        state = happened.end if expectation.after_ms is None else happened.states[expectation.after_ms]
+        state = happened.states[expectation.after_ms or 0]
         found = state.profile if name == "profile" else state.consent
         wrong = [key for key, value in expectation.value.items() if found.get(key) != value]
         return ", ".join(f"{key}: {_plain(found.get(key, 'nothing'))}" for key in wrong) if wrong else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,6 +26,7 @@ from orchestrator.authoring.scenario_nodes import Reader, value_of_node
 from orchestrator.authoring.scenario_values import (
     DEFAULT_START_MS,
     EXPECTATIONS,
+    STATES,
     TRANSITIONS,
     YES_OR_NO,
     Expectation,
@@ -111,12 +112,15 @@ class _StoryReader:
         given = self._given(entries.get("given"))
         when = self._when(entries.get("when"), given)
         then = [self._expectation(line) for line in read.items(entries.get("then"))]
-        until_ms = self._offset(entries["until"]) if "until" in entries else 0
+        until_ms = self._offset(entries["until"]) if "until" in entries else None
         if len(read.problems) > before or name is None:
             return None
         expected = tuple(line for line in then if line is not None)
-        latest = max([until_ms, *(w.after_ms for w in when), *(e.after_ms or 0 for e in expected)])
-        return Scenario(name, self._journey.name, given, when, expected, latest, node)
+        # How things stand, where no time is said, is how they stand after the last event.
+        last_ms = max((event.after_ms for event in when), default=0)
+        dated = tuple(replace(e, after_ms=last_ms) if e.kind in STATES and e.after_ms is None else e for e in expected)
+        mentioned_ms = max([last_ms, *(line.after_ms or 0 for line in dated)])
+        return Scenario(name, self._journey.name, given, when, dated, mentioned_ms, until_ms, node)
 
     def _given(self, node: Node | None) -> Given:
         if node is None:
@@ -242,7 +246,9 @@ class _StoryReader:
         try:
             event_of(when, given, "customer", 1, dict.fromkeys(actions_of, ""))
         except BadValue as bad:
-            self._read.problem(fields or item, "J806", str(bad), hint="texts that look like numbers need quotes")
+            place = next((v for k, v in self._read.pairs(fields) if re.match(rf"{k.value}\b", str(bad))), item)
+            hint = "put it in quotes" if str(bad).endswith("is not a text") else ""
+            self._read.problem(place, "J806", str(bad), hint=hint)
         return when
 
     def _action_of(self, node: Node) -> str | None:

@@ -66,7 +66,7 @@ class When:
 class Expectation:
     """One line of `then`: `kind` is one of EXPECTATIONS, `value` what it says, `more` the keys beside it.
 
-    `after_ms` from the start; None: at any time, and for a state: at the end.
+    `after_ms` from the start; None: at any time.
     """
 
     kind: str
@@ -79,14 +79,19 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story about one customer. It goes on until the last instant that it mentions, or `until_ms` if later."""
+    """One story about one customer. Times are milliseconds from its start.
+
+    It goes on past `mentioned_ms`, the last time that it mentions, until `until_ms`, or if that is None until nothing
+    more is due.
+    """
 
     name: str
     journey: str
     given: Given
     when: tuple[When, ...]
     then: tuple[Expectation, ...]
-    until_ms: int
+    mentioned_ms: int
+    until_ms: int | None
     node: MappingNode
 
 

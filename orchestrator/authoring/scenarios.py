@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
@@ -21,6 +22,9 @@ from orchestrator.model.journey import Journey, JourneySet, Split, Status
 
 CANDIDATES_MAX = 100_000
 """How many made-up customers are looked at to find one whom chance treats as the scenario says."""
+
+RUNS_ON_MS_MAX = 400 * DAY_MS
+"""A scenario ends so long after the last time that it mentions, even if timers are pending still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +145,17 @@ class _Play:
             refused = self._happen(when, number)
             if refused is not None:
                 return refused
-        self._look_until(self.scenario.until_ms)
-        self._advance(self.scenario.until_ms)
-        self.happened.end = self._state()
+        scenario = self.scenario
+        self._look_until(scenario.mentioned_ms)
+        self._advance(max(scenario.mentioned_ms, scenario.until_ms or 0))
+        if scenario.until_ms is None:
+            self._run_out(scenario.given.at_ms + scenario.mentioned_ms + RUNS_ON_MS_MAX)
         return None
+
+    def _run_out(self, end_ms: int) -> None:
+        """Lets time pass until no timer is pending any more."""
+        while (wake := self._engine.next_wake()) is not None and wake[0] <= end_ms:
+            self._keep(self._engine.advance(wake[0]))
 
     def _look_until(self, after_ms: int) -> None:
         while self._looks and self._looks[0] <= after_ms:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from orchestrator.authoring.event_files import open_events, read_events
 from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.problem_text import count_words
 from orchestrator.authoring.simulate import OutOfOrder, Simulation, in_order, simulate
 from orchestrator.authoring.simulation_report import report_tables, report_values
 from orchestrator.authoring.suggest import did_you_mean
@@ -116,7 +117,7 @@ def _show_bad_lines(result: Simulation, events: str, *, strict: bool) -> None:
     if len(result.bad) > BAD_LINES_SHOWN:
         click.echo(f"and {len(result.bad) - BAD_LINES_SHOWN} more lines that are no events", err=True)
     if result.bad:
-        click.echo("stopped at a bad line" if strict else f"{len(result.bad)} lines left out", err=True)
+        click.echo("stopped at a bad line" if strict else f"{count_words(len(result.bad), 'line')} left out", err=True)
 
 
 def _shown(events: str) -> str:
