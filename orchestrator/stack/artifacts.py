@@ -12,8 +12,9 @@ import os
 import shutil
 import tarfile
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -136,23 +137,37 @@ def _fetch_all(cache_dir: Path, missing: dict[Path, LockedFile], *, fetch: Fetch
     # two processes fill the cache at once.
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache_dir) as staging:
         total = sum(file.size for file in missing.values())
+        # The largest first, so that it does not run alone at the end.
+        order = sorted(missing.items(), key=lambda item: -item[1].size)
         with progress.task(f"downloading {len(missing)} files", total) as on_bytes:
-
-            def one(item: tuple[Path, LockedFile]) -> None:
-                _fetch_one(*item, staging=Path(staging), fetch=fetch, on_bytes=on_bytes)
-
-            # The largest first, so that it does not run alone at the end.
-            order = sorted(missing.items(), key=lambda item: -item[1].size)
-            _run_all(one, order)
+            _run_all(order, staging=Path(staging), fetch=fetch, on_bytes=on_bytes)
 
 
-def _run_all(one: Callable[[tuple[Path, LockedFile]], None], items: Sequence[tuple[Path, LockedFile]]) -> None:
+class _Unwanted(Exception):
+    """Another download failed, or the person pressed Ctrl-C."""
+
+
+def _run_all(
+    items: Sequence[tuple[Path, LockedFile]], *, staging: Path, fetch: Fetch, on_bytes: Callable[[int], None]
+) -> None:
+    is_over = threading.Event()
+
+    def count(received: int) -> None:
+        if is_over.is_set():
+            raise _Unwanted
+        on_bytes(received)
+
     pool = ThreadPoolExecutor(FETCH_THREADS)
     try:
-        for _ in pool.map(one, items):
-            pass
+        futures = [
+            pool.submit(_fetch_one, target, file, staging=staging, fetch=fetch, on_bytes=count)
+            for target, file in items
+        ]
+        for future in as_completed(futures):
+            future.result()
     finally:
-        # On a failure or Ctrl-C the rest of the queue is dropped; only what is under way is waited for.
+        # Threads cannot be interrupted: what is under way ends with the next bytes that it reports.
+        is_over.set()
         pool.shutdown(cancel_futures=True)
 
 

@@ -161,6 +161,18 @@ def test_what_was_finished_before_a_failure_is_kept_and_nothing_half_done(tmp_pa
     assert set(second.asked) == set(REPOSITORY) - kept
 
 
+def test_a_failure_ends_the_downloads_that_are_under_way(tmp_path: Path) -> None:
+    repository = Repository(failing=(JAR,))
+
+    def endless(file: LockedFile, folder: Path, on_bytes: Callable[[int], None]) -> Path:
+        while file.path == ARCHIVE:
+            on_bytes(0)
+        return repository.fetch(file, folder, on_bytes)
+
+    with pytest.raises(EnvironmentProblem, match=JAR):
+        ensure(tmp_path, endless)
+
+
 def test_an_archive_that_writes_outside_its_folder_is_refused(tmp_path: Path) -> None:
     content = archive_of({"../outside.txt": b"escaped"})
     evil = LockedFile(path=ARCHIVE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
