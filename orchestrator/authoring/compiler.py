@@ -161,15 +161,14 @@ def _root(path: str, text: str, problems: Problems) -> Node | None:
 def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str:
     """The version: a hash of what decides about the customers inside, and of nothing of other journeys."""
     sends = [step for step in draft.steps if isinstance(step, SendDraft)]
-    channels = {channel.name for step in sends for channel in step.channels}
-    templates = {step.template.name for step in sends}
+    messages = {(step.template.name, channel.name) for step in sends for channel in step.channels}
     texts = [
         (f"template {file.path}", file.text)
-        for name in templates
-        for file in world.templates[name]
-        if file.channel in channels
+        for template, channel in messages
+        for file in world.templates[template]
+        if file.channel == channel
     ]
-    for name in channels:
+    for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
     formulas = journey_formulas(draft)

@@ -152,6 +152,8 @@ def test_journeys_that_start_on_the_same_event_are_entered_in_name_order() -> No
         {"small.yaml": SMALL.format(name="small", status="live")},
         {"policies.yaml": "caps:\n  - {name: other, channels: all, max: 9, per: 1 day}\n"},
         {"cart.scenarios.yaml": "scenarios: []\n"},
+        {"templates/reminder/sms.liquid": "Still {{ value }} EUR."},
+        {"templates/unused/email.liquid": "Hello."},
     ],
 )
 def test_a_version_does_not_change_with_comments_formatting_or_other_files(changed: dict[str, str]) -> None:

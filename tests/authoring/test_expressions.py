@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -161,6 +163,29 @@ def test_an_expression_has_the_documented_value(text: str, expected: Any) -> Non
     found = value_of(text)
     assert found == expected
     assert isinstance(found, bool) == isinstance(expected, bool)
+
+
+ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@pytest.mark.parametrize("sign", sorted(ORDERINGS))
+@pytest.mark.parametrize("left", [1, 2, 3, None])
+def test_every_shape_of_a_comparison_means_the_same(sign: str, left: int | None) -> None:
+    compare = ORDERINGS[sign]
+    is_equality = sign in {"==", "!="}
+    expected = compare(left, 2) if is_equality or left is not None else False
+    for right in ("2", "entry.pieces", "(entry.pieces + 0)", "(1 + 1)"):
+        for said in ("event.pieces", "(event.pieces + 0)"):
+            assert value_of(f"{said} {sign} {right}", pieces=left) is expected
+            assert value_of(f"event.cart_id == entry.cart_id and {said} {sign} {right}", pieces=left) is expected
+            assert value_of(f"event.cart_id == entry.cart_id and {said} {sign} {right}", cart_id="c2") is False
 
 
 @pytest.mark.parametrize(
