@@ -153,6 +153,8 @@ class RocksCustomerStore:
 
     def close(self) -> None:
         """Closes the files and gives up the lock."""
+        # A column family's handle keeps the whole database open, and with it the lock.
+        del self._timers_handle, self._meta_handle
         self._timers.close()
         self._meta.close()
         self._db.close()
@@ -160,7 +162,7 @@ class RocksCustomerStore:
 
 def _unusable(path: Path, error: Exception) -> EnvironmentProblem:
     text = str(error)
-    if "lock" in text.lower():
+    if "/LOCK:" in text:
         return EnvironmentProblem(
             f"customer store {path} is in use by another process",
             hint="each worker on a machine needs a data directory of its own (--data-dir)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -64,6 +65,9 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1_048_576,
         "batch.num.messages": 20_000,
+        # librdkafka's send_offsets_to_transaction waits for ever when the group coordinator was not available at once
+        # (its issue 5456), until some connection changes its state: closing idle ones makes that soon.
+        "connections.max.idle.ms": 3_000,
         # A dead letter is its original with headers added, so it may be larger than what producers were allowed.
         "message.max.bytes": 10_000_000,
     }
@@ -186,7 +190,9 @@ class KafkaTransactionLog:
             ]
             self._insist(
                 "send_offsets_to_transaction",
-                lambda left: self._producer.send_offsets_to_transaction(positions, self._metadata, left),
+                lambda left: _bounded(
+                    lambda: self._producer.send_offsets_to_transaction(positions, self._metadata, left), left
+                ),
             )
         self._insist("commit_transaction", self._producer.commit_transaction)
         return dict(self._positions)
@@ -219,6 +225,28 @@ class KafkaTransactionLog:
             self._producer.abort_transaction(5.0)
         except KafkaException as error:
             log.warning("%s", _reason("abort_transaction", error))
+
+
+def _bounded(call: Callable[[], object], timeout_s: float) -> None:
+    """Makes the call, but waits no longer than it was told to take: it does not keep its own time limit.
+
+    Raises: what the call raises; TransactionFailed if it never returned (its thread is left behind).
+    """
+    outcome: list[KafkaException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except KafkaException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="send-offsets", daemon=True)
+    thread.start()
+    thread.join(timeout_s + 5)
+    if thread.is_alive():
+        raise TransactionFailed("send_offsets_to_transaction: no answer; the group coordinator is not available")
+    if outcome:
+        raise outcome[0]
 
 
 def _reason(call: str, error: KafkaException) -> str:
