@@ -155,6 +155,8 @@ class TopicReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
+                # An empty fetch tells where a partition ends; nobody waits for more.
+                "fetch.wait.max.ms": 10,
                 "queued.max.messages.kbytes": 8_192,
                 "log_level": 0,
             }
