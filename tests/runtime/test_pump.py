@@ -139,19 +139,24 @@ async def test_the_next_batch_is_computed_while_the_one_before_commits(rig: Rig)
     await rig.take_over()
     rig.cycle.gate.clear()
     rig.offer("a")
-    await rig.until(rig.cycle.committing.is_set)
     rig.offer("b")
+    await rig.until(rig.cycle.committing.is_set)
+    await rig.until(lambda: not rig.cycle.waiting)
+    assert rig.cycle.done == []
     rig.cycle.gate.set()
-    await rig.until(lambda: "apply b" in rig.cycle.done)
+    await rig.until(lambda: len(rig.cycle.done) == 4)
     assert rig.cycle.done == ["commit a", "apply a", "commit b", "apply b"]
 
 
-async def test_records_offered_while_no_partition_is_owned_are_dropped(rig: Rig) -> None:
-    rig.offer("a")
+async def test_records_that_come_after_a_revoke_are_dropped(rig: Rig) -> None:
     await rig.take_over()
+    await rig.pump.revoke()
+    rig.offer("a")
+    assert rig.cycle.waiting == []
+    await rig.take_over(generation=2)
     rig.offer("b")
-    await rig.until(lambda: bool(rig.cycle.done))
-    assert rig.cycle.done[0] == "commit b"
+    await rig.until(lambda: "apply b" in rig.cycle.done)
+    assert not rig.pump.failure.done()
 
 
 async def test_revoke_waits_for_the_batch_under_way(rig: Rig) -> None:
@@ -226,6 +231,25 @@ async def test_a_cancelled_restore_is_waited_for_by_the_next_one(rig: Rig) -> No
     release.set()
     assert await second == {("web", 0): 5, ("orders", 0): None}
     assert rig.pump.is_current(2)
+
+
+async def test_a_revoke_waits_for_the_thread_of_a_cancelled_restore(rig: Rig) -> None:
+    entered, left = threading.Event(), threading.Event()
+
+    def restore(_number: int, should_stop: Callable[[], bool]) -> None:
+        entered.set()
+        while not should_stop():
+            threading.Event().wait(0.005)
+        threading.Event().wait(0.05)
+        left.set()
+
+    rig.restore = restore
+    restoring = asyncio.create_task(rig.pump.restore(frozenset({0}), 1))
+    await rig.until(entered.is_set)
+    restoring.cancel()
+    await asyncio.sleep(0)
+    await rig.pump.revoke()
+    assert left.is_set(), "the store could be closed under the thread that fills it"
 
 
 async def test_records_wait_while_the_registry_gives_no_answer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

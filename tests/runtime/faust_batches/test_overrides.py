@@ -215,7 +215,7 @@ async def test_a_fetch_under_way_ends_before_a_seek_and_takes_no_records_from_af
     fetching = asyncio.create_task(thread._fetch({WEB}, 1.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await thread._seek_all({WEB: 5})
+    await asyncio.wait_for(thread._seek_all({WEB: 5}), 5)
     assert log == ["fetch ended", "seek 5"]
     assert await fetching == {}
 
