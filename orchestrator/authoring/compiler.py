@@ -96,14 +96,18 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     """The current set, able to decide for customers inside versions of older sets too.
 
-    Entries, profile rules, channels and caps stay those of `current`.
+    Entries, profile rules and caps stay those of `current`; so do channels, to which those are added that only older
+    versions still send on. Give the older sets from the oldest to the newest.
     """
     versions: dict[tuple[str, str], Journey] = {}
+    channels: dict[str, Channel] = {}
     for journeys in older:
         versions.update(journeys.versions)
+        channels.update(journeys.channels)
     versions.update(current.versions)
+    channels.update(current.channels)
     wanted = current.wanted.union(*(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, wanted=wanted)
+    return replace(current, versions=versions, channels=channels, wanted=wanted)
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:

@@ -204,6 +204,20 @@ def test_pinned_versions_are_added_and_entries_stay_those_of_the_current_set() -
     assert both.set_id == small.set_id
 
 
+def test_a_channel_that_only_an_older_version_sends_on_is_kept_for_it() -> None:
+    files = fixture_sources().files
+    changed = {
+        "cart.yaml": CART.replace("[sms, email]", "email"),
+        "channels.yaml": files["channels.yaml"].replace("  sms: {address: phone, consent: sms}\n", ""),
+        "cart.scenarios.yaml": "scenarios: []",
+    }
+    kept = {path: text for path, text in {**files, **changed}.items() if path != "templates/offer/sms.liquid"}
+    now = compile_journeys(Sources(files=kept), EVENTS).journeys
+    assert now is not None
+    assert set(now.channels) == {"email"}
+    assert set(with_pinned(now, [compiled()]).channels) == {"email", "sms"}
+
+
 def test_a_journey_that_was_taken_away_stays_for_those_inside() -> None:
     old = compiled({"small.yaml": SMALL.format(name="small", status="live")})
     both = with_pinned(compiled(), [old])

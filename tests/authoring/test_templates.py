@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from liquid import Markup
 
+from orchestrator.authoring.direct_rendering import direct_renderer
 from orchestrator.authoring.liquid_sandbox import ESCAPING, PLAIN, date_filter
 from orchestrator.authoring.rendering import renderer
 from orchestrator.authoring.templates import TemplateFile, read_template
@@ -120,32 +121,37 @@ def test_instants_and_dates_of_the_profile_are_printed_as_such() -> None:
     assert profile["seen"] == 1_709_164_800_000
 
 
-SIMPLE = st.lists(
-    st.sampled_from(
-        [
-            "{{ a }}",
-            "{{ b }}",
-            "{{a}}",
-            "{{ profile.a }}",
-            "{{ profile['b'] }}",
-            "{{ a | default: 'x<' }}",
-            "{{- profile.b -}}",
-            "{% if a %}x{{ b }}{% endif %}",
-            "{%- if profile.a -%} yes {%- else %} no{{ b }}{% endif %}",
-            "{% if a %} {% endif %}",
-            "{% if a == b %}same{% elsif a %}a{% endif %}",
-            "{% for i in items %}<{{ i.x }}{{ a }}{% endfor %}",
-            "{%- for i in a -%}{{ i }}{% else %}none{% endfor %}",
-            "{% for i in b %}{{ i.x | default: '-' }}, {% endfor %}",
-            "{% for i in items %}{{ forloop.index }}{% if i.x %}{{ i.x }}{% endif %}{% endfor %}",
-            "{% for a in items %}{% for b in a.x %}{{ b }}.{% endfor %}{% endfor %}{{ a }}",
-            "{{ a.x }}{{ items.size }}{{ items.first.x }}{{ a | upcase }}",
-        ]
-    )
-    | st.text(alphabet="ab <>&\n'", max_size=6),
-    min_size=1,
-    max_size=6,
-).map("".join)
+DIRECT = [
+    "{{ a }}",
+    "{{ b }}",
+    "{{a}}",
+    "{{ profile.a }}",
+    "{{ profile['b'] }}",
+    "{{ a | default: 'x<' }}",
+    "x {{- profile.b -}} y",
+    "{% if a %}x{{ b }}{% endif %}",
+    "{%- if profile.a -%} yes {%- else %} no{{ b }}{% endif %}",
+    "{% for i in items %}<{{ i.x }}{{ a }}{% endfor %}",
+    "{% for i in b %}{{ i.x | default: '-' }}, {% endfor %}",
+    "{% for a in items %}{% for b in a.x %}{{ b }}.{% endfor %}{% endfor %}{{ a }}",
+    "{{ a.x }}",
+]
+"""What is rendered without Liquid."""
+LEFT_TO_LIQUID = [
+    "x{% if a %} {% endif %}y",
+    "{% if a == b %}same{% elsif a %}a{% endif %}",
+    "{%- for i in a -%}{{ i }}{% else %}none{% endfor %}",
+    "{% for i in items limit: 1 %}{{ i.x }}{% endfor %}",
+    "{% for i in items reversed %}{{ i.x }}{% endfor %}",
+    "{% for i in items %}{{ forloop.index }}{% if i.x %}{{ i.x }}{% endif %}{% endfor %}",
+    "{{ items.size }}{{ items.first.x }}",
+    "{{ a | upcase }}",
+    "{{ a | default: b }}",
+    "{% assign c = a %}{{ c }}",
+]
+SIMPLE = st.lists(st.sampled_from(DIRECT) | st.text(alphabet="ab <>&\n'", max_size=6), min_size=1, max_size=6).map(
+    "".join
+)
 PRINTED = st.one_of(
     st.none(),
     st.booleans(),
@@ -169,6 +175,17 @@ def test_the_short_cut_for_plain_variables_prints_what_liquid_prints(text: str, 
     found = rendered(text, "email.liquid" if is_html else "sms.liquid", **variables)
     assert found["body"] == expected
     assert not isinstance(found["body"], Markup)
+
+
+@pytest.mark.parametrize("text", DIRECT + LEFT_TO_LIQUID)
+@pytest.mark.parametrize("a", [None, "A<", [], [{"x": 1}], {"x": "X"}, True, "line\r\nend"])
+def test_each_form_prints_what_liquid_prints(text: str, a: Any) -> None:
+    variables = {"a": a, "b": a, "profile": {"a": a, "b": a}, "items": [{"x": a}, {"x": "B"}, {}]}
+    for sandbox in (ESCAPING, PLAIN):
+        parsed = sandbox.from_string(text)
+        assert (direct_renderer(parsed, otherwise=parsed.render) is not None) == (text in DIRECT)
+        found = rendered(text, "email.liquid" if sandbox is ESCAPING else "sms.liquid", **variables)
+        assert found["body"] == parsed.render(variables)
 
 
 @given(st.text(max_size=100) | st.text(alphabet="-{}%| \n'\"abif:", max_size=60))
