@@ -163,10 +163,13 @@ def test_what_was_finished_before_a_failure_is_kept_and_nothing_half_done(tmp_pa
 
 def test_a_failure_ends_the_downloads_that_are_under_way(tmp_path: Path) -> None:
     repository = Repository(failing=(JAR,))
+    is_under_way = threading.Event()
 
     def endless(file: LockedFile, folder: Path, on_bytes: Callable[[int], None]) -> Path:
         while file.path == ARCHIVE:
+            is_under_way.set()
             on_bytes(0)
+        is_under_way.wait()
         return repository.fetch(file, folder, on_bytes)
 
     with pytest.raises(EnvironmentProblem, match=JAR):
