@@ -24,7 +24,7 @@ from orchestrator.runtime.codec import JournalEntry, Slice
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A record of a slice. `event` is None for a heartbeat and for a type that the journey set does not refer to."""
+    """A record of a slice. `event` is None for a heartbeat, a rejected record and a type that nothing refers to."""
 
     offset: int
     timestamp_ms: int
@@ -32,7 +32,10 @@ class SourceRecord:
 
 
 ReadSlice = Callable[[str, Slice, frozenset[int]], Iterable[SourceRecord]]
-"""(journey set id, slice, offsets that were rejected) → all other records of the slice in offset order."""
+"""(journey set id, slice, offsets that were rejected) → the slice's records in offset order.
+
+Rejected ones are there without an event: their timestamps had a say in the order of the others.
+"""
 
 
 @dataclass(slots=True)

@@ -258,12 +258,9 @@ def slice_reader(
         last = part.first - 1
         for message in reader.read(part.topic, partition, part.first, part.last + 1):
             last = message.offset() or 0
-            if last in rejected:
-                continue
             value = message.value() or b""
-            name = avro.name_of(value)
             event = None
-            if name in wanted:
+            if last not in rejected and (name := avro.name_of(value)) in wanted:
                 fields = avro.fields(value, schemas[set_id].get(name))
                 event = Event(name, fields["event_id"], fields["customer_id"], fields)
             yield SourceRecord(last, message.timestamp()[1], event)

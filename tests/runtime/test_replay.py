@@ -49,8 +49,7 @@ class Sources:
 
     def read(self, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
         for one in self.records[part.topic][part.first : part.last + 1]:
-            if one.offset not in rejected:
-                yield one
+            yield SourceRecord(one.offset, one.timestamp_ms, None) if one.offset in rejected else one
 
 
 def entry(*slices: Slice, until_ms: int = -1, customer: bytes | None = None, **more: object) -> JournalEntry:
@@ -86,6 +85,15 @@ def test_rejected_records_are_not_applied() -> None:
     rejected = [RejectedRecord("a", 1, "failed"), RejectedRecord("b", 0, "failed")]
     result = replay_partition([entry(Slice("a", 0, 2), rejected=rejected)], sources.read, SETS)
     assert sorted(result.customers) == ["c0", "c2"]
+
+
+def test_a_rejected_record_holds_back_what_follows_it_in_its_topic() -> None:
+    sources = Sources()
+    for topic, timestamp_ms, customer_id in (("a", 9, "poison"), ("a", 1, "a1"), ("b", 5, "b5")):
+        sources.add(topic, timestamp_ms, customer_id)
+    rejected = [RejectedRecord("a", 0, "failed")]
+    result = replay_partition([entry(Slice("a", 0, 1), Slice("b", 0, 0), rejected=rejected)], sources.read, SETS)
+    assert [who for who, _ in order_of(result.transitions)] == ["b5", "a1"]
 
 
 def test_timers_fire_up_to_the_bound_of_the_entry_and_no_further() -> None:
@@ -234,6 +242,7 @@ def journal_of(done: Run) -> list[JournalEntry]:
 def slices_of(done: Run, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
     for one in done.records[part.topic][part.first : part.last + 1]:
         if one.offset in rejected:
+            yield SourceRecord(one.offset, one.timestamp, None)
             continue
         schema_id = int.from_bytes((one.value or b"")[1:5], "big")
         name = ("", "registered", "clicked", "ignored", *[""] * 90)[schema_id]
