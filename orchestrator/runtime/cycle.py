@@ -11,6 +11,7 @@ replay can repeat it.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -200,6 +201,21 @@ class Cycle:
         if len(self._pending) > 1:
             raise RuntimeError("compute was called two batches ahead of apply")
         started = time.perf_counter()
+        # A batch makes a hundred thousand objects and no reference cycles: looking for some in the middle of it costs
+        # a fifth of the whole (6.6 instead of 5.3 us a record without the engine's own work).
+        is_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            computed = self._compute()
+        finally:
+            if is_collecting:
+                gc.enable()
+        if computed is not None:
+            computed.report.compute_seconds = time.perf_counter() - started
+            self._pending.append(computed)
+        return computed
+
+    def _compute(self) -> Computed | None:
         self._codec.forget_negative_answers()
         now_ms = self._clock.now_ms()
         computed = Computed(self._epoch, [], {}, {}, BatchReport())
@@ -210,11 +226,7 @@ class Cycle:
             number = numbers[(place + self._turn) % len(numbers)]
             share = max(1, room // (len(numbers) - place))
             room -= self._compute_partition(number, share, now_ms, computed)
-        if not computed.outputs:
-            return None
-        computed.report.compute_seconds = time.perf_counter() - started
-        self._pending.append(computed)
-        return computed
+        return computed if computed.outputs else None
 
     def _compute_partition(self, number: int, share: int, now_ms: int, computed: Computed) -> int:
         """Adds one partition's part to the batch; gives how many records it took."""
@@ -289,7 +301,7 @@ class Cycle:
         )
         entry = JournalEntry(
             partition=number,
-            slices=[] if taken is None else [wire_codec.Slice(s.topic, s.first, s.last) for s in taken.slices],
+            slices=[] if taken is None else taken.slices,
             rejected=[
                 RejectedRecord(record.topic, record.offset, why.reason)
                 for record, why in decided.rejected

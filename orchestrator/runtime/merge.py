@@ -45,7 +45,7 @@ class MergeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The records taken from one topic: offsets `first` to `last`, and the next offset to commit."""
+    """The records taken from one topic: offsets `first` to `last`."""
 
     topic: str
     first: int
