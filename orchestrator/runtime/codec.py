@@ -22,7 +22,6 @@ from fastavro.schema import to_parsing_canonical_form
 
 from orchestrator.model.actions import SendMessage, Transition
 from orchestrator.model.events import Event
-from orchestrator.runtime.merge import Slice
 from orchestrator.runtime.ports import Clock, Record, SchemaSource
 from orchestrator.runtime.wire import Reader, Schema, Unsupported, compile_reader, compile_writer
 
@@ -283,6 +282,14 @@ def _millis_type(logical: str) -> str:
 
     fastavro.read.LOGICAL_READERS.setdefault(f"long-{name}", to_millis)
     return name
+
+
+class Slice(msgspec.Struct, frozen=True, gc=False):
+    """Offsets `first` to `last` of one topic, as taken in one batch."""
+
+    topic: str
+    first: int
+    last: int
 
 
 class RejectedRecord(msgspec.Struct, frozen=True, gc=False):

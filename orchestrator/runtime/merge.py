@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import attrgetter
 
+from orchestrator.runtime.codec import Slice
 from orchestrator.runtime.ports import Record
 
 NOTHING_SHOWN_MS = -1
@@ -41,15 +42,6 @@ class MergeOptions:
     merge_wait_ms: int = 200
     buffer_records_max: int = 20_000
     future_ms_max: int = DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """The records taken from one topic: offsets `first` to `last`."""
-
-    topic: str
-    first: int
-    last: int
 
 
 @dataclass(slots=True)

@@ -22,11 +22,11 @@ from orchestrator.runtime.codec import (
     RecordEncoder,
     RejectedRecord,
     Rejection,
+    Slice,
     encode_heartbeat,
     event_reader,
     frame,
 )
-from orchestrator.runtime.merge import Slice
 from orchestrator.runtime.wire import Unsupported, compile_reader, encode_long, read_long
 from tests.runtime.cycle_build import OUTPUT_IDS, OUTPUTS, FakeClock, FakeRecord, FakeRegistry
 
