@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -154,7 +156,29 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
                 ) from error
         else:
             created.append(name)
+    _await_leaders(admin, settings, [spec.name for spec in missing])
     return sorted(created)
+
+
+def _await_leaders(admin: AdminClient, settings: Settings, names: Sequence[str]) -> None:
+    """The broker answers before it knows the new topic itself; whoever asks at once would not find it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        known = _metadata(admin, settings).topics
+        waiting = [
+            name
+            for name in names
+            if name not in known
+            or not known[name].partitions
+            or any(partition.leader < 0 for partition in known[name].partitions.values())
+        ]
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise EnvironmentProblem(
+                f"topics were created and have no leader yet: {', '.join(waiting)}", hint="are enough brokers running?"
+            )
+        time.sleep(0.05)
 
 
 def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: bool) -> list[str]:
@@ -190,12 +214,15 @@ def _unreachable(settings: Settings, error: KafkaException) -> EnvironmentProble
     )
 
 
-def _existing_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
+def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
     try:
-        metadata = admin.list_topics(timeout=TIMEOUT_S)
+        return admin.list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
         raise _unreachable(settings, error) from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _existing_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    return {name: len(topic.partitions) for name, topic in _metadata(admin, settings).topics.items()}
 
 
 def _configs(admin: AdminClient, settings: Settings, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -173,7 +173,7 @@ class _Worker:
         settings, prepared = self.settings, self.prepared
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ask_to_stop)
-        loop.add_signal_handler(signal.SIGINT, self._ask_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         self.server = MetricsServer(
             prepared.metrics,
             host=settings.metrics_host,
@@ -246,10 +246,15 @@ class _Worker:
         self.server.close()
 
     def _ask_to_stop(self) -> None:
+        if not self.stop_asked.is_set():
+            log.info("stopping")
+            self.stop_asked.set()
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: the second one does not wait for anything."""
         if self.stop_asked.is_set():
             os._exit(EXIT_INTERRUPTED)
-        log.info("stopping")
-        self.stop_asked.set()
+        self._ask_to_stop()
 
     def _opened(self, number: int) -> CustomerStore:
         return customers_table(self.app).stores.opened(number)

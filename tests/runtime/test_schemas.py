@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator.cli.schemas import command
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import schemas_dir
 from orchestrator.runtime.schemas import (
@@ -213,3 +215,21 @@ def test_the_registry_itself_refuses_what_cannot_be_read_back(stack: Stack, topi
     registry, name = Registry(stack.registry_url), unique(topic_prefix)
     register_schemas(registry, read_schema_files(directory_with(tmp_path / "s", name, field("a", "int"))))
     assert registry.register(f"test.{name}", record(field("a", "string"), name=name)) is None
+
+
+def test_the_command_registers_and_checks(stack: Stack, topic_prefix: str, tmp_path: Path) -> None:
+    name = unique(topic_prefix)
+    directory = directory_with(tmp_path / "s", name, field("total", "int"))
+    arguments = ["--registry-url", stack.registry_url, "--schemas", str(directory)]
+
+    def run(verb: str) -> tuple[int, str]:
+        result = CliRunner().invoke(command, [verb, *arguments], standalone_mode=False)
+        return result.return_value, result.output
+
+    assert run("check") == (0, f"{name}.avsc: not registered as it is\n")
+    code, output = run("register")
+    assert (code, output.split()[1]) == (0, name)
+    assert run("check") == (0, "1 schemas are registered as they are\n")
+    directory_with(directory, name, field("total", "string"))
+    code, output = run("check")
+    assert (code, 'field "total" changed its type from int to string' in output) == (1, True)
