@@ -96,7 +96,7 @@ def assert_nothing_lost_or_doubled(settings: Settings, traffic: Traffic) -> None
 
 def test_kills_wipes_and_rebalances_change_nothing(settings: Settings, fleet: Fleet) -> None:
     chance = random.Random(20)
-    traffic = Traffic(settings, rate=300, seed=20)
+    traffic = Traffic(settings, rate=600, seed=20)
     traffic.start()
     ledger = Ledger(settings)
     outages: list[tuple[float, float]] = []
