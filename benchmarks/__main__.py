@@ -36,7 +36,10 @@ def main() -> int:
         CONSOLE.rule("pieces of an event's cost")
         figures["micro_us"] = micro.measure()
     if wanted in {None, "catch-up", "latency"}:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, running_stack(Path(folder) / "stack") as stack:
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            running_stack(Path(folder) / "stack", short_lived=False) as stack,
+        ):
             measure_on(stack, Path(folder), options, figures)
     show(figures)
     if options.keep:
