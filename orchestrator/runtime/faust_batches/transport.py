@@ -30,6 +30,11 @@ FETCH_WAIT_SOME_EXCLUDED_S = 0.02
 FETCH_WAIT_FIRST_S = 0.05
 """Until each partition's end is known: an empty answer of the broker tells it, and does not end a fetch."""
 
+FETCH_SMALL_RECORDS = 200
+FETCH_PAUSE_S = 0.02
+"""After a small fetch the next one waits a little. Otherwise a steady trickle is fetched a record or two at a time, and
+that costs more than deciding does."""
+
 FETCH_MAX_WAIT_MS = 100
 """How long the broker may hold an empty fetch. Faust has 1,500 ms fixed: a partition whose records were taken out while
 such a fetch was under way would wait for its end."""
@@ -174,10 +179,12 @@ class BatchConsumer(driver.Consumer):
                 wait_s = FETCH_WAIT_S if len(wanted) == len(active) else FETCH_WAIT_SOME_EXCLUDED_S
                 if len(told) < len(active):
                     wait_s = min(wait_s, FETCH_WAIT_FIRST_S)
-                records = await self._getmany(wanted, wait_s)
+                records = await self._getmany(wanted, wait_s) or {}
                 # Otherwise partitions are being handed over; whoever gets them starts again from the committed offsets.
                 if bool(self.flow_active) and app.epoch == epoch:
-                    await self._deliver(records or {}, told, epoch)
+                    await self._deliver(records, told, epoch)
+                    if 0 < sum(map(len, records.values())) < FETCH_SMALL_RECORDS:
+                        await asyncio.sleep(FETCH_PAUSE_S)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
