@@ -11,7 +11,7 @@ reason `failed`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -180,7 +180,8 @@ class _Batch:
         self.is_careful = is_careful
         self.records: dict[bytes, bytes | None] = {}
         self.customers: dict[bytes, Customer] = {}
-        self.encoded: dict[bytes, bytes] = {}
+        # In the order in which they were touched first; the changes come out in it.
+        self.touched: dict[bytes, None] = {}
 
     def run(self, events: list[tuple[Record, Event]]) -> None:
         self.load([record.key or b"" for record, _ in events])
@@ -192,39 +193,28 @@ class _Batch:
         for record, why in self.decided.rejected:
             if why.reason == FAILED:
                 self.decided.applied.subtract(event.type for other, event in events if other is record)
-        encoded = self.encoded = {key: encode_customer(customer) for key, customer in self.customers.items()}
+        self.touched.update((record.key or b"", None) for record, _ in events)
         self.fire()
         changes = self.decided.changes
-        records = self.records
-        for key, new in encoded.items():
-            old = records[key]
+        records, customers = self.records, self.customers
+        for key in self.touched:
+            old, new = records[key], encode_customer(customers[key])
             # A customer of whom every record was rejected stays unknown.
             if new != old and (old is not None or new != _NOBODY):
                 if len(new) > RECORD_BYTES_MAX and not self.is_careful:
                     raise _NeedsCare
                 changes.append((key, old, new))
 
-    def load(self, keys: list[bytes]) -> None:
+    def load(self, keys: Iterable[bytes]) -> None:
         """Reads and decodes the customers that are not here yet."""
-        uncommitted = self.situation.uncommitted
-        records = self.records
-        missing = []
-        for key in dict.fromkeys(keys):
-            if key in records:
-                continue
-            if key in uncommitted:
-                records[key] = uncommitted[key]
-            else:
-                missing.append(key)
-                # Keeps the customers in the order in which the records name them.
-                records[key] = None
-        for key, record in zip(missing, self.situation.store.read(missing), strict=True):
-            records[key] = record
-        customers = self.customers
+        records, customers, uncommitted = self.records, self.customers, self.situation.uncommitted
+        new = [key for key in dict.fromkeys(keys) if key not in records]
+        missing = [key for key in new if key not in uncommitted]
+        found = dict(zip(missing, self.situation.store.read(missing), strict=True))
         try:
-            for key, record in records.items():
-                if key not in customers:
-                    customers[key] = Customer() if record is None else decode_customer(record)
+            for key in new:
+                record = records[key] = uncommitted[key] if key in uncommitted else found[key]
+                customers[key] = Customer() if record is None else decode_customer(record)
         except ValueError as error:
             raise EnvironmentProblem(
                 f"the customer store of partition {self.situation.partition} is damaged: {error}",
@@ -276,16 +266,15 @@ class _Batch:
         situation, decided = self.situation, self.decided
         until_ms = situation.timers_until_ms
         decided.timers_until = until_ms
-        bound = until_ms.to_bytes(8, "big", signed=True)
         if until_ms < 0:
             return
         # What is known here about a customer's next timer counts, not what the store's index still says.
-        known = {key: record for key, record in situation.uncommitted.items() if key not in self.encoded}
-        due = [
+        due = [(wake, key) for key, customer in self.customers.items() if (wake := wake_at_ms(customer)) <= until_ms]
+        bound = until_ms.to_bytes(8, "big", signed=True)
+        due += [
             (int.from_bytes(record[1:HEADER_BYTES], "big"), key)
-            for source in (self.encoded, known)
-            for key, record in source.items()
-            if record[1:HEADER_BYTES] <= bound
+            for key, record in situation.uncommitted.items()
+            if record[1:HEADER_BYTES] <= bound and key not in self.customers
         ]
         heapify(due)
         index = DueIndex(situation.store, until_ms, situation.timers_max, self.records, situation.uncommitted)
@@ -307,14 +296,13 @@ class _Batch:
             else:
                 heappop(due)
                 self.load([entry[1]])
-            self.fire_one(entry)
+            next_ms = self.fire_one(entry)
             last = entry
-            next_ms = int.from_bytes(self.encoded[entry[1]][1:HEADER_BYTES], "big")
             if next_ms <= until_ms:
                 heappush(due, (next_ms, entry[1]))
 
-    def fire_one(self, entry: tuple[int, bytes]) -> None:
-        """Fires what is due for one customer at its wake."""
+    def fire_one(self, entry: tuple[int, bytes]) -> int:
+        """Fires what is due for one customer at its wake; gives its next wake."""
         wake_ms, key = entry
         decided, journeys = self.decided, self.situation.journeys
         customer_id = key.decode()
@@ -323,7 +311,8 @@ class _Batch:
         effects = Effects([], [], []) if self.is_careful else decided.effects
         try:
             fire_timers(journeys, customer, customer_id, wake_ms, effects)
-            if wake_at_ms(customer) <= wake_ms:
+            next_ms = wake_at_ms(customer)
+            if next_ms <= wake_ms:
                 raise AssertionError("a timer is still due after it fired")  # noqa: TRY301 - handled like the engine's own
             if self.is_careful:
                 _check_sizes(customer, effects)
@@ -335,13 +324,15 @@ class _Batch:
             customer = self.customers[key] = decode_customer(before)
             effects = Effects([], [], [])
             drop_due_passages(customer, customer_id, wake_ms, place_of(error), effects)
+            next_ms = wake_at_ms(customer)
         if self.is_careful:
             _add(decided.effects, effects)
         # A failing condition of a timer has no record to dead-letter: its transition says so.
         decided.effects.failures.clear()
-        self.encoded[key] = encode_customer(customer)
+        self.touched[key] = None
         decided.fired += 1
         decided.lateness_ms.append(max(0, self.situation.late_at_ms - wake_ms))
+        return next_ms
 
 
 def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail: str, effects: Effects) -> None:
