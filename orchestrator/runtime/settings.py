@@ -78,9 +78,9 @@ class Settings:
     metrics_host: str = _setting("127.0.0.1", "Address on which /metrics, /healthz and /readyz are served.")
     metrics_port: int = _setting(0, "Port for metrics and health; 0 takes a free one and prints it.")
     batch_records_max: int = _setting(
-        10_000, "Most records in one transaction. More is faster while catching up, and later to become visible."
+        30_000, "Most records in one transaction. More is faster while catching up, and later to become visible."
     )
-    timers_per_transaction_max: int = _setting(5_000, "Most timers fired in one transaction.")
+    timers_per_transaction_max: int = _setting(20_000, "Most timers fired for one partition in one transaction.")
     buffer_records_max: int = _setting(
         20_000, "Most records held in memory for one topic's partition before reading from it pauses."
     )
