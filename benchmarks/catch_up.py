@@ -54,7 +54,7 @@ def measure(
             if time.monotonic() - reported > 5:
                 reported = time.monotonic()
                 note(f"  {now.done:,} of {now.total:,} records")
-            time.sleep(0.1)
+            time.sleep(0.5)
         assert first is not None
         begin, cpu_begin = first
         cpu = cpu_seconds(pid) - cpu_begin
