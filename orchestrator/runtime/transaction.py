@@ -52,12 +52,13 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         "bootstrap.servers": bootstrap_servers,
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        # A batch is produced at once and then committed: waiting for more to come only adds latency.
-        "linger.ms": 0,
+        # Long enough for a small batch to be produced as one request a broker. With 0 the sender thread takes records
+        # one by one as they come: 50 instead of 20 ms for a transaction. The commit flushes, so nothing ever waits longer.
+        "linger.ms": 5,
         # The first request of a transaction that closely follows another is told to try again; with the default of
         # 100 ms each commit would wait that long for nothing.
         "retry.backoff.ms": 2,
-        "retry.backoff.max.ms": 50,
+        "retry.backoff.max.ms": 5,
         "compression.type": "lz4",
         # Keys go where the Java client would put them.
         "partitioner": "murmur2_random",

@@ -30,14 +30,10 @@ FETCH_WAIT_SOME_EXCLUDED_S = 0.02
 FETCH_WAIT_FIRST_S = 0.05
 """Until each partition's end is known: an empty answer of the broker tells it, and does not end a fetch."""
 
-FETCH_SMALL_RECORDS = 200
-FETCH_PAUSE_S = 0.02
-"""After a small fetch the next one waits a little. Otherwise a steady trickle is fetched a record or two at a time, and
-that costs more than deciding does."""
-
-FETCH_MAX_WAIT_MS = 100
-"""How long the broker may hold an empty fetch. Faust has 1,500 ms fixed: a partition whose records were taken out while
-such a fetch was under way would wait for its end."""
+FETCH_MIN_BYTES = 16_384
+FETCH_MAX_WAIT_MS = 20
+"""The broker answers a fetch when it has so many bytes or after so long. Of a steady trickle each record would otherwise
+be a fetch of its own, over all partitions, and that costs the broker and the worker more than deciding does."""
 
 
 class RecordBatch:
@@ -91,6 +87,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Read by aiokafka when it starts its fetcher. Faust reads committed records only in its own transactions, but
         # what a producer aborted never happened.
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
@@ -183,8 +180,6 @@ class BatchConsumer(driver.Consumer):
                 # Otherwise partitions are being handed over; whoever gets them starts again from the committed offsets.
                 if bool(self.flow_active) and app.epoch == epoch:
                     await self._deliver(records, told, epoch)
-                    if 0 < sum(map(len, records.values())) < FETCH_SMALL_RECORDS:
-                        await asyncio.sleep(FETCH_PAUSE_S)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
