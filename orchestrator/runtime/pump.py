@@ -28,6 +28,10 @@ log = structlog.stdlib.get_logger(__name__)
 GAUGES_EVERY_S = 5.0
 REGISTRY_PAUSE_S = 1.0
 
+AHEAD_RECORDS = 2_000
+"""With so many records waiting the next batch is decided while the last one commits, which is what makes catching up fast.
+With fewer it would only be decided too early: what comes during the commit would then wait for two more of them."""
+
 
 class BatchCycle(Protocol):
     """What the pump needs of a `Cycle`."""
@@ -40,6 +44,7 @@ class BatchCycle(Protocol):
         self, topic: str, partition: int, records: Any, highwater: int | None, *, position: int | None
     ) -> None: ...
     def full(self) -> AbstractSet[TopicPartition]: ...
+    def buffered(self) -> int: ...
     def has_work(self) -> bool: ...
     def needs_schemas(self) -> bool: ...
     def prepare(self) -> None: ...
@@ -201,14 +206,14 @@ class Pump:
             self.fail(error)
 
     async def _cycles(self) -> None:
-        """Batches until there is nothing to do, each computed while the one before it commits."""
+        """Batches until there is nothing to do; far behind, each is computed while the one before it commits."""
         cycle, loop = self._cycle, asyncio.get_running_loop()
         computed = await self._computed()
         while computed is not None:
             committing = loop.run_in_executor(self._blocking, cycle.commit, computed)
             # Lets the fetched records in that came during the computing.
             await asyncio.sleep(0)
-            ahead = await self._computed()
+            ahead = await self._computed() if cycle.buffered() >= AHEAD_RECORDS else None
             cycle.apply(computed, await committing)
             if ahead is None:
                 ahead = await self._computed()

@@ -21,6 +21,7 @@ class FakeCycle:
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
+        self.records_each = 10_000
         self.done: list[str] = []
         self.assigned: dict[int, CustomerStore] = {}
         self.gate = threading.Event()
@@ -44,6 +45,9 @@ class FakeCycle:
 
     def full(self) -> set[tuple[str, int]]:
         return self.paused
+
+    def buffered(self) -> int:
+        return len(self.waiting) * self.records_each
 
     def has_work(self) -> bool:
         return bool(self.waiting)
@@ -146,6 +150,19 @@ async def test_the_next_batch_is_computed_while_the_one_before_commits(rig: Rig)
     rig.cycle.gate.set()
     await rig.until(lambda: len(rig.cycle.done) == 4)
     assert rig.cycle.done == ["commit a", "apply a", "commit b", "apply b"]
+
+
+async def test_a_small_batch_is_not_computed_before_the_one_before_is_committed(rig: Rig) -> None:
+    rig.cycle.records_each = 1
+    await rig.take_over()
+    rig.cycle.gate.clear()
+    rig.offer("a")
+    await rig.until(rig.cycle.committing.is_set)
+    rig.offer("b")
+    await asyncio.sleep(0.05)
+    assert rig.cycle.waiting == ["b"]
+    rig.cycle.gate.set()
+    await rig.until(lambda: rig.cycle.done == ["commit a", "apply a", "commit b", "apply b"])
 
 
 async def test_records_that_come_after_a_revoke_are_dropped(rig: Rig) -> None:
