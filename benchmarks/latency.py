@@ -30,7 +30,7 @@ def measure(stack: Stack, directory: Path, *, rate: int, seconds: float, note: C
     """One worker on the wall clock, `rate` events a second; gives percentiles in milliseconds."""
     name = f"latency{rate}"
     settings = prepared(stack, name, directory, clock="wall")
-    options = [*worker_options(settings, "worker-1"), f"--topic-prefix={settings.topic_prefix}", *__import__("os").environ.get("BENCH_OPTS","").split()]
+    options = [*worker_options(settings, "worker-1"), f"--topic-prefix={settings.topic_prefix}"]
     with running_workers(1, lambda _name: options, log_dir=directory / f"logs-{name}") as workers:
         pid = workers[0].process.pid
         return drive(settings, pid, lambda: check_alive(workers), rate=rate, seconds=seconds, note=note)

@@ -29,8 +29,8 @@ GAUGES_EVERY_S = 5.0
 REGISTRY_PAUSE_S = 1.0
 
 AHEAD_RECORDS = 2_000
-"""With so many records waiting the next batch is decided while the last one commits, which is what makes catching up fast.
-With fewer it would only be decided too early: what comes during the commit would then wait for two more of them."""
+"""With so many records waiting the next batch is decided while the last one commits, which makes catching up fast. With
+fewer it would only be decided too early: what comes during the commit would then wait for two more of them."""
 
 
 class BatchCycle(Protocol):

@@ -52,8 +52,8 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         "bootstrap.servers": bootstrap_servers,
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        # Long enough for a small batch to be produced as one request a broker. With 0 the sender thread takes records
-        # one by one as they come: 50 instead of 20 ms for a transaction. The commit flushes, so nothing ever waits longer.
+        # Long enough for a small batch to be one request for each partition. With 0 the sender takes records one by one
+        # as they come: 50 instead of 20 ms for a transaction. The commit flushes, so nothing ever waits longer.
         "linger.ms": 5,
         # The first request of a transaction that closely follows another is told to try again; with the default of
         # 100 ms each commit would wait that long for nothing.

@@ -32,8 +32,8 @@ FETCH_WAIT_FIRST_S = 0.05
 
 FETCH_MIN_BYTES = 16_384
 FETCH_MAX_WAIT_MS = 20
-"""The broker answers a fetch when it has so many bytes or after so long. Of a steady trickle each record would otherwise
-be a fetch of its own, over all partitions, and that costs the broker and the worker more than deciding does."""
+"""The broker answers a fetch when it has so many bytes or after so long. Of a steady trickle each record would
+otherwise be a fetch of its own, over all partitions: that costs the broker and the worker more than deciding does."""
 
 
 class RecordBatch:
