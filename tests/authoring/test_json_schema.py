@@ -30,7 +30,7 @@ from tests.journeys.shipped import shipped_journeys, shipped_shapes
 ROOT = HERE.parent.parent
 FIXTURES = HERE / "fixtures" / "journeys"
 SHAPES_ONLY = frozenset(
-    [
+    {
         "J107",
         "J108",
         "J109",
@@ -49,7 +49,7 @@ SHAPES_ONLY = frozenset(
         "J801",
         "J802",
         "J803",
-    ]
+    }
 )
 """Problems of keys and kinds of values: those that a schema can see. The others need the whole of the journeys."""
 
