@@ -16,6 +16,9 @@ ORDER_SWEEPS = 24
 PLACE_SWEEPS = 120
 BOTH_SIDES_SWEEPS = 12
 """The last sweeps look up and down at once, which evens out what the ones before did in one direction only."""
+VISITS_MAX = 200_000
+"""Bounds a drawing of hundreds of steps to a few seconds, at the price of some straightness; others never get there."""
+SWEEPS_LEAST = 8
 GAP_ACROSS = 26.0
 GAP_DOWN = 18.0
 LANE = 8.0
@@ -221,7 +224,7 @@ def _order(rows: list[list[_Item]]) -> None:
     """Sorts each row by its neighbours' middles, down and up again, and keeps the order with fewest crossings."""
     _number(rows)
     best, fewest = [list(row) for row in rows], _crossings(rows)
-    for sweep in range(ORDER_SWEEPS):
+    for sweep in range(_sweeps(rows, ORDER_SWEEPS)):
         is_down = sweep % 2 == 0
         for row in rows if is_down else reversed(rows):
             middles = {id(item): _middle(item, is_down=is_down) for item in row}
@@ -262,8 +265,9 @@ def _place(rows: Sequence[Sequence[_Item]]) -> None:
     """Gives each item its x: as near to its neighbours' as the others in its row let it."""
     for row in rows:
         _settle(row, [0.0] * len(row), [1.0] * len(row))
-    for sweep in range(PLACE_SWEEPS):
-        is_down, is_both = sweep % 2 == 0, sweep >= PLACE_SWEEPS - BOTH_SIDES_SWEEPS
+    sweeps = _sweeps(rows, PLACE_SWEEPS)
+    for sweep in range(sweeps):
+        is_down, is_both = sweep % 2 == 0, sweep >= sweeps - BOTH_SIDES_SWEEPS
         for row in rows if is_down else list(reversed(rows)):
             wanted, weights = [], []
             for item in row:
@@ -272,6 +276,10 @@ def _place(rows: Sequence[Sequence[_Item]]) -> None:
                 wanted.append(_weighted_median(pulls) if pulls else item.x)
                 weights.append(sum(pull for _, pull in pulls) or 0.1)
             _settle(row, wanted, weights)
+
+
+def _sweeps(rows: Sequence[Sequence[_Item]], most: int) -> int:
+    return max(SWEEPS_LEAST, min(most, VISITS_MAX // sum(len(row) for row in rows)))
 
 
 def _weighted_median(pulls: Sequence[tuple[float, float]]) -> float:
