@@ -1,4 +1,4 @@
-"""A journey as a Mermaid flowchart: entry, steps with what they do, ways with their conditions, exits, goal."""
+"""A journey as a picture, and that in Mermaid: entry, steps with what they do, ways with conditions, exits, goal."""
 
 from __future__ import annotations
 
@@ -20,23 +20,43 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import describe_duration
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.graph_picture import (
+    BOX,
+    CHANCE,
+    CIRCLE,
+    FLAG,
+    HEXAGON,
+    RHOMBUS,
+    ROUND,
+    STADIUM,
+    Box,
+    Picture,
+    Shape,
+    Way,
+)
 from orchestrator.authoring.lowering import GOAL_WITHIN_MS_DEFAULT
 
-Shape = tuple[str, str]
+BRACKETS: dict[Shape, tuple[str, str]] = {
+    STADIUM: ("([", "])"),
+    BOX: ("[", "]"),
+    ROUND: ("(", ")"),
+    HEXAGON: ("{{", "}}"),
+    RHOMBUS: ("{", "}"),
+    CHANCE: ("{", "}"),
+    FLAG: (">", "]"),
+    CIRCLE: ("((", "))"),
+}
 
-STADIUM: Shape = ("([", "])")
-BOX: Shape = ("[", "]")
-ROUND: Shape = ("(", ")")
-HEXAGON: Shape = ("{{", "}}")
-RHOMBUS: Shape = ("{", "}")
-FLAG: Shape = (">", "]")
-CIRCLE: Shape = ("((", "))")
+
+def picture(draft: JourneyDraft) -> Picture:
+    """Everything that is drawn, in the order of the journey."""
+    return Picture(draft.name.name, " ".join(draft.title.split()), tuple(_parts(draft)))
 
 
 def mermaid(draft: JourneyDraft) -> str:
     """The flowchart's text, ending in a line break."""
     lines = ["---", f"title: {_title(draft)}", "---", "flowchart TD"]
-    lines += [f"  {line}" for line in _lines(draft)]
+    lines += [f"  {_line(part)}" for part in picture(draft).parts]
     return "\n".join(lines) + "\n"
 
 
@@ -45,7 +65,7 @@ def _title(draft: JourneyDraft) -> str:
     return f'"{plain}"'
 
 
-def _lines(draft: JourneyDraft) -> Iterator[str]:
+def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
     entry = draft.entry
     said = [f"enters on {entry.on.name}", *_where(entry.where)]
     if entry.key is not None:
@@ -68,7 +88,7 @@ def _lines(draft: JourneyDraft) -> Iterator[str]:
     yield from _anytime(draft)
 
 
-def _anytime(draft: JourneyDraft) -> Iterator[str]:
+def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
     """The ways out that are open in every step."""
     if draft.goal is None and not draft.exits:
         return
@@ -101,7 +121,7 @@ def _reentry(draft: JourneyDraft) -> str:
             return f"again after {describe_duration(rule.after_ms)}"
 
 
-def _step_node(step: StepDraft) -> str:
+def _step_node(step: StepDraft) -> Box:
     name = step.name.name
     match step:
         case WaitDraft():
@@ -114,7 +134,7 @@ def _step_node(step: StepDraft) -> str:
         case BranchDraft():
             return _node(_id(name), RHOMBUS, [name])
         case SplitDraft():
-            return _node(_id(name), RHOMBUS, [name, "by chance"])
+            return _node(_id(name), CHANCE, [name, "by chance"])
         case SendDraft():
             channels = ", else ".join(channel.name for channel in step.channels)
             return _node(_id(name), BOX, [name, f"send {step.template.name}", f"by {channels}"])
@@ -143,17 +163,29 @@ def _id(step: str) -> str:
     return f"step_{step.lstrip('_')}"
 
 
-def _node(name: str, shape: Shape, said: list[str]) -> str:
-    opening, closing = shape
-    return f'{name}{opening}"{"<br/>".join(_escaped(line) for line in said)}"{closing}'
+def _node(name: str, shape: Shape, said: list[str]) -> Box:
+    return Box(name, shape, tuple(said))
 
 
-def _way(start: str, end: str, label: str) -> str:
-    return f'{start} -->|"{_escaped(label)}"| {end}' if label else f"{start} --> {end}"
+def _way(start: str, end: str, label: str) -> Way:
+    return Way(start, end, label)
 
 
-def _dotted(start: str, end: str, label: str) -> str:
-    return f'{start} -.->|"{_escaped(label)}"| {end}'
+def _dotted(start: str, end: str, label: str) -> Way:
+    return Way(start, end, label, is_open_always=True)
+
+
+def _line(part: Box | Way) -> str:
+    """The part in Mermaid's language."""
+    if isinstance(part, Box):
+        opening, closing = BRACKETS[part.shape]
+        return f'{part.name}{opening}"{"<br/>".join(_escaped(line) for line in part.said)}"{closing}'
+    arrow = "-.->" if part.is_open_always else "-->"
+    return (
+        f'{part.start} {arrow}|"{_escaped(part.label)}"| {part.end}'
+        if part.label
+        else f"{part.start} {arrow} {part.end}"
+    )
 
 
 def _escaped(text: str) -> str:

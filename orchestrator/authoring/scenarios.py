@@ -69,11 +69,30 @@ def all_live(journeys: JourneySet) -> JourneySet:
     )
 
 
+def in_play(journeys: JourneySet, scenario: Scenario) -> JourneySet:
+    """The journeys that a scenario is played with, all live.
+
+    A draft changes nobody else's scenarios, and is tried by itself: that its messages and those of others count for
+    the same caps is seen once it is in shadow. Journeys that the scenario names are there in any case.
+    """
+    named = {scenario.journey, *(line.journey for line in scenario.then)}
+    is_draft = journeys.current[scenario.journey].status is Status.DRAFT
+    kept = {
+        name: journey
+        for name, journey in journeys.current.items()
+        if name in named or not (is_draft or journey.status is Status.DRAFT)
+    }
+    return all_live(replace(journeys, current=kept))
+
+
 def run_scenarios(journeys: JourneySet, scenarios: Sequence[Scenario], *, only: str = "") -> list[ScenarioResult]:
-    """The results of the scenarios whose journey or name contains `only`, in order."""
+    """The results of the scenarios whose journey or name contains `only`, in order.
+
+    Each is played with the journeys `in_play`, whatever their status.
+    """
     wanted = only.casefold()
     return [
-        run_scenario(journeys, scenario)
+        run_scenario(in_play(journeys, scenario), scenario)
         for scenario in scenarios
         if wanted in f"{scenario.journey}: {scenario.name}".casefold()
     ]

@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.event_schemas import load_event_types
-from orchestrator.authoring.graph import mermaid
+from orchestrator.authoring.graph import mermaid, picture
+from orchestrator.authoring.graph_dot import dot
+from orchestrator.authoring.graph_svg import svg
 from orchestrator.authoring.problem_text import render_text
 from orchestrator.authoring.sources import read_sources
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.cli.validate import event_schema_directory
+from orchestrator.model.problems import EnvironmentProblem
 
 EXAMPLES = """\b
 Examples:
   orchestrator graph cart_abandonment
   orchestrator graph cart_abandonment my_journeys > cart.mmd
+  orchestrator graph cart_abandonment --format svg --output cart.svg
 """
+
+FORMATS: dict[str, Callable[[JourneyDraft], str]] = {
+    "mermaid": mermaid,
+    "dot": lambda draft: dot(picture(draft)),
+    "svg": lambda draft: svg(picture(draft)),
+}
 
 
 @click.command("graph", epilog=EXAMPLES, short_help="Draw a journey.")
 @click.argument("journey")
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
-@click.option("--format", "form", type=click.Choice(["mermaid"]), default="mermaid", help="The drawing's language.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="mermaid", help="The drawing's language.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the drawing to this file, instead of showing it.",
+)
 @click.option(
     "--schemas",
     type=click.Path(path_type=Path, file_okay=False),
     default="schemas",
     help="Directory of the event schemas, or the one above its folder events/.",
 )
-def command(*, journey: str, path: Path, form: str, schemas: Path) -> int:
+def command(*, journey: str, path: Path, form: str, output: Path | None, schemas: Path) -> int:
     """Draw JOURNEY of the directory PATH: entry, waits, branches with their conditions, ways out, goal.
 
-    Mermaid is drawn by most wikis and code hosts, and by https://mermaid.live.
+    Mermaid is drawn by most wikis and code hosts, and by https://mermaid.live; DOT by Graphviz. SVG is a finished
+    picture that every browser shows.
     """
-    del form
     event_types = load_event_types(event_schema_directory(schemas))
     sources = read_sources(path)
     compilation = compile_journeys(sources, event_types)
@@ -49,5 +67,14 @@ def command(*, journey: str, path: Path, form: str, schemas: Path) -> int:
     if journey not in drafts:
         hint = did_you_mean(journey, drafts)
         raise click.BadParameter(f'there is no journey "{journey}" in {path}; {hint}', param_hint="JOURNEY")
-    click.echo(mermaid(drafts[journey]), nl=False)
+    text = FORMATS[form](drafts[journey])
+    if output is None:
+        click.echo(text, nl=False)
+        return 0
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{output} cannot be written: {error.strerror}", hint="name another file with --output"
+        ) from error
     return 0

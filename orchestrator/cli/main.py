@@ -20,10 +20,12 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.stack.home import RECORD_FILE, stack_dir
 
 COMMANDS = (
+    "new",
     "validate",
     "test",
     "graph",
     "simulate",
+    "json-schema",
     "demo",
     "up",
     "down",
@@ -33,9 +35,12 @@ COMMANDS = (
     "worker",
     "produce",
     "tail",
+    "explain",
     "replay",
 )
-"""In the order in which a person meets them. Each is a file in this folder whose `command` is loaded when asked for."""
+"""In the order in which a person meets them. Each is a file in this folder whose `command` is loaded when asked for;
+a dash in the name is an underscore in the file's.
+"""
 
 EXIT_PROBLEMS, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 2, 3, 130
 ENVIRONMENT_PREFIX = "ORCHESTRATOR"
@@ -48,7 +53,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (the name is click's)
         """The names of the commands that are there."""
-        return [name for name in COMMANDS if importlib.util.find_spec(f"{__package__}.{name}") is not None]
+        return [name for name in COMMANDS if importlib.util.find_spec(_module(name)) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, with its options open to the environment as `ORCHESTRATOR_<OPTION>`."""
@@ -61,8 +66,12 @@ class LazyGroup(click.Group):
 
 def load(name: str) -> click.Command:
     """The command in the file of that name."""
-    command: click.Command = importlib.import_module(f"{__package__}.{name}").command
+    command: click.Command = importlib.import_module(_module(name)).command
     return command
+
+
+def _module(name: str) -> str:
+    return f"{__package__}.{name.replace('-', '_')}"
 
 
 @click.group(

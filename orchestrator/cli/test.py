@@ -64,7 +64,7 @@ def command(*, path: Path, only: str, with_coverage: bool, form: str, schemas: P
     if loaded.problems:
         show_problems(loaded.problems, compiled.sources, form)
         return 1
-    results = run_scenarios(journeys, loaded.scenarios, only=only)
+    results = run_scenarios(compiled.journeys, loaded.scenarios, only=only)
     if only and not results:
         raise click.UsageError(f'no scenario has "{only}" in its journey or name')
     coverages = _coverages(journeys, results) if with_coverage else []

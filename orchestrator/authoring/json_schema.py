@@ -1,0 +1,326 @@
+"""JSON Schemas of the files that authors write, so that editors complete keys, show what they mean and mark mistakes.
+
+A schema says which keys and kinds of values there are, no more: names, types and times are what `orchestrator
+validate` is for. Key lists, enumerations and units are the compiler's own; `tests/authoring/test_json_schema.py` holds
+that every key that the compiler knows is here and no other.
+
+Draft 7, because that is what the YAML language servers of editors know best.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from orchestrator.authoring.durations import UNITS_MS
+from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
+from orchestrator.authoring.reading import NAME_LENGTH_MAX
+from orchestrator.authoring.rules_source import CAP_MAX
+from orchestrator.authoring.scenario_values import EXPECTATIONS, TRANSITIONS, YES_OR_NO
+from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
+from orchestrator.model.journey import Status
+
+Schema = dict[str, Any]
+Described = Mapping[str, tuple[Schema, str]]
+"""Key -> (what its value can be, one line of documentation)."""
+
+UNIT = f"(?:{'|'.join(UNITS_MS)})s?"
+DURATION_PATTERN = rf"\s*[0-9]{{1,12}}\s+{UNIT}\s*"
+AMOUNT = rf"[0-9]{{1,9}} {UNIT}"
+AMOUNTS = f"{AMOUNT}(?: {AMOUNT}){{0,2}}"
+
+ANYTHING: Schema = {}
+SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+TEXT: Schema = SCALAR
+NAME: Schema = {"type": "string", "pattern": rf"^[a-z][a-z0-9_]{{0,{NAME_LENGTH_MAX - 1}}}$"}
+STEP_NAME: Schema = {"type": "string"}
+EVENT: Schema = {"type": "string", "minLength": 1}
+EXPRESSION: Schema = SCALAR
+EXPRESSION_OR_NULL: Schema = {"type": ["string", "number", "boolean", "null"]}
+DURATION: Schema = {"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1 hour", "7 days"]}
+PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
+REENTRY: Schema = {
+    "type": "string",
+    "pattern": rf"^\s*(?:never|always|after {DURATION_PATTERN})$",
+    "examples": ["never", "always", "after 7 days"],
+}
+OFFSET: Schema = {"type": "string", "pattern": rf"^(?:start|\+{AMOUNTS})$", "examples": ["start", "+1 hour"]}
+AGO: Schema = {"type": "string", "pattern": f"^{AMOUNTS}$", "examples": ["2 days"]}
+BOOLEAN: Schema = {"type": "boolean"}
+
+
+def words(listed: Iterable[str]) -> Schema:
+    """One of these words."""
+    return {"enum": list(listed)}
+
+
+def whole(least: int, most: int | None = None) -> Schema:
+    """A whole number within bounds."""
+    bounds = {"minimum": least} if most is None else {"minimum": least, "maximum": most}
+    return {"type": "integer", **bounds}
+
+
+def items(item: Schema) -> Schema:
+    """A list of these that is not empty."""
+    return {"type": "array", "minItems": 1, "items": item}
+
+
+def one_or_many(item: Schema) -> Schema:
+    """One of these, or a list of them."""
+    return {"anyOf": [item, items(item)]}
+
+
+def keys(known: Described, *, required: Iterable[str] = (), about: str = "", **more: Any) -> Schema:
+    """An object with these keys and no others."""
+    described = {"description": about} if about else {}
+    properties = {key: {**value, "description": doc} for key, (value, doc) in known.items()}
+    return {
+        **described,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "required": list(required),
+        **more,
+    }
+
+
+def pairs(value: Schema, *, name: Schema = NAME, least: int = 1) -> Schema:
+    """An object whose keys are new names."""
+    return {"type": "object", "minProperties": least, "propertyNames": name, "additionalProperties": value}
+
+
+def picked(listed: Iterable[str], known: Described) -> Described:
+    """What is known of the listed keys, in their order. Raises: KeyError for one that nothing is known of."""
+    return {key: known[key] for key in listed}
+
+
+WHERE = (EXPRESSION, "A condition on the event; without it every event of this type counts.")
+NEXT = (STEP_NAME, "The step that follows; without it the next one in the file.")
+
+ENTRY: Described = {
+    "on": (EVENT, "The type of event that customers enter on."),
+    "where": WHERE,
+    "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
+    "reentry": (REENTRY, "Whether a customer may enter again: never (default), always, or after a duration."),
+}
+EXIT_RULE: Described = {
+    "on": (EVENT, "The type of event that ends the passage."),
+    "where": WHERE,
+    "when": (EXPRESSION, "A condition that ends the passage as soon as it holds."),
+}
+GOAL: Described = {
+    "on": (EVENT, "The type of event that is the goal."),
+    "where": WHERE,
+    "within": (DURATION, "How long after the entry the goal counts; without it 30 days."),
+    "value": (EXPRESSION, "What reaching the goal is worth, such as event.total."),
+}
+AWAITED: Described = {
+    "on": (EVENT, "The type of event that is waited for."),
+    "where": WHERE,
+    "go": (STEP_NAME, "The step that this event leads to; without it the next one in the file."),
+}
+CASE: Described = {
+    "when": (EXPRESSION, "The condition of this case."),
+    "go": (STEP_NAME, "The step that this case leads to."),
+    "otherwise": (STEP_NAME, "The step if no case holds; stands alone and last."),
+}
+ASSIGNMENTS = pairs(EXPRESSION_OR_NULL)
+VARIABLES = pairs(EXPRESSION_OR_NULL, name={**NAME, "not": {"enum": sorted(RESERVED_VARIABLES)}})
+
+STEP: Described = {
+    "wait": (DURATION, "Goes on after this time."),
+    "wait_for": (
+        one_or_many(keys(AWAITED, required=["on"])),
+        "Goes on with the first of these events that fits.",
+    ),
+    "timeout": (DURATION, "How long to wait at most; without it there is no limit."),
+    "on_timeout": (STEP_NAME, "The step after the timeout; without it the next one in the file."),
+    "branch": (
+        items(keys(CASE, oneOf=[{"required": ["when", "go"]}, {"required": ["otherwise"], "maxProperties": 1}])),
+        "Goes to the first case that holds.",
+    ),
+    "split": (pairs(PERCENT), "Goes on by chance, the same way for a customer at every visit; adds up to 100%."),
+    "salt": (TEXT, "Splits with the same salt draw the same lot."),
+    "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
+    "template": (EVENT, "The folder in templates/ with the text of the message."),
+    "with": (VARIABLES, "Variables of the template, as expressions."),
+    "class": (words(MESSAGE_CLASSES), "Promotional (default: caps hold) or transactional (they do not)."),
+    "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
+    "expires": (DURATION, "A message that could not be delivered by then is not delivered; 1 day if nothing is said."),
+    "set": (ASSIGNMENTS, "Sets attributes of the profile; null takes one away."),
+    "exit": (NAME, "Leaves the journey, for this reason."),
+    "next": NEXT,
+}
+STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",)}
+"""Step kind -> keys that it cannot do without, beside its own."""
+
+
+def _step() -> Schema:
+    kinds = []
+    for kind, known in KEYS.items():
+        about = f"{kind}: {STEP[kind][1]}"
+        more = {"dependencies": {"on_timeout": ["timeout"]}} if "on_timeout" in known else {}
+        kinds.append(
+            keys(picked(known, STEP), required=[kind, *STEP_NEEDS.get(kind, ())], about=about, title=kind, **more)
+        )
+    return {"oneOf": kinds}
+
+
+def journey() -> Schema:
+    """Of `<journey>.yaml`."""
+    exit_rule = keys(
+        EXIT_RULE,
+        oneOf=[{"required": ["on"]}, {"required": ["when"]}],
+        dependencies={"where": ["on"]},
+    )
+    known: Described = {
+        "journey": (NAME, "The name: small letters, digits, underscores; called like the file."),
+        "title": (TEXT, "What the journey is for, in words."),
+        "owner": (TEXT, "Who answers for it."),
+        "status": (
+            words(status.value for status in Status),
+            "draft: only checked. shadow: decides and records, sends nothing. live: all of it. retired: nobody enters.",
+        ),
+        "entry": (keys(ENTRY, required=["on"]), "Who enters, and when."),
+        "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
+        "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
+        "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),
+        "steps": (pairs(_step()), "The steps, from top to bottom; each has a name that is its identity."),
+    }
+    return keys(picked(JOURNEY_KEYS, known), required=REQUIRED_KEYS)
+
+
+def channels() -> Schema:
+    """Of `channels.yaml`."""
+    channel: Described = {
+        "address": (EVENT, "The attribute of the profile that a message needs."),
+        "consent": (NAME, "What the customer must have agreed to."),
+    }
+    return keys(
+        {"channels": (pairs(keys(channel, required=channel)), "How customers are reached, by channel.")},
+        required=["channels"],
+    )
+
+
+def policies() -> Schema:
+    """Of `policies.yaml`."""
+    cap: Described = {
+        "name": (NAME, "The cap's name."),
+        "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
+        "max": (whole(1, CAP_MAX), "How many promotional messages a customer gets at most in any window of `per`."),
+        "per": (DURATION, "The length of the sliding window."),
+    }
+    return keys(
+        {"caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys.")},
+        required=["caps"],
+    )
+
+
+def profile() -> Schema:
+    """Of `profile.yaml`."""
+    consent: Described = {
+        "key": (EXPRESSION, "Which consent, as an expression: a fixed one has quotes inside quotes, \"'email'\"."),
+        "granted": (EXPRESSION, "Whether it is granted, as an expression."),
+    }
+    rule: Described = {
+        "on": (EVENT, "The type of event that says something about the customer."),
+        "set": (ASSIGNMENTS, "Attributes and what they are set to; null leaves one as it is."),
+        "consent": (one_or_many(keys(consent, required=consent)), "Consent that the event gives or takes."),
+    }
+    of_rule = keys(rule, required=["on"], anyOf=[{"required": ["set"]}, {"required": ["consent"]}])
+    return keys(
+        {"profile": (items(of_rule), "What events say about customers; rules are applied in order.")},
+        required=["profile"],
+    )
+
+
+EXPECTED: Described = {
+    "sent": (TEXT, "A message went out on this channel."),
+    "not_sent": (TEXT, "No message went out on this channel, or on any: anything."),
+    "messages": (whole(0), "How many messages went out up to then."),
+    "in_step": (TEXT, "The step in which the customer is."),
+    "inside": (BOOLEAN, "Whether the customer is inside the journey."),
+    "entered": (BOOLEAN, "Whether the customer entered."),
+    "held_out": (BOOLEAN, "Whether the customer is in the control group."),
+    "exited": (TEXT, "The customer left, for this reason."),
+    "goal": (SCALAR, "reached, missed, or what it was worth."),
+    "transition": (words(TRANSITIONS), "A decision of this kind was made."),
+    "profile": ({"type": "object"}, "Attributes and their values; null for none."),
+    "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
+}
+EXPECTED_BESIDES: Described = {
+    "template": (TEXT, "The message's template."),
+    "language": (TEXT, "The language of the text that was used."),
+    "contains": (one_or_many(TEXT), "Words that the message contains."),
+    "step": (TEXT, "The step that it came from."),
+    "address": (TEXT, "Where the message went."),
+    "because": (TEXT, "The reason, such as capped or no_consent."),
+    "to": (TEXT, "The step gone to."),
+    "key": (TEXT, "Which of several passages."),
+}
+OF_ANY_EXPECTATION: Described = {
+    "at": (OFFSET, "When, from the start; without it at any time."),
+    "journey": (TEXT, "Another journey than the file's."),
+}
+
+
+def _expectation() -> Schema:
+    lines = []
+    for kind, besides in EXPECTATIONS.items():
+        value, doc = EXPECTED[kind]
+        own = {kind: (BOOLEAN if kind in YES_OR_NO else value, doc)}
+        known = {**own, **picked(sorted(besides), EXPECTED_BESIDES), **OF_ANY_EXPECTATION}
+        lines.append(keys(known, required=[kind], about=f"{kind}: {doc}", title=kind))
+    return {"oneOf": lines}
+
+
+def scenarios() -> Schema:
+    """Of `<journey>.scenarios.yaml`."""
+    sent: Described = {
+        "ago": (AGO, "How long before the start."),
+        "channel": (TEXT, "The channel that the message was sent on."),
+    }
+    given: Described = {
+        "time": (TEXT, "When the scenario starts, in ISO 8601; a Monday at 09:00 UTC if nothing is said."),
+        "customer": (TEXT, "The customer's id."),
+        "profile": ({"type": "object"}, "Attributes of the profile at the start."),
+        "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
+        "sent_before": ({"type": "array", "items": keys(sent, required=sent)}, "Messages that count for caps."),
+        "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
+        "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
+    }
+    event: Described = {
+        "at": (OFFSET, "When, from the start; without it when the event above happens."),
+        "event": (TEXT, "The type of event."),
+        "with": ({"type": "object"}, "Its fields; {action_of: STEP} is the id of the message that the step sent."),
+    }
+    scenario: Described = {
+        "name": (TEXT, "What is shown, as a sentence."),
+        "given": (keys(given), "How things are at the start."),
+        "when": ({"type": "array", "items": keys(event, required=["event"])}, "What happens, in order."),
+        "then": ({"type": "array", "items": _expectation()}, "What is expected."),
+        "until": (OFFSET, "When the scenario ends; without it when nothing more is due."),
+    }
+    of_scenario = keys(scenario, required=["name", "when", "then"])
+    return keys(
+        {"scenarios": ({"type": "array", "items": of_scenario}, "Stories about one customer each.")},
+        required=["scenarios"],
+    )
+
+
+SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
+    "journey": (journey, "A customer journey"),
+    "channels": (channels, "How customers are reached: channels.yaml"),
+    "policies": (policies, "Rules for all journeys together: policies.yaml"),
+    "profile": (profile, "What events say about customers: profile.yaml"),
+    "scenarios": (scenarios, "Scenarios of a journey"),
+}
+"""Kind of file -> its schema and its title."""
+
+
+def editor_schema(kind: str) -> str:
+    """The schema of one kind of file (a key of SCHEMAS) as JSON text, ending in a line break."""
+    make, title = SCHEMAS[kind]
+    whole_schema = {"$schema": "http://json-schema.org/draft-07/schema#", "title": title, **make()}
+    return json.dumps(whole_schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,203 @@
+"""What is on record about one customer: the decisions and the customer's own record, read from the topics.
+
+Nothing is asked of the workers, and reading belongs to no consumer group, so it disturbs nobody. A customer is in one
+partition, but which one depends on the producers' partitioner: all are read, and other keys skipped undecoded.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from orchestrator.model.actions import Transition
+from orchestrator.model.customer import Customer, decode_customer
+from orchestrator.model.journey import Journey
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.codec import FRAME_BYTES, event_reader
+from orchestrator.runtime.definitions import compile_definition, read_definitions
+from orchestrator.runtime.schemas import Registry
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import topic_names
+from orchestrator.runtime.wire import Reader
+
+TIMEOUT_S = 15.0
+GIVE_UP_S = 30.0
+"""How long nothing may come while there is more to read; an open transaction holds readers back for ten seconds."""
+READ_RECORDS = 5_000
+MASK = "***"
+
+Progress = Callable[[int], None]
+"""Told how many records were looked at so far."""
+
+
+@dataclass(slots=True)
+class Records:
+    """What the topics hold about one customer. `customer` is None if there is no record, or it was erased."""
+
+    decisions: list[Transition] = field(default_factory=list)
+    customer: Customer | None = None
+
+
+def read_records(
+    settings: Settings,
+    customer_id: str,
+    *,
+    since_ms: int | None = None,
+    show_personal_data: bool = False,
+    progress: Progress = lambda _: None,
+) -> Records:
+    """The committed decisions about the customer, in order, and the customer's latest record.
+
+    Decisions recorded before `since_ms` are not read; one is never recorded before its own time.
+    Raises: EnvironmentProblem if a topic is missing, or the broker or the registry does not answer.
+    """
+    names = topic_names(settings)
+    found = Records()
+    decode = _Decisions(Registry(settings.registry_url), show_personal_data=show_personal_data)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            # Only assigned, never subscribed, never committed: the name is just required.
+            "group.id": f"{settings.app_id}-explain",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
+    )
+    try:
+        places = _places(consumer, settings, {names.transitions: since_ms, names.changelog: None})
+        for topic, value in _values(consumer, places, customer_id.encode(), progress):
+            if topic == names.changelog:
+                found.customer = None if value is None else _customer(value)
+            elif value is not None:
+                found.decisions.append(decode(value))
+    except KafkaException as error:
+        raise _broker_problem(settings, error) from None
+    finally:
+        consumer.close()
+    return found
+
+
+def read_versions(settings: Settings, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Journey]:
+    """The wanted (journey, version) pairs, compiled from the definitions topic; those that are not there are left out.
+
+    Raises: EnvironmentProblem if the topic cannot be read.
+    """
+    missing, found = set(wanted), {}
+    if missing:
+        for definition in reversed(read_definitions(settings.bootstrap_servers, topic_names(settings).definitions)):
+            journeys = compile_definition(definition)
+            for key in missing & (journeys.versions.keys() if journeys is not None else set()):
+                if journeys is not None:
+                    found[key] = journeys.versions[key]
+            missing -= found.keys()
+            if not missing:
+                break
+    return found
+
+
+class _Decisions:
+    """Decodes transitions; each schema is looked up once."""
+
+    def __init__(self, registry: Registry, *, show_personal_data: bool) -> None:
+        self._registry = registry
+        self._show = show_personal_data
+        self._readers: dict[int, tuple[Reader, frozenset[str]]] = {}
+
+    def __call__(self, value: bytes) -> Transition:
+        if len(value) < FRAME_BYTES or value[0] != 0:
+            raise _not_ours("has no schema id")
+        schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
+        if schema_id not in self._readers:
+            text = self._registry.schema_text(schema_id)
+            if text is None:
+                raise _not_ours(f"was written with schema {schema_id}, which the registry does not know")
+            personal = frozenset(one["name"] for one in json.loads(text)["fields"] if one.get("pii"))
+            self._readers[schema_id] = event_reader(text, None), personal
+        read, personal = self._readers[schema_id]
+        fields = {name: self._view(name, part, personal) for name, part in read(value, FRAME_BYTES).items()}
+        fields["at_ms"] = fields.pop("at")
+        return Transition(**{name: fields[name] for name in Transition.__struct_fields__ if name in fields})
+
+    def _view(self, name: str, value: Any, personal: frozenset[str]) -> Any:
+        return MASK if name in personal and not self._show and value is not None else value
+
+
+def _not_ours(why: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"a record of the transitions topic {why}", hint="check --registry-url, --topic-prefix and --app-id"
+    )
+
+
+def _customer(record: bytes) -> Customer:
+    try:
+        return decode_customer(record)
+    except ValueError as error:
+        raise EnvironmentProblem(
+            f"the customer's record cannot be read: {error}", hint="was it written by a newer orchestrator?"
+        ) from None
+
+
+def _places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | None]) -> list[TopicPartition]:
+    """Where reading begins: topic -> the instant from which on, None for the beginning."""
+    existing = consumer.list_topics(timeout=TIMEOUT_S).topics
+    places: list[TopicPartition] = []
+    for topic, since_ms in topics.items():
+        if topic not in existing:
+            raise EnvironmentProblem(
+                f"topic {topic} does not exist on {settings.bootstrap_servers}",
+                hint="set --topic-prefix and --app-id as the workers have them; see `orchestrator topics check`",
+            )
+        numbers = existing[topic].partitions
+        if since_ms is None:
+            places += [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
+        else:
+            asked = [TopicPartition(topic, number, max(since_ms, 0)) for number in numbers]
+            # Nothing that late is told as the end.
+            places += [
+                TopicPartition(topic, place.partition, place.offset if place.offset >= 0 else OFFSET_END)
+                for place in consumer.offsets_for_times(asked, TIMEOUT_S)
+            ]
+    return places
+
+
+def _values(
+    consumer: Consumer, places: list[TopicPartition], key: bytes, progress: Progress
+) -> Iterable[tuple[str, bytes | None]]:
+    """(topic, value) of every record with this key, up to the end of each partition."""
+    consumer.assign(places)
+    open_places = {(place.topic, place.partition) for place in places}
+    looked_at = 0
+    moved_at = time.monotonic()
+    while open_places:
+        messages = consumer.consume(READ_RECORDS, 0.2)
+        if messages:
+            moved_at = time.monotonic()
+        elif time.monotonic() - moved_at > GIVE_UP_S:
+            topic, partition = min(open_places)
+            raise EnvironmentProblem(f"{topic}-{partition} cannot be read to its end", hint="is the broker overloaded?")
+        for message in messages:
+            error, topic = message.error(), message.topic() or ""
+            if error is None:
+                looked_at += 1
+                if message.key() == key:
+                    yield topic, message.value()
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
+                open_places.discard((topic, message.partition() or 0))
+            elif not error.retriable():
+                raise KafkaException(error)
+        progress(looked_at)
+
+
+def _broker_problem(settings: Settings, error: KafkaException) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the broker at {settings.bootstrap_servers} does not answer: {error.args[0].str()}",
+        hint="start one with `orchestrator up`, or set --bootstrap-servers",
+    )
