@@ -11,16 +11,21 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MonthsDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    UntilMomentDraft,
+    UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
+    WaitWhileDraft,
 )
 from orchestrator.authoring.durations import describe_duration
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.lowering import GOAL_WITHIN_MS_DEFAULT
+from orchestrator.authoring.wait_words import wait_words
 
 Shape = tuple[str, str]
 
@@ -111,6 +116,8 @@ def _step_node(step: StepDraft) -> str:
             if step.timeout_ms is not None:
                 said.append(f"at most {describe_duration(step.timeout_ms)}")
             return _node(_id(name), HEXAGON, said)
+        case MonthsDraft() | UntilTimeDraft() | UntilMomentDraft() | WaitWhileDraft():
+            return _node(_id(name), HEXAGON, [name, *wait_words(step)])
         case BranchDraft():
             return _node(_id(name), RHOMBUS, [name])
         case SplitDraft():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from orchestrator.authoring.drafts import CapDraft, ChannelDraft, ConsentDraft, RuleDraft
 from orchestrator.authoring.reading import (
     Problems,
@@ -16,6 +19,7 @@ from orchestrator.authoring.reading import (
     read_pairs,
     read_ref,
 )
+from orchestrator.authoring.wait_source import read_zone
 from orchestrator.authoring.yaml_source import Node, Scalar, problem_at
 
 PROFILE_FILE = "profile.yaml"
@@ -81,11 +85,26 @@ def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
     return tuple(channels)
 
 
-def read_policies(root: Node, problems: Problems) -> tuple[CapDraft, ...]:
-    """The frequency caps; appends what is wrong."""
-    found = fields(root, ("caps",), problems, what="policies.yaml", required=("caps",))
+@dataclass(frozen=True, slots=True)
+class PoliciesDraft:
+    """What holds for all journeys together."""
+
+    caps: tuple[CapDraft, ...] = ()
+    default_zone: str | None = None
+
+
+def read_policies(root: Node, problems: Problems) -> PoliciesDraft:
+    """The rules for all journeys; appends what is wrong."""
+    found = fields(root, ("caps", "default_zone"), problems, what="policies.yaml")
     if found is None:
-        return ()
+        return PoliciesDraft()
+    return PoliciesDraft(
+        caps=_caps(found, problems),
+        default_zone=read_zone(found.get("default_zone"), problems, allows_customer=False),
+    )
+
+
+def _caps(found: Mapping[str, Node], problems: Problems) -> tuple[CapDraft, ...]:
     caps: list[CapDraft] = []
     for node in read_items(found.get("caps"), problems, what="caps"):
         cap = _cap(node, problems)
