@@ -175,6 +175,9 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
     for cap in world.caps:
         for ref in cap.channels or ():
             checks.channel(ref)
+    for quiet in world.quiet_hours:
+        for ref in quiet.channels or ():
+            checks.channel(ref)
 
 
 def _check_rule(rule: RuleDraft, checks: _Checks) -> None:

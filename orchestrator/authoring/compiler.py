@@ -38,7 +38,7 @@ from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
-from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, Status
+from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import EventType
 
@@ -79,6 +79,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     world = make_world(
         event_types, read.rules, read.channels, read.policies.caps, read.templates, read.journeys, problems
     )
+    world = replace(world, quiet_hours=read.policies.quiet_hours)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -235,4 +236,15 @@ def _journey_set(
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         default_zone=policies.default_zone or DEFAULT_ZONE,
+        quiet_hours=tuple(
+            QuietHours(
+                None if quiet.channels is None else frozenset(channel.name for channel in quiet.channels),
+                quiet.start,
+                quiet.end,
+                quiet.zone,
+                quiet.holds,
+                quiet.late_after_ms,
+            )
+            for quiet in policies.quiet_hours
+        ),
     )

@@ -286,6 +286,18 @@ class ChannelDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietHoursDraft:
+    """Quiet hours of channels (None for all)."""
+
+    channels: tuple[Ref, ...] | None
+    start: ClockTime
+    end: ClockTime
+    zone: str | None
+    holds: bool
+    late_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CapDraft:
     """A frequency cap; `channels` None for all."""
 

@@ -84,8 +84,7 @@ def instant_of(local: datetime, zone: ZoneInfo) -> int:
 def second_instant_of(local: datetime, zone: ZoneInfo) -> int:
     """As `instant_of`, but the second of two instants where clocks go back."""
     wanted = local.replace(tzinfo=None)
-    later = _ms_of(wanted.replace(tzinfo=zone, fold=1))
-    return max(later, instant_of(wanted, zone))
+    return max(_ms_of(wanted.replace(tzinfo=zone, fold=1)), instant_of(wanted, zone))
 
 
 def next_clock_time(now_ms: int, at: ClockTime, weekdays: frozenset[int], zone: ZoneInfo) -> int:

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from orchestrator.engine.ids import action_id, draw
 from orchestrator.engine.limits import choose_channel, remember_send
+from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.turn import Turn, fail, holds, record, value_of
 from orchestrator.engine.waits import clock_due, moment_due, months_due
 from orchestrator.model.actions import SendMessage
@@ -48,7 +49,10 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                     instance.timer_at_ms = turn.now_ms + step.timeout_ms
                 return
             case Send():
-                name = send(turn, journey, instance, step)
+                following = send(turn, journey, instance, step)
+                if following is None:
+                    return
+                name = following
             case Branch():
                 name = branch(turn, journey, instance, step)
             case Split():
@@ -104,6 +108,9 @@ def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
             record(turn, journey, instance, "step", step=step.name, to=go, reason="waited")
         case WaitUntilMoment():
             go = go_on(turn, journey, instance, step.name, step.next, "waited")
+        case Send():
+            # Held in quiet hours: whether and on what channel it is sent is decided again.
+            go = step.name
         case WaitFor() | WaitWhile():
             go = go_on(turn, journey, instance, step.name, step.timeout_go, "timeout")
         case _:
@@ -156,16 +163,27 @@ def note(
     instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
 
 
-def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str:
-    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows."""
+def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | None:
+    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows. None if
+    the message is held until quiet hours end.
+    """
     before = instance.results.get(step.name)
     sent_as = action_id(
         turn.customer_id, journey.name, instance.number, step.name, 1 if before is None else before.visits + 1
     )
     customer = turn.customer
     channel, address_or_reason = choose_channel(turn.journeys, customer, step.channels, step.message_class, turn.now_ms)
+    free_ms: int | None = turn.now_ms
+    if channel is not None and turn.journeys.quiet_hours and step.message_class == "promotional":
+        free_ms = quiet_until(turn.journeys, customer, channel.name, turn.now_ms)
+        if free_ms is not None and free_ms > turn.now_ms:
+            instance.timer_at_ms = free_ms
+            record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="held", value=channel.name)
+            return None
     if channel is None:
         outcome, used = address_or_reason, None
+    elif free_ms is None:
+        outcome, used = "skipped_quiet_hours", None
     else:
         outcome, used = "sent", channel.name
         rendered = render(turn, journey, instance, step, channel.name)

@@ -327,6 +327,21 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietHours:
+    """From `start` to `end`, local time in `zone` (None: the customer's), no promotional message on these channels
+    (None: all) goes out. It is held until the end; skipped if `holds` is False, or if it would be held longer than
+    `late_after_ms`.
+    """
+
+    channels: frozenset[str] | None
+    start: ClockTime
+    end: ClockTime
+    zone: str | None
+    holds: bool
+    late_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
     """Event type → attributes and consent. A null value leaves the attribute as it is."""
 
@@ -356,3 +371,4 @@ class JourneySet:
     attributes: dict[str, Type] = field(default_factory=dict)
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
+    quiet_hours: tuple[QuietHours, ...] = ()

@@ -162,3 +162,49 @@ def test_a_graph_says_what_a_wait_waits_for() -> None:
         "already past",
     ):
         assert said in text
+
+
+QUIET = """default_zone: America/New_York
+quiet_hours:
+  - {channels: [sms, email], from: "21:00", to: "08:30", then: hold, late_after: 12 hours}
+  - {channels: all, from: "12:00", to: "13:00", zone: Asia/Kathmandu, then: skip}
+"""
+NOTE = """journey: note
+owner: team@shop.example
+status: live
+entry: {on: order_placed}
+steps:
+  mail: {send: email, template: offer}
+"""
+QUIET_SCENARIOS = """scenarios:
+  - name: held over night
+    given: {time: 2026-03-03T03:00:00Z, profile: {email: a@example.com}, consent: {email: true}}
+    when: [{event: order_placed, with: {cart_id: c1, total: 5}}]
+    then:
+      - {at: start, transition: waiting, step: mail, because: held}
+      - {at: +10 hours 30 minutes, sent: email}
+  - name: consent is withdrawn over night
+    given: {time: 2026-03-03T03:00:00Z, profile: {email: a@example.com}, consent: {email: true}}
+    when:
+      - {event: order_placed, with: {cart_id: c1, total: 5}}
+      - {at: +1 hour, event: consent_changed, with: {channel: email, granted: false}}
+    then:
+      - {at: +10 hours 30 minutes, not_sent: email, because: no_consent}
+"""
+
+
+def test_quiet_hours_are_compiled_and_hold_in_scenarios() -> None:
+    journeys = compiled(policies=QUIET, note=NOTE).journeys
+    assert [(quiet.channels, quiet.zone, quiet.holds, quiet.late_after_ms) for quiet in journeys.quiet_hours] == [
+        (frozenset({"sms", "email"}), None, True, 12 * 3_600_000),
+        (None, "Asia/Kathmandu", False, None),
+    ]
+    loaded = load_scenarios({"note.scenarios.yaml": QUIET_SCENARIOS}, journeys, event_shapes(EVENTS))
+    assert loaded.problems == ()
+    results = [run_scenario(journeys, scenario) for scenario in loaded.scenarios]
+    assert not any(result.missed for result in results), render_results(results)
+
+
+def test_quiet_hours_of_an_unknown_channel_are_refused() -> None:
+    problems = compiled(policies=QUIET.replace("[sms, email]", "[sms, emial]")).problems
+    assert [problem.code for problem in problems] == ["J205"]
