@@ -15,17 +15,21 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MonthsDraft,
     Ref,
     RuleDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    UntilMomentDraft,
+    UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
+    WaitWhileDraft,
 )
 from orchestrator.authoring.expression_functions import NUMBER
-from orchestrator.authoring.expression_nodes import Names
+from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.expressions import Checked, check_tree
 from orchestrator.authoring.flow_checks import check_flow
@@ -72,6 +76,14 @@ def a_consent_key(of: Type) -> tuple[str, str, str] | None:
         f"a consent's key is text, and this is {described(of)}",
         "write key: \"'email'\" or key: event.channel",
     )
+
+
+def a_moment(of: Type) -> tuple[str, str, str] | None:
+    """Demands something that can be waited for."""
+    if of.kind in {Kind.INSTANT, Kind.DATE}:
+        return None
+    hint = 'name an attribute that is a date or an instant, or a time of day: until: "09:00"'
+    return "J511", f"a wait goes on until a date or an instant, and this is {described(of)}", hint
 
 
 def granted(of: Type) -> tuple[str, str, str] | None:
@@ -163,6 +175,9 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
     for cap in world.caps:
         for ref in cap.channels or ():
             checks.channel(ref)
+    for quiet in world.quiet_hours:
+        for ref in quiet.channels or ():
+            checks.channel(ref)
 
 
 def _check_rule(rule: RuleDraft, checks: _Checks) -> None:
@@ -230,10 +245,37 @@ def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: _Che
         case SetDraft():
             for _, formula in step.assignments:
                 checks.formula(formula, names, anything)
-        case WaitDraft() | SplitDraft() | ExitDraft() | BrokenDraft():
+        case UntilMomentDraft():
+            _check_until(step, names, checks)
+        case WaitWhileDraft():
+            checks.formula(step.condition, names, a_condition)
+        case WaitDraft() | MonthsDraft() | UntilTimeDraft() | SplitDraft() | ExitDraft() | BrokenDraft():
             pass
         case _:
             assert_never(step)
+
+
+def _check_until(step: UntilMomentDraft, names: Names, checks: _Checks) -> None:
+    checks.formula(step.until, names, a_moment)
+    found = checks.checked.get(step.until)
+    if found is None:
+        return
+    place = step.until.node
+    if not isinstance(found.node, Attribute | EntryField):
+        # What is computed, from `now` say, would be another moment each time that it is looked at.
+        message = "a wait goes on until an attribute or a field of the entry event as it is"
+        checks.problems.append(problem_at(place, "J511", message, hint="use profile.renewal_date, with offset: 3 days"))
+    elif found.type.nullable and step.missing is None:
+        message = f'step "{step.name.name}" does not say what happens without {found.text}'
+        checks.problems.append(problem_at(place, "J512", message, hint="add missing: STEP"))
+    elif not found.type.nullable and step.missing is not None:
+        message = f"{found.text} is never missing"
+        checks.problems.append(problem_at(step.missing.node, "J513", message, hint="leave missing out"))
+    is_day = found.type.kind is Kind.DATE or step.at is not None
+    if step.offset is not None and step.offset.ms and is_day:
+        message = f'an offset of "{step.offset.text}" does not go with a day'
+        hint = "count in days, weeks, months or years, and give the time of day: at"
+        checks.problems.append(problem_at(step.offset.node, "J514", message, hint=hint))
 
 
 def _check_send(step: SendDraft, names: Names, checks: _Checks) -> None:

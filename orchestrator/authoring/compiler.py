@@ -12,7 +12,7 @@ from orchestrator.authoring.checks import (
     check_names,
     check_rules,
 )
-from orchestrator.authoring.drafts import CapDraft, ChannelDraft, JourneyDraft, RuleDraft, SendDraft
+from orchestrator.authoring.drafts import ChannelDraft, JourneyDraft, RuleDraft, SendDraft
 from orchestrator.authoring.event_schemas import hash_event_types
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.lowering import (
@@ -28,6 +28,7 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    PoliciesDraft,
     read_channels,
     read_policies,
     read_profile,
@@ -37,11 +38,12 @@ from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
-from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, Status
+from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import EventType
 
 RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE})
+DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 
@@ -60,7 +62,7 @@ class _Read:
     journeys: tuple[JourneyDraft, ...]
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
-    caps: tuple[CapDraft, ...]
+    policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
     """Whether every journey could be read."""
@@ -74,7 +76,10 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     read = _read(sources, problems)
     if not read.has_rules:
         return Compilation(None, tuple(sorted(set(problems))), read.journeys)
-    world = make_world(event_types, read.rules, read.channels, read.caps, read.templates, read.journeys, problems)
+    world = make_world(
+        event_types, read.rules, read.channels, read.policies.caps, read.templates, read.journeys, problems
+    )
+    world = replace(world, quiet_hours=read.policies.quiet_hours)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -90,7 +95,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    return Compilation(_journey_set(journeys, world, checked, set_id), ordered, read.journeys)
+    return Compilation(_journey_set(journeys, world, checked, read.policies, set_id), ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -114,7 +119,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     journeys: list[JourneyDraft] = []
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
-    caps: tuple[CapDraft, ...] = ()
+    policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
     journey_files = 0
@@ -136,7 +141,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         elif path == CHANNELS_FILE:
             channels = read_channels(root, problems)
         elif path == POLICIES_FILE:
-            caps = read_policies(root, problems)
+            policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
             journeys.append(draft)
     if not journey_files and not sources.problems:
@@ -145,7 +150,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         journeys=tuple(journeys),
         rules=rules,
         channels=channels,
-        caps=caps,
+        policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable & RULE_FILES,
@@ -199,7 +204,9 @@ def _canonical(node: Node, *, keeps_order: bool = False) -> object:
             return {"in_order": pairs} if keeps_order else dict(sorted((str(key), value) for key, value in pairs))
 
 
-def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
+def _journey_set(
+    journeys: dict[str, Journey], world: World, checked: CheckedFormulas, policies: PoliciesDraft, set_id: str
+) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entries: dict[str, tuple[Journey, ...]] = {}
@@ -228,4 +235,16 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         ),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
+        default_zone=policies.default_zone or DEFAULT_ZONE,
+        quiet_hours=tuple(
+            QuietHours(
+                None if quiet.channels is None else frozenset(channel.name for channel in quiet.channels),
+                quiet.start,
+                quiet.end,
+                quiet.zone,
+                quiet.holds,
+                quiet.late_after_ms,
+            )
+            for quiet in policies.quiet_hours
+        ),
     )

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Scalar
-from orchestrator.model.journey import ReEntry, Status
+from orchestrator.model.journey import ClockTime, ReEntry, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,65 @@ class WaitDraft:
 
     name: Ref
     duration_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class MonthsDraft:
+    """`wait: 3 months`."""
+
+    name: Ref
+    months: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class UntilTimeDraft:
+    """`wait: {until: "09:00", on: [mon, tue]}`; `zone` None is the customer's."""
+
+    name: Ref
+    at: ClockTime
+    weekdays: frozenset[int]
+    zone: str | None
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A way from one moment to another: months and days of the calendar, or milliseconds."""
+
+    text: str
+    node: Scalar
+    months: int = 0
+    days: int = 0
+    ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UntilMomentDraft:
+    """`wait: {until: profile.renewal_date, offset: -30 days, missing: STEP, past: now}`.
+
+    `past` is None where it is `now`, which is to go on as if the wait were over.
+    """
+
+    name: Ref
+    until: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    missing: Ref | None
+    past: Ref | None
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitWhileDraft:
+    """`wait_while: CONDITION` with its timeout."""
+
+    name: Ref
+    condition: Formula
+    timeout_ms: int | None
+    on_timeout: Ref | None
     next: Ref | None
 
 
@@ -123,11 +182,28 @@ class BrokenDraft:
     name: Ref
 
 
-StepDraft = BrokenDraft | WaitDraft | WaitForDraft | BranchDraft | SplitDraft | SendDraft | SetDraft | ExitDraft
+StepDraft = (
+    BrokenDraft
+    | WaitDraft
+    | MonthsDraft
+    | UntilTimeDraft
+    | UntilMomentDraft
+    | WaitWhileDraft
+    | WaitForDraft
+    | BranchDraft
+    | SplitDraft
+    | SendDraft
+    | SetDraft
+    | ExitDraft
+)
 
 STEP_KINDS: dict[type, str] = {
     BrokenDraft: "broken",
     WaitDraft: "wait",
+    MonthsDraft: "wait",
+    UntilTimeDraft: "wait",
+    UntilMomentDraft: "wait",
+    WaitWhileDraft: "wait_while",
     WaitForDraft: "wait_for",
     BranchDraft: "branch",
     SplitDraft: "split",
@@ -207,6 +283,18 @@ class ChannelDraft:
     name: Ref
     address: Ref
     consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHoursDraft:
+    """Quiet hours of channels (None for all)."""
+
+    channels: tuple[Ref, ...] | None
+    start: ClockTime
+    end: ClockTime
+    zone: str | None
+    holds: bool
+    late_after_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

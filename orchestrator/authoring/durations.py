@@ -11,9 +11,11 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 DURATION_MS_MAX = 3_650 * DAY_MS
+MONTHS_MAX = 120
 
 UNITS_MS = {"second": SECOND_MS, "minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": WEEK_MS}
 CALENDAR_UNITS = frozenset({"month", "year"})
+MONTHS_OF = {"month": 1, "year": 12}
 
 _DURATION = re.compile(r"\s*([0-9]{1,12})\s+([a-z]+)\s*", re.ASCII)
 
@@ -60,6 +62,23 @@ def parse_duration(text: str) -> int | DurationProblem:
     return checked_duration(amount * unit)
 
 
+def parse_months(text: str) -> int | None:
+    """How many calendar months `3 months` or `1 year` are, or None for any other text."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not is_calendar_unit(match[2]):
+        return None
+    return int(match[1]) * MONTHS_OF[match[2].removesuffix("s")]
+
+
+def checked_months(months: int) -> int | DurationProblem:
+    """The months themselves if they are within bounds."""
+    if months <= 0:
+        return DurationProblem("J503", "a duration must be longer than nothing", "leave the step out instead")
+    if months > MONTHS_MAX:
+        return DurationProblem("J504", "a duration cannot be longer than 120 months", "check the number and the unit")
+    return months
+
+
 def checked_duration(duration_ms: int) -> int | DurationProblem:
     """The duration itself if it is within bounds."""
     if duration_ms <= 0:
@@ -76,6 +95,12 @@ def describe_duration(duration_ms: int) -> str:
             amount = duration_ms // UNITS_MS[name]
             return f"{amount} {name}" if amount == 1 else f"{amount} {name}s"
     return f"{duration_ms} ms"
+
+
+def describe_months(months: int) -> str:
+    """Calendar months as authors write them: `1 month`, `2 years`."""
+    amount, unit = (months // 12, "year") if months % 12 == 0 else (months, "month")
+    return f"{amount} {unit}" if amount == 1 else f"{amount} {unit}s"
 
 
 def shortened(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, StepDraft, WaitForDraft
-from orchestrator.authoring.flow import END, edges, is_waiting, step_after
+from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, StepDraft, WaitForDraft, WaitWhileDraft
+from orchestrator.authoring.flow import END, edges, step_after
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import problem_at
@@ -13,12 +13,15 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
     """Appends what is wrong with the ways between the journey's steps."""
     steps = {step.name.name: step for step in draft.steps}
     ways: dict[str, list[str]] = {}
+    at_once: dict[str, list[str]] = {}
     is_whole = not any(isinstance(step, BrokenDraft) for step in draft.steps)
     for index, step in enumerate(draft.steps):
         targets = ways.setdefault(step.name.name, [])
         for edge in edges(step, step_after(draft, index)):
             if edge.target in steps or edge.target == END:
                 targets.append(edge.target)
+                if not edge.waits:
+                    at_once.setdefault(step.name.name, []).append(edge.target)
             elif edge.ref is not None:
                 is_whole = False
                 problems.append(
@@ -29,7 +32,7 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
                         hint=did_you_mean(edge.target, steps),
                     )
                 )
-        if isinstance(step, WaitForDraft) and step.timeout_ms is None and draft.goal is None:
+        if isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout_ms is None and draft.goal is None:
             problems.append(
                 problem_at(
                     step.name.node,
@@ -41,7 +44,7 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
             )
     if is_whole:
         _check_reachable(draft, ways, problems)
-    _check_loops(steps, ways, problems)
+    _check_loops(steps, at_once, problems)
 
 
 def _check_reachable(draft: JourneyDraft, ways: dict[str, list[str]], problems: Problems) -> None:
@@ -64,14 +67,14 @@ def _check_reachable(draft: JourneyDraft, ways: dict[str, list[str]], problems: 
             )
 
 
-def _check_loops(steps: dict[str, StepDraft], ways: dict[str, list[str]], problems: Problems) -> None:
-    """Reports each loop that no waiting step interrupts: a customer would go round it without end."""
+def _check_loops(steps: dict[str, StepDraft], at_once: dict[str, list[str]], problems: Problems) -> None:
+    """Reports each loop that can be gone round without waiting: a customer would go round it without end."""
     finished: set[str] = set()
-    for start, step in steps.items():
-        if start in finished or is_waiting(step):
+    for start in steps:
+        if start in finished:
             continue
         path: list[str] = [start]
-        open_ways = [iter(ways[start])]
+        open_ways = [iter(at_once.get(start, ()))]
         while path:
             target = next(open_ways[-1], None)
             if target is None:
@@ -80,9 +83,9 @@ def _check_loops(steps: dict[str, StepDraft], ways: dict[str, list[str]], proble
             elif target in path:
                 loop = [*path[path.index(target) :], target]
                 _report_loop(steps, loop, problems)
-            elif target in steps and target not in finished and not is_waiting(steps[target]):
+            elif target in steps and target not in finished:
                 path.append(target)
-                open_ways.append(iter(ways[target]))
+                open_ways.append(iter(at_once.get(target, ())))
 
 
 def _report_loop(steps: dict[str, StepDraft], loop: list[str], problems: Problems) -> None:

@@ -11,12 +11,16 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MonthsDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    UntilMomentDraft,
+    UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
+    WaitWhileDraft,
 )
 from orchestrator.authoring.durations import describe_duration
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -35,6 +39,7 @@ from orchestrator.authoring.graph_picture import (
     Way,
 )
 from orchestrator.authoring.lowering import GOAL_WITHIN_MS_DEFAULT
+from orchestrator.authoring.wait_words import wait_words
 
 BRACKETS: dict[Shape, tuple[str, str]] = {
     STADIUM: ("([", "])"),
@@ -131,6 +136,8 @@ def _step_node(step: StepDraft) -> Box:
             if step.timeout_ms is not None:
                 said.append(f"at most {describe_duration(step.timeout_ms)}")
             return _node(_id(name), HEXAGON, said)
+        case MonthsDraft() | UntilTimeDraft() | UntilMomentDraft() | WaitWhileDraft():
+            return _node(_id(name), HEXAGON, [name, *wait_words(step)])
         case BranchDraft():
             return _node(_id(name), RHOMBUS, [name])
         case SplitDraft():

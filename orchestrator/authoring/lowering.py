@@ -14,14 +14,18 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MonthsDraft,
     Ref,
     RuleDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    UntilMomentDraft,
+    UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
+    WaitWhileDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
@@ -49,8 +53,12 @@ from orchestrator.model.journey import (
     Step,
     Wait,
     WaitFor,
+    WaitMonths,
+    WaitUntilMoment,
+    WaitUntilTime,
+    WaitWhile,
 )
-from orchestrator.model.types import Type
+from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
 """Shares lie on the scale 0 to 2**64, the range of the hash that customers are drawn by."""
@@ -119,6 +127,10 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
         match step:
             case WaitForDraft():
                 found += [awaited.where for awaited in step.awaited]
+            case UntilMomentDraft():
+                found.append(step.until)
+            case WaitWhileDraft():
+                found.append(step.condition)
             case BranchDraft():
                 found += [case.when for case in step.cases]
             case SendDraft():
@@ -172,12 +184,13 @@ def lower_journey(
         steps=steps,
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
+        waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
     )
 
 
 def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> frozenset[str]:
     """The event types that can matter to someone inside: awaited, exit and goal events, and those that change what an
-    exit condition looks at.
+    exit condition or a wait looks at.
     """
     types = {rule.on.name for rule in draft.exits if rule.on is not None}
     if draft.goal is not None:
@@ -185,6 +198,9 @@ def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> fro
     for step in draft.steps:
         if isinstance(step, WaitForDraft):
             types |= {awaited.on.name for awaited in step.awaited}
+        elif isinstance(step, UntilMomentDraft | WaitWhileDraft):
+            looked_at = step.until if isinstance(step, UntilMomentDraft) else step.condition
+            types |= {rule.on.name for rule in rules_behind(checked[looked_at], world)}
     for exit_rule in draft.exits:
         if exit_rule.when is not None:
             types |= {rule.on.name for rule in rules_behind(checked[exit_rule.when], world)}
@@ -210,6 +226,15 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
     match step:
         case WaitDraft():
             return Wait(name, step.duration_ms, target(step.next))
+        case MonthsDraft():
+            return WaitMonths(name, step.months, target(step.next))
+        case UntilTimeDraft():
+            return WaitUntilTime(name, step.at, step.weekdays, step.zone, target(step.next))
+        case UntilMomentDraft():
+            return _until_moment(step, target(step.next), lowering)
+        case WaitWhileDraft():
+            condition = lowering.expression(step.condition)
+            return WaitWhile(name, condition, step.timeout_ms, target(step.on_timeout), target(step.next))
         case WaitForDraft():
             awaited = tuple(
                 Awaited(item.on.name, lowering.optional(item.where), target(item.go)) for item in step.awaited
@@ -230,6 +255,24 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             raise AssertionError(f"step {name} has mistakes, so nothing is compiled")
         case _:
             assert_never(step)
+
+
+def _until_moment(step: UntilMomentDraft, following: str, lowering: Lowering) -> WaitUntilMoment:
+    until = lowering.expression(step.until)
+    offset = step.offset
+    return WaitUntilMoment(
+        name=step.name.name,
+        until=until,
+        is_date=until.type.kind is Kind.DATE,
+        months=0 if offset is None else offset.months,
+        days=0 if offset is None else offset.days,
+        offset_ms=0 if offset is None else offset.ms,
+        at=step.at,
+        zone=step.zone,
+        missing=following if step.missing is None else step.missing.name,
+        past=following if step.past is None else step.past.name,
+        next=following,
+    )
 
 
 def _arms(step: SplitDraft) -> tuple[Arm, ...]:

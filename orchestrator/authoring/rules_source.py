@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.authoring.drafts import CapDraft, ChannelDraft, ConsentDraft, RuleDraft
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.authoring.drafts import CapDraft, ChannelDraft, ConsentDraft, QuietHoursDraft, Ref, RuleDraft
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -15,7 +18,9 @@ from orchestrator.authoring.reading import (
     read_number,
     read_pairs,
     read_ref,
+    read_word,
 )
+from orchestrator.authoring.wait_source import read_clock, read_zone
 from orchestrator.authoring.yaml_source import Node, Scalar, problem_at
 
 PROFILE_FILE = "profile.yaml"
@@ -81,11 +86,61 @@ def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
     return tuple(channels)
 
 
-def read_policies(root: Node, problems: Problems) -> tuple[CapDraft, ...]:
-    """The frequency caps; appends what is wrong."""
-    found = fields(root, ("caps",), problems, what="policies.yaml", required=("caps",))
+@dataclass(frozen=True, slots=True)
+class PoliciesDraft:
+    """What holds for all journeys together."""
+
+    caps: tuple[CapDraft, ...] = ()
+    default_zone: str | None = None
+    quiet_hours: tuple[QuietHoursDraft, ...] = ()
+
+
+def read_policies(root: Node, problems: Problems) -> PoliciesDraft:
+    """The rules for all journeys; appends what is wrong."""
+    found = fields(root, ("caps", "default_zone", "quiet_hours"), problems, what="policies.yaml")
     if found is None:
-        return ()
+        return PoliciesDraft()
+    return PoliciesDraft(
+        caps=_caps(found, problems),
+        default_zone=read_zone(found.get("default_zone"), problems, allows_customer=False),
+        quiet_hours=tuple(
+            quiet
+            for node in read_items(found.get("quiet_hours"), problems, what="quiet_hours")
+            if (quiet := _quiet_hours(node, problems)) is not None
+        ),
+    )
+
+
+def _quiet_hours(node: Node, problems: Problems) -> QuietHoursDraft | None:
+    keys = ("channels", "from", "to", "zone", "then", "late_after")
+    found = fields(node, keys, problems, what="quiet hours", required=("channels", "from", "to"))
+    if found is None:
+        return None
+    channels = _channels(found.get("channels"), problems)
+    start, end = read_clock(found.get("from"), problems), read_clock(found.get("to"), problems)
+    zone = read_zone(found.get("zone"), problems)
+    then = read_word(found.get("then"), ("hold", "skip"), problems, what="then") or "hold"
+    late_after_ms = read_duration(found.get("late_after"), problems, what="late_after")
+    if start is None or end is None or channels == ():
+        return None
+    if start == end:
+        message = "quiet hours that end when they begin"
+        problems.append(problem_at(found["to"], "J707", message, hint="give another time of day"))
+    if then == "skip" and "late_after" in found:
+        message = "late_after is for messages that are held"
+        problems.append(problem_at(found["late_after"], "J708", message, hint="leave it out, or write then: hold"))
+    return QuietHoursDraft(channels, start, end, zone, then == "hold", late_after_ms)
+
+
+def _channels(listed: Node | None, problems: Problems) -> tuple[Ref, ...] | None:
+    """The channels that are listed; None for `all`."""
+    if isinstance(listed, Scalar) and listed.value == "all":
+        return None
+    refs = [read_ref(item, problems, what="a channel") for item in one_or_many(listed, problems, what="channels")]
+    return tuple(ref for ref in refs if ref is not None)
+
+
+def _caps(found: Mapping[str, Node], problems: Problems) -> tuple[CapDraft, ...]:
     caps: list[CapDraft] = []
     for node in read_items(found.get("caps"), problems, what="caps"):
         cap = _cap(node, problems)
@@ -108,11 +163,7 @@ def _cap(node: Node, problems: Problems) -> CapDraft | None:
     if found is None:
         return None
     name = read_name(found.get("name"), problems, what="a cap")
-    listed = found.get("channels")
-    channels = None
-    if not (isinstance(listed, Scalar) and listed.value == "all"):
-        refs = [read_ref(item, problems, what="a channel") for item in one_or_many(listed, problems, what="channels")]
-        channels = tuple(ref for ref in refs if ref is not None)
+    channels = _channels(found.get("channels"), problems)
     most = read_number(found.get("max"), problems, what="max", least=1, most=CAP_MAX)
     per_ms = read_duration(found.get("per"), problems, what="per")
     if name is None or most is None or per_ms is None or channels == ():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.model.actions import Transition
-from orchestrator.model.journey import Branch, Journey, Split, WaitFor
+from orchestrator.model.journey import Branch, Journey, Split, WaitFor, WaitUntilMoment, WaitWhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,14 @@ def _places(journey: Journey) -> list[str]:
         match step:
             case WaitFor():
                 places += [_arm(name, awaited.on, awaited.go) for awaited in step.awaited]
+                if step.timeout_ms is not None:
+                    places.append(_arm(name, "timeout", step.timeout_go))
+            case WaitUntilMoment():
+                if step.until.type.nullable:
+                    places.append(_arm(name, "missing", step.missing))
+                places += [_arm(name, "past", step.past), _arm(name, "waited", step.next)]
+            case WaitWhile():
+                places.append(_arm(name, "over", step.next))
                 if step.timeout_ms is not None:
                     places.append(_arm(name, "timeout", step.timeout_go))
             case Branch():

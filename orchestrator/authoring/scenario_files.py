@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -41,6 +42,7 @@ from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
 
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
 _OFFSET = re.compile(r"\+(\d{1,9}) ([a-z]+)(?: (\d{1,9}) ([a-z]+))?(?: (\d{1,9}) ([a-z]+))?", re.ASCII)
 
@@ -386,6 +388,11 @@ def _stored(attribute: Type, value: Any) -> Any:
         try:
             return read_instant(value, "")
         except BadValue:
+            return None
+    if attribute.kind is Kind.DATE and isinstance(value, str):
+        try:
+            return date.fromisoformat(value).toordinal() - _EPOCH_DAY
+        except ValueError:
             return None
     convert = _STORED.get(attribute.kind, _STORED[Kind.INTEGER])
     return None if isinstance(value, (list, dict)) else convert(value)

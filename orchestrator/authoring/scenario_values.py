@@ -29,7 +29,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
 }
 """What a `then` line can expect → the keys that say more about it."""
 
-TRANSITIONS = ("entered", "held_out", "not_entered", "step", "goal", "exited", "failed")
+TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "goal", "exited", "failed")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
 STATES = frozenset({"in_step", "inside", "profile", "consent"})
 """Expectations about how things stand at an instant; all others are about what happened then."""

@@ -50,7 +50,9 @@ class ArmReport:
 
 @dataclass(slots=True)
 class JourneyReport:
-    """What one journey did. `not_entered`, `exits`, `not_sent`: reason → count; `sent`: (channel, template) → count."""
+    """What one journey did. `not_entered`, `exits`, `not_sent`, `waiting_on`: reason → count;
+    `sent`: (channel, template) → count.
+    """
 
     name: str
     treated: ArmReport = field(default_factory=ArmReport)
@@ -61,6 +63,7 @@ class JourneyReport:
     sent: Counter[tuple[str, str]] = field(default_factory=Counter)
     not_sent: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    waiting_on: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -186,6 +189,8 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
             _step(report, transition.step).left += 1
         case "failed":
             report.failures[transition.step] += 1
+        case "waiting":
+            report.waiting_on[transition.reason] += 1
         case _:
             _step(report, transition.step).outcomes[transition.reason, transition.to] += 1
             _step(report, transition.to).visits += 1

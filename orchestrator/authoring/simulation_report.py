@@ -77,6 +77,7 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
         ],
         "not_sent": _sorted(report.not_sent),
         "failures": _sorted(report.failures),
+        "waiting_on": _sorted(report.waiting_on),
         "goal": {"treated": _arm_values(report.treated), "held_out": _arm_values(report.held_out)},
     }
 
@@ -99,6 +100,8 @@ def _entries(report: JourneyReport) -> RenderableType:
     parts = [f"{report.treated.passages:,} entered", f"{report.held_out.passages:,} held out"]
     if report.not_entered:
         parts.append(f"not entered: {_reasons(report.not_entered)}")
+    if report.waiting_on:
+        parts.append(f"waited on: {_reasons(report.waiting_on)}")
     if report.failures:
         parts.append(f"failures: {_reasons(report.failures)}")
     return Text(", ".join(parts))

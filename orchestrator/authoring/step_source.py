@@ -15,7 +15,6 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
-    WaitDraft,
     WaitForDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
@@ -37,6 +36,7 @@ from orchestrator.authoring.reading import (
     wrong_kind,
 )
 from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.authoring.wait_source import read_wait, read_wait_while
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.problems import Problem
 
@@ -48,6 +48,7 @@ RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
 KEYS: dict[str, tuple[str, ...]] = {
     "wait": ("wait", "next"),
     "wait_for": ("wait_for", "timeout", "on_timeout"),
+    "wait_while": ("wait_while", "timeout", "on_timeout", "next"),
     "branch": ("branch",),
     "split": ("split", "salt"),
     "send": ("send", "template", "with", "class", "priority", "expires", "next"),
@@ -85,12 +86,6 @@ def _not_one_kind(name: Ref, node: MappingNode, kinds: list[str]) -> Problem:
     given = [key.value for key, _ in node.entries]
     hint = did_you_mean(given[0], KEYS) if given else f"a step is one of: {', '.join(KEYS)}"
     return problem_at(name.node, "J116", f'step "{name.name}" does nothing that is known', hint=hint)
-
-
-def _wait(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
-    duration_ms = read_duration(found["wait"], problems, what="wait")
-    follows = read_ref(found.get("next"), problems, what="next")
-    return None if duration_ms is None else WaitDraft(name, duration_ms, follows)
 
 
 def _wait_for(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
@@ -243,8 +238,9 @@ def _exit(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
 
 
 _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
-    "wait": _wait,
+    "wait": read_wait,
     "wait_for": _wait_for,
+    "wait_while": read_wait_while,
     "branch": _branch,
     "split": _split,
     "send": _send,

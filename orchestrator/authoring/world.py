@@ -11,6 +11,7 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     Formula,
     JourneyDraft,
+    QuietHoursDraft,
     Ref,
     RuleDraft,
     SetDraft,
@@ -41,6 +42,7 @@ class World:
     channels: Mapping[str, ChannelDraft]
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
+    quiet_hours: tuple[QuietHoursDraft, ...] = ()
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:

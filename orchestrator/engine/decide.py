@@ -9,12 +9,22 @@ from __future__ import annotations
 from orchestrator.engine.entry import enter
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.profile import apply_profile_rules
-from orchestrator.engine.steps import after_event, after_timer, leave, remove
+from orchestrator.engine.steps import (
+    STEPS_PER_DECISION_MAX,
+    after_any_event,
+    after_event,
+    after_timer,
+    leave,
+    remove,
+    run_steps,
+    without_moment,
+)
 from orchestrator.engine.turn import Turn, UnknownVersion, holds, record, value_of
+from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import ACTIVE, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
 from orchestrator.model.events import Event
-from orchestrator.model.journey import Journey, JourneySet
+from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
 _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 
@@ -23,7 +33,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     """Applies one event to its customer. `at_ms` is the record's timestamp.
 
     Order: a redelivered event changes nothing; the customer's own timers due before; profile rules; each instance
-    (goal, exits, the wait of its step); entries.
+    (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -48,6 +58,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     if entries is not None:
         for journey in entries:
             enter(turn, journey)
+    if turn.profile_changed:
+        rebase_waits(turn)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
@@ -65,6 +77,8 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
+            if turn.profile_changed:
+                rebase_waits(turn)
         elif instance.state == ACTIVE:
             instance.goal_until_ms = NEVER_MS
         else:
@@ -100,8 +114,38 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                     return
             if not leaves_by_condition(turn, journey, instance):
                 after_event(turn, journey, instance, event_type)
-    elif instance.state == ACTIVE:
-        leaves_by_condition(turn, journey, instance)
+    elif instance.state == ACTIVE and not leaves_by_condition(turn, journey, instance) and journey.waits_while:
+        after_any_event(turn, journey, instance)
+
+
+def rebase_waits(turn: Turn) -> None:
+    """Looks again at each wait for a local time or for a moment that the profile names, now that the profile changed.
+
+    A passage that goes on may change the profile too. It then goes only ways that nobody waits on, of which the
+    compiler lets no journey have a loop; the bound stops what a hand-made journey may do.
+    """
+    for _ in range(STEPS_PER_DECISION_MAX):
+        if not turn.profile_changed:
+            return
+        turn.profile_changed = False
+        for instance in turn.customer.instances:
+            if instance.state == ACTIVE and instance.timer_at_ms < NEVER_MS:
+                rebase(turn, version_of(turn.journeys, instance), instance)
+
+
+def rebase(turn: Turn, journey: Journey, instance: Instance) -> None:
+    """Sets the timer of such a wait by the profile as it is now; goes on if its moment is missing or past by now."""
+    step = journey.steps[instance.step]
+    if not isinstance(step, WaitUntilTime | WaitUntilMoment):
+        return
+    turn.instance = instance
+    due_ms = clock_due(turn, step) if isinstance(step, WaitUntilTime) else moment_due(turn, journey, instance, step)
+    if due_ms is not None and due_ms > turn.now_ms:
+        if due_ms != instance.timer_at_ms:
+            instance.timer_at_ms = due_ms
+            record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="rebased")
+    elif isinstance(step, WaitUntilMoment) and not leaves_by_condition(turn, journey, instance):
+        run_steps(turn, journey, instance, without_moment(turn, journey, instance, step, due_ms))
 
 
 def leaves_by_condition(turn: Turn, journey: Journey, instance: Instance) -> bool:

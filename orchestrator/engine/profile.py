@@ -19,7 +19,10 @@ def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
             for attribute, expression, store in rule.attributes:
                 value = expression.evaluate(turn)
                 if value is not None:
-                    profile[attribute] = value if store is None else store(value)
+                    kept = value if store is None else store(value)
+                    if profile.get(attribute) != kept:
+                        profile[attribute] = kept
+                        turn.profile_changed = True
             for key_of, granted_of in rule.consent:
                 key = key_of.evaluate(turn)
                 granted = granted_of.evaluate(turn)

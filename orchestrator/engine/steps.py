@@ -6,7 +6,9 @@ from typing import assert_never
 
 from orchestrator.engine.ids import action_id, draw
 from orchestrator.engine.limits import choose_channel, remember_send
+from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.turn import Turn, fail, holds, record, value_of
+from orchestrator.engine.waits import clock_due, moment_due, months_due
 from orchestrator.model.actions import SendMessage
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance, StepResult
 from orchestrator.model.journey import (
@@ -20,6 +22,10 @@ from orchestrator.model.journey import (
     Status,
     Wait,
     WaitFor,
+    WaitMonths,
+    WaitUntilMoment,
+    WaitUntilTime,
+    WaitWhile,
 )
 
 STEPS_PER_DECISION_MAX = 100
@@ -43,7 +49,10 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                     instance.timer_at_ms = turn.now_ms + step.timeout_ms
                 return
             case Send():
-                name = send(turn, journey, instance, step)
+                following = send(turn, journey, instance, step)
+                if following is None:
+                    return
+                name = following
             case Branch():
                 name = branch(turn, journey, instance, step)
             case Split():
@@ -53,23 +62,59 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
             case Exit():
                 leave(turn, journey, instance, step.reason)
                 return
+            case WaitUntilTime() | WaitMonths() | WaitUntilMoment() | WaitWhile():
+                following = begin_wait(turn, journey, instance, step)
+                if following is None:
+                    return
+                name = following
             case _:
                 assert_never(step)
     leave(turn, journey, instance, "runaway")
+
+
+def begin_wait(
+    turn: Turn,
+    journey: Journey,
+    instance: Instance,
+    step: WaitUntilTime | WaitMonths | WaitUntilMoment | WaitWhile,
+) -> str | None:
+    """None if the instance waits here; otherwise where it goes on to at once."""
+    match step:
+        case WaitUntilTime():
+            instance.timer_at_ms = clock_due(turn, step)
+        case WaitMonths():
+            instance.timer_at_ms = months_due(turn, step)
+        case WaitUntilMoment():
+            due_ms = moment_due(turn, journey, instance, step)
+            if due_ms is None or due_ms <= turn.now_ms:
+                return without_moment(turn, journey, instance, step, due_ms)
+            instance.timer_at_ms = due_ms
+        case WaitWhile():
+            if not holds(turn, step.condition, journey, instance, step.name):
+                return go_on(turn, journey, instance, step.name, step.next, "over")
+            if step.timeout_ms is not None:
+                instance.timer_at_ms = turn.now_ms + step.timeout_ms
+        case _:
+            assert_never(step)
+    return None
 
 
 def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
     """The timer of the instance's waiting step is due: goes on from there."""
     step = journey.steps[instance.step]
     match step:
-        case Wait():
-            go, reason = step.next, "waited"
-        case WaitFor():
-            go, reason = step.timeout_go, "timeout"
-            note(instance, step.name, turn.now_ms, reason)
+        case Wait() | WaitUntilTime() | WaitMonths():
+            go = step.next
+            record(turn, journey, instance, "step", step=step.name, to=go, reason="waited")
+        case WaitUntilMoment():
+            go = go_on(turn, journey, instance, step.name, step.next, "waited")
+        case Send():
+            # Held in quiet hours: whether and on what channel it is sent is decided again.
+            go = step.name
+        case WaitFor() | WaitWhile():
+            go = go_on(turn, journey, instance, step.name, step.timeout_go, "timeout")
         case _:
             raise AssertionError(f"step {step.name} has no timer")
-    record(turn, journey, instance, "step", step=step.name, to=go, reason=reason)
     run_steps(turn, journey, instance, go)
 
 
@@ -77,13 +122,36 @@ def after_event(turn: Turn, journey: Journey, instance: Instance, event_type: st
     """Goes on if the instance waits for this event and the condition holds; the first match in order counts."""
     step = journey.steps[instance.step]
     if not isinstance(step, WaitFor):
+        if journey.waits_while:
+            after_any_event(turn, journey, instance)
         return
     for awaited in step.awaited:
         if awaited.on == event_type and holds(turn, awaited.where, journey, instance, step.name):
-            note(instance, step.name, turn.now_ms, event_type)
-            record(turn, journey, instance, "step", step=step.name, to=awaited.go, reason=event_type)
+            go_on(turn, journey, instance, step.name, awaited.go, event_type)
             run_steps(turn, journey, instance, awaited.go)
             return
+
+
+def after_any_event(turn: Turn, journey: Journey, instance: Instance) -> None:
+    """Goes on if the instance waits while a condition holds, and it does not hold any more."""
+    step = journey.steps[instance.step]
+    if isinstance(step, WaitWhile) and not holds(turn, step.condition, journey, instance, step.name):
+        go_on(turn, journey, instance, step.name, step.next, "over")
+        run_steps(turn, journey, instance, step.next)
+
+
+def without_moment(turn: Turn, journey: Journey, instance: Instance, step: WaitUntilMoment, due_ms: int | None) -> str:
+    """Where to go from a wait whose moment is missing (None) or past."""
+    if due_ms is None:
+        return go_on(turn, journey, instance, step.name, step.missing, "missing")
+    return go_on(turn, journey, instance, step.name, step.past, "past")
+
+
+def go_on(turn: Turn, journey: Journey, instance: Instance, step: str, go: str, outcome: str) -> str:
+    """Keeps and records how the step ended; gives the step that follows."""
+    note(instance, step, turn.now_ms, outcome)
+    record(turn, journey, instance, "step", step=step, to=go, reason=outcome)
+    return go
 
 
 def note(
@@ -95,16 +163,27 @@ def note(
     instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
 
 
-def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str:
-    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows."""
+def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | None:
+    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows. None if
+    the message is held until quiet hours end.
+    """
     before = instance.results.get(step.name)
     sent_as = action_id(
         turn.customer_id, journey.name, instance.number, step.name, 1 if before is None else before.visits + 1
     )
     customer = turn.customer
     channel, address_or_reason = choose_channel(turn.journeys, customer, step.channels, step.message_class, turn.now_ms)
+    free_ms: int | None = turn.now_ms
+    if channel is not None and turn.journeys.quiet_hours and step.message_class == "promotional":
+        free_ms = quiet_until(turn.journeys, customer, channel.name, turn.now_ms)
+        if free_ms is not None and free_ms > turn.now_ms:
+            instance.timer_at_ms = free_ms
+            record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="held", value=channel.name)
+            return None
     if channel is None:
         outcome, used = address_or_reason, None
+    elif free_ms is None:
+        outcome, used = "skipped_quiet_hours", None
     else:
         outcome, used = "sent", channel.name
         rendered = render(turn, journey, instance, step, channel.name)
@@ -172,18 +251,14 @@ def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> st
         if holds(turn, case.when, journey, instance, step.name):
             go, reason = case.go, f"case_{number}"
             break
-    note(instance, step.name, turn.now_ms, reason)
-    record(turn, journey, instance, "step", step=step.name, to=go, reason=reason)
-    return go
+    return go_on(turn, journey, instance, step.name, go, reason)
 
 
 def split(turn: Turn, journey: Journey, instance: Instance, step: Split) -> str:
     """The arm that this customer's lot falls into."""
     lot = draw(step.salt, turn.customer_id)
     go = next((arm.go for arm in step.arms if lot < arm.until), step.arms[-1].go)
-    note(instance, step.name, turn.now_ms, go)
-    record(turn, journey, instance, "step", step=step.name, to=go, reason=go)
-    return go
+    return go_on(turn, journey, instance, step.name, go, go)
 
 
 def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfile) -> str:
@@ -191,10 +266,14 @@ def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfi
     profile = turn.customer.profile
     for attribute, expression, store in step.assignments:
         value = value_of(turn, expression, journey, instance, step.name)
-        if value is None:
+        kept = value if value is None or store is None else store(value)
+        if profile.get(attribute) == kept:
+            continue
+        turn.profile_changed = True
+        if kept is None:
             profile.pop(attribute, None)
         else:
-            profile[attribute] = value if store is None else store(value)
+            profile[attribute] = kept
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
     return step.next
 

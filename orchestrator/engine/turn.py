@@ -20,7 +20,7 @@ class UnknownVersion(LookupError):
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("effects", "event_id", "journeys")
+    __slots__ = ("effects", "event_id", "journeys", "profile_changed")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Turn(Scope):
         self.now_ms = now_ms
         self.effects = effects
         self.instance = None
+        self.profile_changed = False
 
 
 def record(

@@ -72,6 +72,73 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockTime:
+    """A local time of day."""
+
+    hour: int
+    minute: int
+
+    def __str__(self) -> str:
+        return f"{self.hour:02}:{self.minute:02}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilTime:
+    """Go on to `next` when it is next `at` o'clock on one of `weekdays` (1 is Monday; empty: any day).
+
+    `zone` None is the customer's.
+    """
+
+    name: str
+    at: ClockTime
+    weekdays: frozenset[int]
+    zone: str | None
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitMonths:
+    """Go on to `next` at the same local time of day, `months` later by the customer's calendar."""
+
+    name: str
+    months: int
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilMoment:
+    """Go on to `next` at a date or instant that the profile or the entry event says, moved by an offset.
+
+    `until` gives days (`is_date`) or milliseconds since the epoch. The offset is `months` and `days` of the local
+    calendar, or `offset_ms`. `at` is the local time of day; None keeps that of an instant, and is midnight for a date.
+    No value: on to `missing` at once. A moment that has come or gone by: on to `past` at once.
+    """
+
+    name: str
+    until: Expression
+    is_date: bool
+    months: int
+    days: int
+    offset_ms: int
+    at: ClockTime | None
+    zone: str | None
+    missing: str
+    past: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitWhile:
+    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`."""
+
+    name: str
+    condition: Expression
+    timeout_ms: int | None
+    timeout_go: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
 class Awaited:
     """One of the events that a wait_for step waits for."""
 
@@ -156,7 +223,19 @@ class Exit:
     reason: str
 
 
-Step = Wait | WaitFor | Branch | Split | Send | SetProfile | Exit
+Step = (
+    Wait
+    | WaitFor
+    | Branch
+    | Split
+    | Send
+    | SetProfile
+    | Exit
+    | WaitUntilTime
+    | WaitMonths
+    | WaitUntilMoment
+    | WaitWhile
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +302,8 @@ class Journey:
     steps: dict[str, Step]
     first: str
     listens: frozenset[str]
+    waits_while: bool = False
+    """Whether a step waits while a condition holds, so that every event is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +324,21 @@ class Cap:
     channels: frozenset[str] | None
     max: int
     per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """From `start` to `end`, local time in `zone` (None: the customer's), no promotional message on these channels
+    (None: all) goes out. It is held until the end; skipped if `holds` is False, or if it would be held longer than
+    `late_after_ms`.
+    """
+
+    channels: frozenset[str] | None
+    start: ClockTime
+    end: ClockTime
+    zone: str | None
+    holds: bool
+    late_after_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,3 +369,6 @@ class JourneySet:
     caps: tuple[Cap, ...]
     wanted: frozenset[str]
     attributes: dict[str, Type] = field(default_factory=dict)
+    default_zone: str = "UTC"
+    """The zone of customers whose own is not known."""
+    quiet_hours: tuple[QuietHours, ...] = ()
