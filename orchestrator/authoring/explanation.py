@@ -22,6 +22,7 @@ NOT_SENT = {
     "capped": "sent nothing: the frequency caps leave no room for another message",
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
+    "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
 }
@@ -41,6 +42,9 @@ ENDED = {
     "timeout": "nothing that it waited for came in time",
     "otherwise": "no condition held",
     "set": "set attributes of the profile",
+    "over": "the condition for waiting did not hold any more",
+    "missing": "there is no date or instant to wait for",
+    "past": "what it waits for is past",
 }
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
@@ -181,10 +185,24 @@ def _said(decision: Transition, versions: Versions) -> Said:
         case "exited":
             at = f' at "{decision.step}"' if decision.step else ""
             return Said(decision, f"{LEFT.get(reason, f'left: {reason}')}{at}", is_refusal=False)
+        case "waiting":
+            return Said(decision, _waiting_said(decision), is_refusal=False)
         case "failed":
             return Said(decision, f'"{decision.step}" failed: {reason}', is_refusal=True)
         case _:
             return _step_said(decision, versions)
+
+
+def _waiting_said(decision: Transition) -> str:
+    match decision.reason:
+        case "held":
+            return (
+                f'"{decision.step}" holds its message by {decision.value} until quiet hours end; then it decides again'
+            )
+        case "rebased":
+            return f'"{decision.step}" waits until another moment, because the profile changed'
+        case reason:
+            return f'"{decision.step}" waits on: {reason}'
 
 
 def _step_said(decision: Transition, versions: Versions) -> Said:

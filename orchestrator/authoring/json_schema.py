@@ -13,12 +13,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from orchestrator.authoring.durations import UNITS_MS
+from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import CAP_MAX
+from orchestrator.authoring.rules_source import CAP_MAX, QUIET_KEYS, QUIET_REQUIRED, QUIET_WAYS
 from orchestrator.authoring.scenario_values import EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
+from orchestrator.authoring.wait_source import UNTIL_KEYS
+from orchestrator.authoring.wait_words import WEEKDAYS
 from orchestrator.model.journey import Status
 
 Schema = dict[str, Any]
@@ -27,6 +29,8 @@ Described = Mapping[str, tuple[Schema, str]]
 
 UNIT = f"(?:{'|'.join(UNITS_MS)})s?"
 DURATION_PATTERN = rf"\s*[0-9]{{1,12}}\s+{UNIT}\s*"
+CALENDAR_UNIT = f"(?:{'|'.join([*UNITS_MS, *MONTHS_OF])})s?"
+CALENDAR_PATTERN = rf"\s*[0-9]{{1,12}}\s+{CALENDAR_UNIT}\s*"
 AMOUNT = rf"[0-9]{{1,9}} {UNIT}"
 AMOUNTS = f"{AMOUNT}(?: {AMOUNT}){{0,2}}"
 
@@ -39,6 +43,19 @@ EVENT: Schema = {"type": "string", "minLength": 1}
 EXPRESSION: Schema = SCALAR
 EXPRESSION_OR_NULL: Schema = {"type": ["string", "number", "boolean", "null"]}
 DURATION: Schema = {"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1 hour", "7 days"]}
+CALENDAR_DURATION: Schema = {
+    "type": "string",
+    "pattern": f"^{CALENDAR_PATTERN}$",
+    "examples": ["1 hour", "7 days", "1 month"],
+}
+MOVED: Schema = {
+    "type": "string",
+    "pattern": rf"^\s*[-+]?{CALENDAR_PATTERN}$",
+    "examples": ["-30 days", "1 month"],
+}
+CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
+ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
+DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
     "type": "string",
@@ -128,12 +145,24 @@ CASE: Described = {
 ASSIGNMENTS = pairs(EXPRESSION_OR_NULL)
 VARIABLES = pairs(EXPRESSION_OR_NULL, name={**NAME, "not": {"enum": sorted(RESERVED_VARIABLES)}})
 
+UNTIL: Described = {
+    "until": (EXPRESSION, "A local time of day, such as 09:00, or a date or instant, such as profile.renewal_date."),
+    "on": (one_or_many(words(WEEKDAYS)), "With a time of day: only on these weekdays."),
+    "offset": (MOVED, "With a date or instant: how long after it, or before it with a minus sign."),
+    "at": (CLOCK, "With a date or instant: the local time of day."),
+    "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
+    "missing": (STEP_NAME, "With a date or instant: the step if there is none."),
+    "past": (STEP_NAME, "With a date or instant: the step if it is past, or now to go on at once."),
+}
+WAIT: Schema = {"anyOf": [CALENDAR_DURATION, keys(picked(UNTIL_KEYS, UNTIL), required=["until"])]}
+
 STEP: Described = {
-    "wait": (DURATION, "Goes on after this time."),
+    "wait": (WAIT, "Goes on after this time, or at a time of day, or at a date or instant."),
     "wait_for": (
         one_or_many(keys(AWAITED, required=["on"])),
         "Goes on with the first of these events that fits.",
     ),
+    "wait_while": (EXPRESSION, "Goes on as soon as this condition does not hold."),
     "timeout": (DURATION, "How long to wait at most; without it there is no limit."),
     "on_timeout": (STEP_NAME, "The step after the timeout; without it the next one in the file."),
     "branch": (
@@ -211,9 +240,26 @@ def policies() -> Schema:
         "max": (whole(1, CAP_MAX), "How many promotional messages a customer gets at most in any window of `per`."),
         "per": (DURATION, "The length of the sliding window."),
     }
+    quiet: Described = {
+        "channels": (one_or_many(EVENT), "The channels that are quiet, or all."),
+        "from": (CLOCK, "The local time of day at which quiet hours begin."),
+        "to": (CLOCK, "The local time of day at which they end."),
+        "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
+        "then": (words(QUIET_WAYS), "Promotional messages are held until the end (default), or skipped."),
+        "late_after": (DURATION, "A message that would be held longer than this is skipped."),
+    }
     return keys(
-        {"caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys.")},
-        required=["caps"],
+        {
+            "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
+            "default_zone": (
+                DEFAULT_ZONE,
+                "The time zone of customers whose own is not known; UTC if nothing is said.",
+            ),
+            "quiet_hours": (
+                items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
+                "When no promotional message goes out.",
+            ),
+        }
     )
 
 

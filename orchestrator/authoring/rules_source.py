@@ -27,6 +27,9 @@ PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
 POLICIES_FILE = "policies.yaml"
 CAP_MAX = 1_000
+QUIET_KEYS = ("channels", "from", "to", "zone", "then", "late_after")
+QUIET_REQUIRED = ("channels", "from", "to")
+QUIET_WAYS = ("hold", "skip")
 
 
 def read_profile(root: Node, problems: Problems) -> tuple[RuleDraft, ...]:
@@ -112,14 +115,13 @@ def read_policies(root: Node, problems: Problems) -> PoliciesDraft:
 
 
 def _quiet_hours(node: Node, problems: Problems) -> QuietHoursDraft | None:
-    keys = ("channels", "from", "to", "zone", "then", "late_after")
-    found = fields(node, keys, problems, what="quiet hours", required=("channels", "from", "to"))
+    found = fields(node, QUIET_KEYS, problems, what="quiet hours", required=QUIET_REQUIRED)
     if found is None:
         return None
     channels = _channels(found.get("channels"), problems)
     start, end = read_clock(found.get("from"), problems), read_clock(found.get("to"), problems)
     zone = read_zone(found.get("zone"), problems)
-    then = read_word(found.get("then"), ("hold", "skip"), problems, what="then") or "hold"
+    then = read_word(found.get("then"), QUIET_WAYS, problems, what="then") or QUIET_WAYS[0]
     late_after_ms = read_duration(found.get("late_after"), problems, what="late_after")
     if start is None or end is None or channels == ():
         return None

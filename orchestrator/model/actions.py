@@ -34,9 +34,9 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     """One decision about one customer's passage through a journey, with its reason.
 
     `kind`: `entered` (to = first step), `held_out` (control group), `not_entered` (reason says why), `step` (a step
-    ended with outcome `reason` and went on to `to`), `waiting` (it waits on, `reason` says why: `held` for quiet
-    hours, `rebased` to another moment), `goal` (the goal was reached, `value` as text), `exited` (`reason` says why),
-    `failed` (a condition or template failed; `reason` names it, the instance goes on).
+    ended with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason`
+    says why: `held` for quiet hours, `rebased` to another moment), `goal` (the goal was reached, `value` as text),
+    `exited` (`reason` says why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 

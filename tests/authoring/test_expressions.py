@@ -287,7 +287,7 @@ def as_stored(value: Any) -> Any:
     return {k: as_stored(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(EXPRESSIONS, st.data())
 def test_evaluation_raises_nothing_but_arithmetic_errors(text: str, data: st.DataObject) -> None:
     checked, problems = check_expression(text, NAMES)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from orchestrator.authoring import journey_source, reading, rules_source, scenario_nodes, step_source
+from orchestrator.authoring import journey_source, reading, rules_source, scenario_nodes, step_source, wait_source
 from orchestrator.authoring.durations import UNITS_MS, parse_duration
-from orchestrator.authoring.json_schema import DURATION, NAME, PERCENT, SCHEMAS, editor_schema
+from orchestrator.authoring.json_schema import DURATION, MOVED, NAME, PERCENT, SCHEMAS, WAIT, editor_schema
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenario_nodes import value_of_node
 from orchestrator.authoring.sources import SCENARIO_SUFFIXES, read_sources
@@ -162,11 +162,17 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         checked.update([frozenset(keys)] if keys else [])
         return mapping(self, node, keys, required=required)
 
-    for module in (journey_source, step_source, rules_source):
+    for module in (journey_source, step_source, rules_source, wait_source):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
     for code in all_codes():
         Case(code).problems()
+    # The problems at hand need not have every kind of step.
+    for kind in KEYS:
+        steps = parse_yaml("x.yaml", f"a: {{{kind}: x}}", [])
+        assert steps is not None
+        for name, node in reading.read_pairs(steps, [], what="steps"):
+            step_source.read_step(name, node, [])
     shipped = Case("J107")
     shipped.sources = read_sources(journeys_dir())
     load_scenarios(shipped.sources.files, shipped_journeys(), shipped_shapes())
@@ -200,6 +206,28 @@ def test_a_duration_is_one_for_the_schema_and_for_the_compiler(text: str) -> Non
     found = parse_duration(text)
     # How long it may be is not the schema's to know.
     assert fits(DURATION, text) == (isinstance(found, int) or found.code in {"J503", "J504"})
+
+
+calendar_units = st.sampled_from(["day", "weeks", "month", "months", "year", "years", "monthss", "moon"])
+
+
+@given(
+    st.builds(
+        "{}{} {}".format, st.sampled_from(["", "-", "+", "--"]), st.sampled_from(["1", "12", "x"]), calendar_units
+    )
+)
+def test_an_offset_and_a_calendar_wait_are_ones_for_the_schema_and_for_the_compiler(text: str) -> None:
+    for schema, source in ((WAIT, f"a: {{wait: '{text}'}}"), (MOVED, _moved(text))):
+        problems: list[Problem] = []
+        root = parse_yaml("x.yaml", source, problems)
+        assert root is not None
+        for name, node in reading.read_pairs(root, problems, what="steps"):
+            step_source.read_step(name, node, problems)
+        assert fits(schema, text) == (not problems), source
+
+
+def _moved(offset: str) -> str:
+    return f"a: {{wait: {{until: profile.birthday, offset: '{offset}', missing: b, past: now}}}}"
 
 
 @given(st.text("az_09A-é", max_size=4) | st.integers(55, 65).map("a".__mul__))
