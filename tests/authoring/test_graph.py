@@ -25,6 +25,10 @@ VARIANTS = {
     " again: {wait_for: [{on: order_placed}, {on: order_placed, go: pause}], timeout: 1 day}}\n",
     "restless": "journey: restless\nowner: team@shop.example\nstatus: draft\nentry: {on: cart_updated}\n"
     "steps: {listen: {wait_for: [{on: cart_updated, go: listen}, {on: order_placed}]}}\n",
+    "patient": "journey: patient\nowner: team@shop.example\nstatus: draft\nentry: {on: cart_updated}\n"
+    "steps: {month: {wait: 1 month}, morning: {wait: {until: '09:00', on: [mon, tue], zone: Asia/Kathmandu}},"
+    " later: {wait: {until: entry.occurred_at, offset: 90 days, at: '09:00', past: now}},"
+    " rest: {wait_while: profile.first_name == 'Ada', timeout: 2 days, on_timeout: late}, late: {exit: late}}\n",
 }
 FORMATS: dict[str, Callable[[JourneyDraft], str]] = {
     "mmd": mermaid,

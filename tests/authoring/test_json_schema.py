@@ -223,7 +223,9 @@ def test_an_offset_and_a_calendar_wait_are_ones_for_the_schema_and_for_the_compi
         assert root is not None
         for name, node in reading.read_pairs(root, problems, what="steps"):
             step_source.read_step(name, node, problems)
-        assert fits(schema, text) == (not problems), source
+        # How long it may be is not the schema's to know.
+        found = {problem.code for problem in problems} - {"J503", "J504"}
+        assert fits(schema, text) == (not found), source
 
 
 def _moved(offset: str) -> str:
