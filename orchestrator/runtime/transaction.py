@@ -60,6 +60,8 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 5,
         "compression.type": "lz4",
+        # As the Java client: a transaction is many small requests, which Nagle's algorithm would hold back.
+        "socket.nagle.disable": True,
         # Keys go where the Java client would put them.
         "partitioner": "murmur2_random",
         # A batch of the largest size must fit without waiting for the broker.
