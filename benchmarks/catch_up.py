@@ -59,6 +59,8 @@ def measure(
         begin, cpu_begin = first
         cpu = cpu_seconds(pid) - cpu_begin
         seconds = now.at_s - begin.at_s
+        if not seconds:
+            raise SystemExit("the worker was done before it could be looked at twice: take more --copies")
         # Heartbeats are records as well; they are left out of the figure.
         share = events / now.total
         counted = (now.done - begin.done) * share

@@ -21,6 +21,7 @@ from orchestrator.engine.decide import apply_event
 from orchestrator.model.actions import Effects, SendMessage
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
+from orchestrator.runtime.replay_kafka import integer_instants
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
@@ -36,22 +37,9 @@ names = topic_names(settings)
 journeys = shipped_journeys()
 
 
-def with_plain_instants(schema: Any) -> Any:
-    """The schema with instants as integers, which is what the engine takes and fastavro reads fastest."""
-    if isinstance(schema, dict):
-        return {
-            key: with_plain_instants(value)
-            for key, value in schema.items()
-            if (key, value) != ("logicalType", "timestamp-millis")
-        }
-    return [with_plain_instants(part) for part in schema] if isinstance(schema, list) else schema
-
-
 files = read_schema_files(settings.schemas)
 ids = register_schemas(Registry(settings.registry_url), files)
-schemas = {
-    ids[file.name]: (file.name, fastavro.parse_schema(with_plain_instants(json.loads(file.text)))) for file in files
-}
+schemas = {ids[file.name]: (file.name, integer_instants(file.text)) for file in files}
 action_head = b"\0" + ids["action_command"].to_bytes(4, "big")
 action_schema = schemas[ids["action_command"]][1]
 
