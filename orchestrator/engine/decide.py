@@ -6,6 +6,8 @@ decision asks for is appended to `effects`. The same record, events and times gi
 
 from __future__ import annotations
 
+from orchestrator.engine.align import align
+from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.entry import enter
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.profile import apply_profile_rules
@@ -32,8 +34,9 @@ _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: int, effects: Effects) -> None:
     """Applies one event to its customer. `at_ms` is the record's timestamp.
 
-    Order: a redelivered event changes nothing; the customer's own timers due before; profile rules; each instance
-    (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
+    Order: a redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
+    timers due before; profile rules; each instance (goal, exits, the wait of its step); entries; waits whose moment a
+    changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -43,7 +46,9 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         effects.duplicates += 1
         return
     now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
-    if customer.instances:
+    if customer.aligned != journeys.alignment:
+        align(Turn(journeys, customer, event.customer_id, {}, None, now_ms, effects))
+    if customer.instances or customer.clocks:
         fire_timers(journeys, customer, event.customer_id, now_ms, effects)
     customer.recent = recent[-_RECENT_BYTES_KEPT:] + digest
     customer.last_at_ms = now_ms
@@ -65,14 +70,26 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
     """Fires the customer's timers due at or before `until_ms`, in due order, each at its due time.
 
+    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order.
+
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
     while (due_ms := wake_at_ms(customer)) <= until_ms and due_ms < NEVER_MS:
-        instance = next(i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms))
+        instance = next((i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms)), None)
         effects.timers_fired += 1
         now_ms = due_ms if due_ms > customer.last_at_ms else customer.last_at_ms
         customer.last_at_ms = now_ms
-        if instance.timer_at_ms == due_ms:
+        if customer.aligned != journeys.alignment:
+            # Aligning may have moved or taken away the very timer that is due.
+            align(Turn(journeys, customer, customer_id, {}, None, now_ms, effects))
+        elif instance is None:
+            name = take_due_clock(customer, due_ms)
+            if name is not None:
+                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                fire_clock(turn, name)
+                if turn.profile_changed:
+                    rebase_waits(turn)
+        elif instance.timer_at_ms == due_ms:
             turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):

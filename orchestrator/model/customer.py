@@ -58,6 +58,11 @@ class Customer(msgspec.Struct, array_like=True):
     `profile` values are in stored form. `consent` maps a consent key to granted. `entered` maps `journey` or
     `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at:
     (instant, channel) in time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
+    `clocks` are timers of the customer, not of one passage: name (`kind:what`, see `engine/clocks.py`) to due instant.
+    `aligned` says with which rules the record was brought in line last (`JourneySet.alignment`). `aggregates` holds
+    what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
+    customer is in, with the instant of becoming a member; `audiences` likewise; `exposures` the arm of each named
+    experiment that the customer has met.
     """
 
     profile: dict[str, Any] = {}
@@ -68,6 +73,12 @@ class Customer(msgspec.Struct, array_like=True):
     recent: bytes = b""
     last_at_ms: int = 0
     entries: int = 0
+    clocks: dict[str, int] = {}
+    aligned: str = ""
+    aggregates: dict[str, Any] = {}
+    segments: dict[str, int] = {}
+    audiences: dict[str, int] = {}
+    exposures: dict[str, str] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -82,6 +93,10 @@ def wake_at_ms(customer: Customer) -> int:
             wake = instance.timer_at_ms
         if instance.goal_until_ms < wake:
             wake = instance.goal_until_ms
+    if customer.clocks:
+        for due_ms in customer.clocks.values():
+            if due_ms < wake:
+                wake = due_ms
     return wake
 
 

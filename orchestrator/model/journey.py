@@ -372,3 +372,5 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    alignment: str = ""
+    """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""

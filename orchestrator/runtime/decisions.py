@@ -336,7 +336,7 @@ class _Batch:
 
 
 def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail: str, effects: Effects) -> None:
-    """Ends the passages whose timers raised, so that the customer's other passages go on."""
+    """Ends the passages whose timers raised, and drops such clocks, so that all else of the customer goes on."""
     customer.last_at_ms = max(customer.last_at_ms, wake_ms)
     kept = []
     for instance in customer.instances:
@@ -359,6 +359,7 @@ def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail
                 )
             )
     customer.instances = kept
+    customer.clocks = {name: due_ms for name, due_ms in customer.clocks.items() if due_ms > wake_ms}
 
 
 def place_of(error: BaseException) -> str:

@@ -1,0 +1,18 @@
+"""A customer record brought in line with a new journey set: clocks that it needs, passages that move on to new versions.
+
+It happens once for each set, at the first decision about the customer under it. For customers about whom nothing is
+decided the worker does it soon after the set came into force.
+"""
+
+from __future__ import annotations
+
+from orchestrator.engine.turn import Turn
+
+
+def align(turn: Turn) -> None:
+    """Brings the record in line with `turn.journeys`, at `turn.now_ms`; doing it again changes nothing.
+
+    A customer who was not known before (`last_at_ms` 0) has nothing to catch up on: what the event means follows
+    anyway.
+    """
+    turn.customer.aligned = turn.journeys.alignment
