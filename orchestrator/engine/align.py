@@ -1,4 +1,4 @@
-"""A customer record brought in line with a new journey set: clocks that it needs, passages that move on to new versions.
+"""A customer record brought in line with a new journey set: its clocks, its passages.
 
 It happens once for each set, at the first decision about the customer under it. For customers about whom nothing is
 decided the worker does it soon after the set came into force.

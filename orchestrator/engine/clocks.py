@@ -6,6 +6,8 @@ kind that nobody knows, or for something that the journey set no longer holds, i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator.engine.turn import Turn
 from orchestrator.model.customer import NEVER_MS, Customer
 
@@ -28,7 +30,11 @@ def take_due_clock(customer: Customer, due_ms: int) -> str | None:
 
 def fire_clock(turn: Turn, name: str) -> None:
     """What the clock was set for."""
-    kind, _, _what = name.partition(":")
-    match kind:
-        case _:
-            return
+    kind, _, what = name.partition(":")
+    fire = FIRE.get(kind)
+    if fire is not None:
+        fire(turn, what)
+
+
+FIRE: dict[str, Callable[[Turn, str], None]] = {}
+"""Kind → what happens when such a clock is due, given what it was set for."""
