@@ -36,6 +36,7 @@ from orchestrator.authoring.rules_source import (
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Status
@@ -111,8 +112,9 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         channels.update(journeys.channels)
     versions.update(current.versions)
     channels.update(current.channels)
-    wanted = current.wanted.union(*(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, wanted=wanted)
+    tracked = track(versions.values())
+    wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
+    return replace(current, versions=versions, channels=channels, wanted=wanted, tracked=tracked)
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -213,7 +215,8 @@ def _journey_set(
     for journey in running.values():
         if journey.status in {Status.LIVE, Status.SHADOW}:
             entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
-    wanted = frozenset(rules) | frozenset(entries)
+    tracked = track(running.values())
+    wanted = frozenset(rules) | frozenset(entries) | tracked_events(tracked)
     return JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -247,4 +250,5 @@ def _journey_set(
             )
             for quiet in policies.quiet_hours
         ),
+        tracked=tracked,
     )

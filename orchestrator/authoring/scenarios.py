@@ -13,6 +13,7 @@ from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.ids import draw
 from orchestrator.model.actions import Effects, SendMessage, Transition
@@ -60,12 +61,14 @@ def all_live(journeys: JourneySet) -> JourneySet:
     entries: dict[str, tuple[Journey, ...]] = {}
     for journey in live.values():
         entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
+    tracked = track(live.values())
     return replace(
         journeys,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
         entries=entries,
-        wanted=journeys.wanted.union(entries, *(journey.listens for journey in live.values())),
+        wanted=journeys.wanted.union(entries, tracked_events(tracked), *(journey.listens for journey in live.values())),
+        tracked=tracked,
     )
 
 

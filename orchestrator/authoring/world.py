@@ -29,6 +29,7 @@ ROUNDS_MAX = 8
 
 NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
 NO_EVENT = "a step may be reached by a timer"
+NO_PAST = "a profile rule comes before them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,18 @@ class World:
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
     """What a profile rule can refer to."""
-    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents)
+    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents, no_past=NO_PAST)
 
 
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
-    event = world.event_types.get(draft.entry.on.name)
-    return rule_names(event, world.attributes, world.consents)
+    return Names(
+        event=world.event_types.get(draft.entry.on.name),
+        no_entry=NOT_IN_A_JOURNEY,
+        attributes=world.attributes,
+        consents=world.consents,
+        event_types=world.event_types,
+    )
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
@@ -65,6 +71,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
+        event_types=world.event_types,
     )
 
 

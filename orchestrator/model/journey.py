@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.types import Type
 
@@ -304,6 +305,8 @@ class Journey:
     listens: frozenset[str]
     waits_while: bool = False
     """Whether a step waits while a condition holds, so that every event is looked at."""
+    aggregates: tuple[Aggregate, ...] = ()
+    """What its expressions read of past events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,3 +377,5 @@ class JourneySet:
     quiet_hours: tuple[QuietHours, ...] = ()
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
+    tracked: Tracked | None = None
+    """What is kept up to date for every customer because a journey asks for it; None for nothing."""
