@@ -21,6 +21,7 @@ class Names:
     UNKNOWN for one whose type is still being inferred. `steps` maps a step to its kind (`send`, `wait`, …).
     `event_types` are those that aggregates can count; `no_past` says why there are no aggregates here. `only_event`
     says why the fields of the event are all that is known here.
+    `is_inside`: the customer is inside the journey, so that `entry.at` is known.
     """
 
     event: EventType | None = None
@@ -33,6 +34,7 @@ class Names:
     event_types: Mapping[str, EventType] = field(default_factory=dict)
     no_past: str = ""
     only_event: str = ""
+    is_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class StepField:
 
 @dataclass(frozen=True, slots=True)
 class Ambient:
-    """`now` or `customer_id`."""
+    """`now`, `customer_id` or `entry.at`."""
 
     type: Type
     name: str
