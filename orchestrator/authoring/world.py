@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
+    AudienceDraft,
     CapDraft,
     ChannelDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     QuietHoursDraft,
     Ref,
@@ -43,6 +45,7 @@ class World:
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
@@ -53,7 +56,8 @@ def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
     event = world.event_types.get(draft.entry.on.name)
-    return rule_names(event, world.attributes, world.consents)
+    names = rule_names(event, world.attributes, world.consents)
+    return replace(names, audiences=frozenset(world.audiences))
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
@@ -65,6 +69,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
+        audiences=frozenset(world.audiences),
     )
 
 
@@ -76,11 +81,14 @@ def make_world(
     templates: Mapping[str, tuple[TemplateFile, ...]],
     journeys: Iterable[JourneyDraft],
     problems: Problems,
+    *,
+    audiences: Iterable[AudienceDraft] = (),
 ) -> World:
-    """The world with the types of all profile attributes, as profile rules and set steps give them."""
+    """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
-    consents = frozenset(channel.consent.name for channel in by_name.values()) | _constant_keys(rules)
-    world = World(event_types, {}, consents, rules, by_name, caps, templates)
+    lists = {audience.name.name: audience for audience in audiences}
+    needed = frozenset(c.consent.name for c in by_name.values()) | {a.consent.name for a in lists.values()}
+    world = World(event_types, {}, needed | _constant_keys(rules), rules, by_name, caps, templates, audiences=lists)
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 
@@ -108,6 +116,8 @@ def _assignments(world: World, journeys: Iterable[JourneyDraft]) -> list[_Assign
         for step in draft.steps:
             if isinstance(step, SetDraft):
                 found.extend((attribute, formula, names) for attribute, formula in step.assignments)
+            elif isinstance(step, IncrementDraft):
+                found.extend((attribute, formula, names) for attribute, formula in step.increments)
     return found
 
 
