@@ -16,7 +16,7 @@ from typing import Any
 import fastavro
 import faust
 
-from orchestrator.demo.run import shipped_journeys
+from benchmarks.ground import measured_journeys
 from orchestrator.engine.decide import apply_event
 from orchestrator.model.actions import ActionCommand, Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
@@ -34,7 +34,7 @@ settings = Settings(
     schemas=Path(given["schemas"]),
 )
 names = topic_names(settings)
-journeys = shipped_journeys()
+journeys = measured_journeys()
 
 
 files = read_schema_files(settings.schemas)

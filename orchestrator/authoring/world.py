@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     RuleDraft,
     SetDraft,
 )
+from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
 from orchestrator.authoring.reading import Problems
@@ -46,6 +47,8 @@ class World:
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    segments: Mapping[str, object] = field(default_factory=dict)
+    """The segments that journeys can name."""
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
@@ -55,17 +58,21 @@ def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents
 
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
-    event = world.event_types.get(draft.entry.on.name)
-    names = rule_names(event, world.attributes, world.consents)
-    return replace(names, audiences=frozenset(world.audiences))
+    on = draft.entry.event
+    event = None if on is None else world.event_types.get(on.name)
+    names = replace(rule_names(event, world.attributes, world.consents), audiences=frozenset(world.audiences))
+    return replace(names, no_event=NO_ENTRY_EVENT) if on is None else names
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
     """What a step, exit or goal can refer to; `on` is the event of that place."""
+    entered_on = draft.entry.event
     return Names(
         event=None if on is None else world.event_types.get(on.name),
         no_event=NO_EVENT if on is None else "",
-        entry=world.event_types.get(draft.entry.on.name),
+        entry=None if entered_on is None else world.event_types.get(entered_on.name),
+        no_entry=NO_ENTRY_EVENT if entered_on is None else "",
+        is_inside=True,
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
