@@ -34,6 +34,7 @@ class Names:
     event_types: Mapping[str, EventType] = field(default_factory=dict)
     no_past: str = ""
     only_event: str = ""
+    audiences: frozenset[str] = frozenset()
     is_inside: bool = False
 
 
@@ -73,6 +74,14 @@ class Attribute:
 @dataclass(frozen=True, slots=True)
 class ConsentKey:
     """Whether this consent is granted."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceMember:
+    """Whether the customer was added to this audience."""
 
     type: Type
     name: str
@@ -130,7 +139,19 @@ class Aggregated:
     text: str
 
 
-Typed = Constant | EventField | EntryField | Attribute | ConsentKey | StepField | Ambient | Member | Apply | Aggregated
+Typed = (
+    Constant
+    | EventField
+    | EntryField
+    | Attribute
+    | ConsentKey
+    | AudienceMember
+    | StepField
+    | Ambient
+    | Member
+    | Apply
+    | Aggregated
+)
 
 
 def walk(node: Typed) -> Iterator[Typed]:

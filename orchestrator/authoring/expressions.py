@@ -14,6 +14,7 @@ from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Aggregated,
     Attribute,
+    AudienceMember,
     ConsentKey,
     EntryField,
     Names,
@@ -50,6 +51,7 @@ class Uses:
     attributes: frozenset[str]
     consents: frozenset[str]
     aggregates: tuple[Aggregate, ...]
+    audiences: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -82,4 +84,5 @@ def uses(node: Typed) -> Uses:
         attributes=frozenset(inner.name for inner in nodes if isinstance(inner, Attribute)),
         consents=frozenset(inner.name for inner in nodes if isinstance(inner, ConsentKey)),
         aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
+        audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
     )

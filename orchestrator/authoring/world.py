@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
+    AudienceDraft,
     CapDraft,
     ChannelDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     QuietHoursDraft,
     Ref,
@@ -45,6 +47,7 @@ class World:
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""
 
@@ -63,6 +66,7 @@ def entry_names(draft: JourneyDraft, world: World) -> Names:
         no_entry=NOT_IN_A_JOURNEY,
         attributes=world.attributes,
         consents=world.consents,
+        audiences=frozenset(world.audiences),
         event_types=world.event_types,
     )
 
@@ -80,6 +84,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
         event_types=world.event_types,
+        audiences=frozenset(world.audiences),
     )
 
 
@@ -91,11 +96,14 @@ def make_world(
     templates: Mapping[str, tuple[TemplateFile, ...]],
     journeys: Iterable[JourneyDraft],
     problems: Problems,
+    *,
+    audiences: Iterable[AudienceDraft] = (),
 ) -> World:
-    """The world with the types of all profile attributes, as profile rules and set steps give them."""
+    """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
-    consents = frozenset(channel.consent.name for channel in by_name.values()) | _constant_keys(rules)
-    world = World(event_types, {}, consents, rules, by_name, caps, templates)
+    lists = {audience.name.name: audience for audience in audiences}
+    needed = frozenset(c.consent.name for c in by_name.values()) | {a.consent.name for a in lists.values()}
+    world = World(event_types, {}, needed | _constant_keys(rules), rules, by_name, caps, templates, audiences=lists)
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 
@@ -123,6 +131,8 @@ def _assignments(world: World, journeys: Iterable[JourneyDraft]) -> list[_Assign
         for step in draft.steps:
             if isinstance(step, SetDraft):
                 found.extend((attribute, formula, names) for attribute, formula in step.assignments)
+            elif isinstance(step, IncrementDraft):
+                found.extend((attribute, formula, names) for attribute, formula in step.increments)
     return found
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from orchestrator.engine.actions import act
 from orchestrator.engine.ids import action_id, draw
 from orchestrator.engine.limits import choose_channel, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
-from orchestrator.engine.turn import Turn, fail, holds, record, value_of
+from orchestrator.engine.turn import Turn, fail, go_on, holds, note, record, value_of
 from orchestrator.engine.waits import clock_due, moment_due, months_due
-from orchestrator.model.actions import SendMessage
-from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance, StepResult
+from orchestrator.model.action_steps import ChangeAudience, Increment
+from orchestrator.model.actions import ActionCommand
+from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.journey import (
     Branch,
     Exit,
@@ -67,6 +69,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
+            case Increment() | ChangeAudience():
+                name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)
     leave(turn, journey, instance, "runaway")
@@ -147,22 +151,6 @@ def without_moment(turn: Turn, journey: Journey, instance: Instance, step: WaitU
     return go_on(turn, journey, instance, step.name, step.past, "past")
 
 
-def go_on(turn: Turn, journey: Journey, instance: Instance, step: str, go: str, outcome: str) -> str:
-    """Keeps and records how the step ended; gives the step that follows."""
-    note(instance, step, turn.now_ms, outcome)
-    record(turn, journey, instance, "step", step=step, to=go, reason=outcome)
-    return go
-
-
-def note(
-    instance: Instance, step: str, at_ms: int, outcome: str, sent_as: str | None = None, channel: str | None = None
-) -> None:
-    """Keeps how the step ended, for later conditions and for the next visit's number."""
-    before = instance.results.get(step)
-    visits = 1 if before is None else before.visits + 1
-    instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
-
-
 def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | None:
     """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows. None if
     the message is held until quiet hours end.
@@ -194,7 +182,7 @@ def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | 
         else:
             language, content = rendered
             turn.effects.actions.append(
-                SendMessage(
+                ActionCommand(
                     sent_as,
                     turn.customer_id,
                     journey.name,

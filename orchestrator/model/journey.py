@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
@@ -237,6 +238,7 @@ Step = (
     | WaitMonths
     | WaitUntilMoment
     | WaitWhile
+    | ActionStep
 )
 
 
@@ -349,6 +351,19 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """A list of people elsewhere: `identity` is the attribute that says who the customer is there, `consent` what the
+    customer must have agreed to; commands go to `topic`, which belongs to `channel`.
+    """
+
+    name: str
+    channel: str
+    topic: str
+    identity: str
+    consent: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
     """Event type → attributes and consent. A null value leaves the attribute as it is."""
 
@@ -385,3 +400,10 @@ class JourneySet:
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    audiences: dict[str, Audience] = field(default_factory=dict)
+
+    @property
+    def destinations(self) -> dict[str, str]:
+        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        topics = {channel.name: channel.topic for channel in self.channels.values()}
+        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
