@@ -12,7 +12,7 @@ from orchestrator.authoring.checks import (
     check_names,
     check_rules,
 )
-from orchestrator.authoring.drafts import ChannelDraft, JourneyDraft, RuleDraft, SendDraft
+from orchestrator.authoring.drafts import ChannelDraft, JourneyDraft, Ref, RuleDraft, SendDraft
 from orchestrator.authoring.event_schemas import hash_event_types
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.lowering import (
@@ -38,7 +38,7 @@ from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
-from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Status
+from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import EventType
 
@@ -79,7 +79,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     world = make_world(
         event_types, read.rules, read.channels, read.policies.caps, read.templates, read.journeys, problems
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours)
+    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -224,21 +224,13 @@ def _journey_set(
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
             for name, channel in sorted(world.channels.items())
         },
-        caps=tuple(
-            Cap(
-                cap.name.name,
-                None if cap.channels is None else frozenset(channel.name for channel in cap.channels),
-                cap.max,
-                cap.per_ms,
-            )
-            for cap in world.caps
-        ),
+        caps=tuple(Cap(cap.name.name, _names(cap.channels), cap.max, cap.per_ms) for cap in world.caps),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         default_zone=policies.default_zone or DEFAULT_ZONE,
         quiet_hours=tuple(
             QuietHours(
-                None if quiet.channels is None else frozenset(channel.name for channel in quiet.channels),
+                _names(quiet.channels),
                 quiet.start,
                 quiet.end,
                 quiet.zone,
@@ -247,4 +239,12 @@ def _journey_set(
             )
             for quiet in policies.quiet_hours
         ),
+        rates=tuple(
+            Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
+        ),
+        uses_shared=bool(policies.rates),
     )
+
+
+def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:
+    return None if channels is None else frozenset(channel.name for channel in channels)

@@ -12,6 +12,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     JourneyDraft,
     QuietHoursDraft,
+    RateDraft,
     Ref,
     RuleDraft,
     SetDraft,
@@ -43,6 +44,7 @@ class World:
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    rates: tuple[RateDraft, ...] = ()
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:

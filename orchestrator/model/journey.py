@@ -342,6 +342,20 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `max` messages on `channels` (None: all) in any window of `per_ms`, over all customers.
+
+    A message waits for its slot; it is not sent where it would wait longer than `late_after_ms` (None: it waits).
+    """
+
+    name: str
+    channels: frozenset[str] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
     """Event type → attributes and consent. A null value leaves the attribute as it is."""
 
@@ -372,5 +386,8 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    uses_shared: bool = False
+    """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
