@@ -28,6 +28,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
+from orchestrator.authoring.entry_checks import check_trigger
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -209,7 +210,9 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     """Checks one journey: references, types, ways between steps."""
     checks = _Checks(world, problems, checked)
     entry = draft.entry
-    checks.event(entry.on)
+    check_trigger(entry.trigger, world, problems)
+    if entry.event is not None:
+        checks.event(entry.event)
     before = entry_names(draft, world)
     checks.formula(entry.where, before, a_condition)
     checks.formula(entry.key, before, a_key)

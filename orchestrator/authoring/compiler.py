@@ -38,8 +38,10 @@ from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.population import with_entries
 from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
+from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
 RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE})
@@ -209,16 +211,14 @@ def _journey_set(
 ) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
-    entries: dict[str, tuple[Journey, ...]] = {}
-    for journey in running.values():
-        if journey.status in {Status.LIVE, Status.SHADOW}:
-            entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
-    wanted = frozenset(rules) | frozenset(entries)
-    return JourneySet(
+    entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
+    entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
+    wanted = frozenset(rules) | entry_events
+    made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
         current=journeys,
-        entries=entries,
+        entries={},
         profile_rules=rules,
         channels={
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
@@ -244,6 +244,7 @@ def _journey_set(
         ),
         uses_shared=bool(policies.rates),
     )
+    return with_entries(made, entered)
 
 
 def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:

@@ -214,13 +214,41 @@ STEP_KINDS: dict[type, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class EntryDraft:
-    """Who enters."""
+class OnEventDraft:
+    """`on: cart_updated`."""
 
-    on: Ref
+    event: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class OnSegmentDraft:
+    """`segment: vip, when: enters`."""
+
+    segment: Ref
+    enters: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OnCommandDraft:
+    """`command: true`."""
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnCommandDraft
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDraft:
+    """Who enters, and at what."""
+
+    trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
     reentry: ReEntry
+
+    @property
+    def event(self) -> Ref | None:
+        """The type of event that is entered on; None if something else lets customers in."""
+        return self.trigger.event if isinstance(self.trigger, OnEventDraft) else None
 
 
 @dataclass(frozen=True, slots=True)

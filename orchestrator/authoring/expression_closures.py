@@ -72,7 +72,7 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
         case StepField():
             return _step_field(node.step, node.name)
         case Ambient():
-            return _now if node.name == "now" else _customer_id
+            return _AMBIENT[node.name]
         case Member():
             return _member(closure(node.of, captured), node.name)
         case Apply():
@@ -182,6 +182,13 @@ def _now(scope: Any) -> Any:
 
 def _customer_id(scope: Any) -> Any:
     return scope.customer_id
+
+
+def _entered_at(scope: Any) -> Any:
+    return scope.instance.entered_at_ms
+
+
+_AMBIENT: dict[str, Evaluate] = {"now": _now, "customer_id": _customer_id, "entry.at": _entered_at}
 
 
 def _member(of: Evaluate, name: str) -> Evaluate:

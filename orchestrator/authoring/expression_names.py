@@ -26,6 +26,12 @@ STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id":
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a send step has."""
 
+ENTRY_AT = "at"
+"""When the customer entered, for journeys without an entry event; an entry event has fields of its own."""
+
+NO_ENTRY_EVENT = "customers do not enter this journey on an event"
+"""Why `entry` and, before a customer is inside, `event` have no fields."""
+
 Part = tuple[str, int, int]
 
 
@@ -72,6 +78,8 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
     match root:
         case "event":
             return _event_field(names.event, names.no_event, root_part, part, problems)
+        case "entry" if field == ENTRY_AT and names.entry is None and names.is_inside and names.no_entry:
+            return Ambient(INSTANT, "entry.at")
         case "entry":
             found = _event_field(names.entry, names.no_entry, root_part, part, problems)
             return EntryField(found.type, field) if isinstance(found, EventField) else found
@@ -96,7 +104,7 @@ def _event_field(
         if not reason:
             return Constant(UNKNOWN, None)
         return _bad(
-            problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', _instead(root_part[0])
+            problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', _instead(root_part[0], reason)
         )
     if part[0] not in event.fields:
         hint = did_you_mean(part[0], event.fields)
@@ -104,7 +112,9 @@ def _event_field(
     return EventField(event.fields[part[0]], part[0])
 
 
-def _instead(root: str) -> str:
+def _instead(root: str, reason: str) -> str:
+    if reason == NO_ENTRY_EVENT:
+        return "use profile.*; entry.at is when the customer entered"
     if root == "event":
         return "use entry.* for the event that the customer entered on, or profile.*"
     return "use event.* for the event of this place"

@@ -19,6 +19,7 @@ class Names:
     `event` is the current event's type, `no_event` why there is none. `entry` is the type of the entry event (None
     outside of a journey or before it is entered, `no_entry` says why). `attributes` are the profile attributes, with
     UNKNOWN for one whose type is still being inferred. `steps` maps a step to its kind (`send`, `wait`, …).
+    `is_inside`: the customer is inside the journey, so that `entry.at` is known.
     """
 
     event: EventType | None = None
@@ -28,6 +29,7 @@ class Names:
     attributes: Mapping[str, Type] = field(default_factory=dict)
     consents: frozenset[str] = frozenset()
     steps: Mapping[str, str] | None = None
+    is_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class StepField:
 
 @dataclass(frozen=True, slots=True)
 class Ambient:
-    """`now` or `customer_id`."""
+    """`now`, `customer_id` or `entry.at`."""
 
     type: Type
     name: str

@@ -23,6 +23,7 @@ from orchestrator.authoring.drafts import (
     WaitWhileDraft,
 )
 from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.graph_picture import (
     BOX,
@@ -72,7 +73,7 @@ def _title(draft: JourneyDraft) -> str:
 
 def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
     entry = draft.entry
-    said = [f"enters on {entry.on.name}", *_where(entry.where)]
+    said = [*entry_words(entry), *_where(entry.where)]
     if entry.key is not None:
         said.append(f"one passage for each {_text(entry.key)}")
     said.append(_reentry(draft))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
+from orchestrator.authoring.entry_source import SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
 from orchestrator.authoring.rules_source import (
@@ -125,7 +126,10 @@ NEXT = (STEP_NAME, "The step that follows; without it the next one in the file."
 
 ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
-    "where": WHERE,
+    "segment": (EVENT, "The segment whose members enter."),
+    "when": (words(SEGMENT_WAYS), "Whether customers enter as they become members, or as they stop being members."),
+    "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
+    "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
     "reentry": (REENTRY, "Whether a customer may enter again: never (default), always, or after a duration."),
 }
@@ -204,6 +208,15 @@ def _step() -> Schema:
     return {"oneOf": kinds}
 
 
+def _entry() -> Schema:
+    return {
+        "oneOf": [
+            keys(picked(keys_of(kind), ENTRY), required=[kind, *TRIGGER_NEEDS.get(kind, ())], about=ENTRY[kind][1])
+            for kind in TRIGGER_KEYS
+        ]
+    }
+
+
 def journey() -> Schema:
     """Of `<journey>.yaml`."""
     exit_rule = keys(
@@ -219,7 +232,7 @@ def journey() -> Schema:
             words(status.value for status in Status),
             "draft: only checked. shadow: decides and records, sends nothing. live: all of it. retired: nobody enters.",
         ),
-        "entry": (keys(ENTRY, required=["on"]), "Who enters, and when."),
+        "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),

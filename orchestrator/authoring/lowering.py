@@ -15,12 +15,16 @@ from orchestrator.authoring.drafts import (
     Formula,
     JourneyDraft,
     MonthsDraft,
+    OnCommandDraft,
+    OnEventDraft,
+    OnSegmentDraft,
     Ref,
     RuleDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
@@ -51,6 +55,7 @@ from orchestrator.model.journey import (
     SetProfile,
     Split,
     Step,
+    Trigger,
     Wait,
     WaitFor,
     WaitMonths,
@@ -58,6 +63,7 @@ from orchestrator.model.journey import (
     WaitUntilTime,
     WaitWhile,
 )
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
 from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
@@ -146,7 +152,8 @@ def lower_journey(
     draft: JourneyDraft, world: World, checked: CheckedFormulas, *, version: str, renders: Renders
 ) -> Journey:
     """The journey as the engine executes it; renderers are taken from `renders` or added to it."""
-    event = world.event_types[draft.entry.on.name]
+    on = draft.entry.event
+    entry_fields = {} if on is None else world.event_types[on.name].fields
     fields = sorted({field for formula in journey_formulas(draft) for field in uses(checked[formula].node).entry})
     lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)}, renders)
     steps = {
@@ -162,7 +169,7 @@ def lower_journey(
         status=draft.status,
         version=version,
         entry=Entry(
-            draft.entry.on.name,
+            _trigger(draft.entry.trigger),
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
             draft.entry.reentry,
@@ -180,12 +187,24 @@ def lower_journey(
             lowering.optional(goal.value),
         ),
         holdout=int(draft.holdout * SCALE),
-        captured=tuple(Captured(field, event.fields[field], stored(event.fields[field])) for field in fields),
+        captured=tuple(Captured(field, entry_fields[field], stored(entry_fields[field])) for field in fields),
         steps=steps,
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
     )
+
+
+def _trigger(draft: TriggerDraft) -> Trigger:
+    match draft:
+        case OnEventDraft(event=event):
+            return OnEvent(event.name)
+        case OnSegmentDraft(segment=segment, enters=enters):
+            return OnSegment(segment.name, enters)
+        case OnCommandDraft():
+            return OnCommand()
+        case _:
+            assert_never(draft)
 
 
 def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> frozenset[str]:

@@ -15,10 +15,11 @@ from orchestrator.authoring.scenario_checks import Happened, happened_instead, o
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.ids import draw
+from orchestrator.engine.population import with_entries
 from orchestrator.model.actions import Effects, SendMessage, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
-from orchestrator.model.journey import Journey, JourneySet, Split, Status
+from orchestrator.model.journey import JourneySet, Split, Status
 
 CANDIDATES_MAX = 100_000
 """How many made-up customers are looked at to find one whom chance treats as the scenario says."""
@@ -57,15 +58,12 @@ class ScenarioResult:
 def all_live(journeys: JourneySet) -> JourneySet:
     """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
     live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
-    entries: dict[str, tuple[Journey, ...]] = {}
-    for journey in live.values():
-        entries[journey.entry.on] = (*entries.get(journey.entry.on, ()), journey)
+    entered = with_entries(journeys, live.values())
     return replace(
-        journeys,
+        entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
-        entries=entries,
-        wanted=journeys.wanted.union(entries, *(journey.listens for journey in live.values())),
+        wanted=journeys.wanted.union(entered.entries, *(journey.listens for journey in live.values())),
     )
 
 

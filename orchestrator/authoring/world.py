@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
@@ -17,6 +17,7 @@ from orchestrator.authoring.drafts import (
     RuleDraft,
     SetDraft,
 )
+from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
 from orchestrator.authoring.reading import Problems
@@ -45,6 +46,8 @@ class World:
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
     rates: tuple[RateDraft, ...] = ()
+    segments: Mapping[str, object] = field(default_factory=dict)
+    """The segments that journeys can name."""
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
@@ -54,16 +57,21 @@ def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents
 
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
-    event = world.event_types.get(draft.entry.on.name)
-    return rule_names(event, world.attributes, world.consents)
+    on = draft.entry.event
+    if on is None:
+        return replace(rule_names(None, world.attributes, world.consents), no_event=NO_ENTRY_EVENT)
+    return rule_names(world.event_types.get(on.name), world.attributes, world.consents)
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
     """What a step, exit or goal can refer to; `on` is the event of that place."""
+    entered_on = draft.entry.event
     return Names(
         event=None if on is None else world.event_types.get(on.name),
         no_event=NO_EVENT if on is None else "",
-        entry=world.event_types.get(draft.entry.on.name),
+        entry=None if entered_on is None else world.event_types.get(entered_on.name),
+        no_entry=NO_ENTRY_EVENT if entered_on is None else "",
+        is_inside=True,
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},

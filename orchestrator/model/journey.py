@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -246,11 +247,14 @@ class ReEntry:
     after_ms: int = 0
 
 
+Trigger = OnEvent | OnSegment | OnCommand
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who enters: on event type `on` where the condition holds; `key` tells parallel instances apart."""
+    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart."""
 
-    on: str
+    trigger: Trigger
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
@@ -371,7 +375,8 @@ class JourneySet:
 
     `set_id` is the hash of all sources. `versions` holds current and pinned versions by (name, version);
     `entries` the current journeys (live or shadow) by the event type that they are entered on, in name order;
-    `wanted` every event type that anything refers to: all others are skipped undecoded.
+    `entries_by_segment` those by (segment, whether entering it), in name order; `wanted` every event type that
+    anything refers to: all others are skipped undecoded.
     """
 
     set_id: str
@@ -391,3 +396,4 @@ class JourneySet:
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
+    entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
