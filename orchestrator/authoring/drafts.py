@@ -168,6 +168,27 @@ class SetDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementDraft:
+    """`increment: {attribute: expression}`."""
+
+    name: Ref
+    increments: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAudienceDraft:
+    """`audience: {add: vip_ads}`, or `remove`."""
+
+    name: Ref
+    audiences: tuple[Ref, ...]
+    is_add: bool
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -182,6 +203,8 @@ class BrokenDraft:
     name: Ref
 
 
+ActionDraft = IncrementDraft | ChangeAudienceDraft
+
 StepDraft = (
     BrokenDraft
     | WaitDraft
@@ -194,6 +217,7 @@ StepDraft = (
     | SplitDraft
     | SendDraft
     | SetDraft
+    | ActionDraft
     | ExitDraft
 )
 
@@ -209,6 +233,8 @@ STEP_KINDS: dict[type, str] = {
     SplitDraft: "split",
     SendDraft: "send",
     SetDraft: "set",
+    IncrementDraft: "increment",
+    ChangeAudienceDraft: "audience",
     ExitDraft: "exit",
 }
 
@@ -310,6 +336,16 @@ class ChannelDraft:
 
     name: Ref
     address: Ref
+    consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceDraft:
+    """An audience: where it is kept, who the customer is there, and the consent that it needs."""
+
+    name: Ref
+    destination: Ref
+    identity: Ref
     consent: Ref
 
 

@@ -22,6 +22,7 @@ from orchestrator.authoring.expression_nodes import (
     Ambient,
     Apply,
     Attribute,
+    AudienceMember,
     ConsentKey,
     Constant,
     EntryField,
@@ -69,6 +70,8 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _attribute(node.name, node.type)
         case ConsentKey():
             return _consent(node.name)
+        case AudienceMember():
+            return _audience(node.name)
         case StepField():
             return _step_field(node.step, node.name)
         case Ambient():
@@ -162,6 +165,10 @@ def _attribute(name: str, of: Type) -> Evaluate:
 
 def _consent(name: str) -> Evaluate:
     return lambda scope: scope.customer.consent.get(name, False)
+
+
+def _audience(name: str) -> Evaluate:
+    return lambda scope: name in scope.customer.audiences
 
 
 def _step_field(step: str, name: str) -> Evaluate:

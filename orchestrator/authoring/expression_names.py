@@ -8,6 +8,7 @@ from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Ambient,
     Attribute,
+    AudienceMember,
     ConsentKey,
     Constant,
     EntryField,
@@ -21,7 +22,7 @@ from orchestrator.authoring.expression_syntax import ExpressionProblem, Name
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind
 
-ROOTS = ("event", "entry", "profile", "consent", "steps", "now", "customer_id")
+ROOTS = ("event", "entry", "profile", "consent", "audience", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a send step has."""
@@ -89,6 +90,11 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
                     problems, "J206", part, f'there is no consent "{field}"', did_you_mean(field, names.consents)
                 )
             return ConsentKey(BOOLEAN, field)
+        case "audience":
+            if field not in names.audiences:
+                hint = did_you_mean(field, names.audiences, otherwise="audiences.yaml names the audiences")
+                return _bad(problems, "J230", part, f'there is no audience "{field}"', hint)
+            return AudienceMember(BOOLEAN, field)
         case _:
             if field not in names.attributes:
                 hint = did_you_mean(field, names.attributes, otherwise="profile.yaml says which attributes there are")

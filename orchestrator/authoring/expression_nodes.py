@@ -29,6 +29,7 @@ class Names:
     attributes: Mapping[str, Type] = field(default_factory=dict)
     consents: frozenset[str] = frozenset()
     steps: Mapping[str, str] | None = None
+    audiences: frozenset[str] = frozenset()
     is_inside: bool = False
 
 
@@ -74,6 +75,14 @@ class ConsentKey:
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceMember:
+    """Whether the customer was added to this audience."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepField:
     """A result of a step."""
 
@@ -108,7 +117,9 @@ class Apply:
     arguments: tuple[Typed, ...]
 
 
-Typed = Constant | EventField | EntryField | Attribute | ConsentKey | StepField | Ambient | Member | Apply
+Typed = (
+    Constant | EventField | EntryField | Attribute | ConsentKey | AudienceMember | StepField | Ambient | Member | Apply
+)
 
 
 def walk(node: Typed) -> Iterator[Typed]:

@@ -13,6 +13,7 @@ from orchestrator.authoring.expression_closures import closure
 from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Attribute,
+    AudienceMember,
     ConsentKey,
     EntryField,
     Names,
@@ -47,6 +48,7 @@ class Uses:
     entry: frozenset[str]
     attributes: frozenset[str]
     consents: frozenset[str]
+    audiences: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -72,10 +74,11 @@ def compile_checked(checked: Checked, captured: Mapping[str, int]) -> Expression
 
 
 def uses(node: Typed) -> Uses:
-    """The entry fields, attributes and consents that the expression reads."""
+    """The entry fields, attributes, consents and audiences that the expression reads."""
     nodes = list(walk(node))
     return Uses(
         entry=frozenset(inner.name for inner in nodes if isinstance(inner, EntryField)),
         attributes=frozenset(inner.name for inner in nodes if isinstance(inner, Attribute)),
         consents=frozenset(inner.name for inner in nodes if isinstance(inner, ConsentKey)),
+        audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
     )

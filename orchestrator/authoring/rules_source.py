@@ -1,4 +1,4 @@
-"""profile.yaml, channels.yaml and policies.yaml -> drafts."""
+"""profile.yaml, channels.yaml, audiences.yaml and policies.yaml -> drafts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.authoring.drafts import (
+    AudienceDraft,
     CapDraft,
     ChannelDraft,
     ConsentDraft,
@@ -33,7 +34,9 @@ from orchestrator.authoring.yaml_source import Node, Scalar, problem_at
 
 PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
+AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
+AUDIENCE_KEYS = ("destination", "identity", "consent")
 CAP_MAX = 1_000
 RATE_MAX = 10_000_000
 RATE_KEYS = ("channels", "max", "per", "late_after")
@@ -99,6 +102,24 @@ def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
         if address is not None and consent is not None:
             channels.append(ChannelDraft(name, address, consent))
     return tuple(channels)
+
+
+def read_audiences(root: Node, problems: Problems) -> tuple[AudienceDraft, ...]:
+    """The audiences; appends what is wrong."""
+    found = fields(root, ("audiences",), problems, what="audiences.yaml", required=("audiences",))
+    if found is None:
+        return ()
+    audiences: list[AudienceDraft] = []
+    for name, node in read_pairs(found.get("audiences"), problems, what="audiences"):
+        values = fields(node, AUDIENCE_KEYS, problems, what=f'audience "{name.name}"', required=AUDIENCE_KEYS)
+        if values is None:
+            continue
+        destination = read_name(values.get("destination"), problems, what="a destination")
+        identity = read_ref(values.get("identity"), problems, what="identity")
+        consent = read_name(values.get("consent"), problems, what="a consent")
+        if destination is not None and identity is not None and consent is not None:
+            audiences.append(AudienceDraft(name, destination, identity, consent))
+    return tuple(audiences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.ids import draw
 from orchestrator.engine.population import with_entries
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet, Split, Status
@@ -221,7 +221,7 @@ class _Play:
         return decode_customer(encode_customer(self._engine.customers[self._customer_id]))
 
 
-def describe(transition: Transition, action: SendMessage | None) -> str:
+def describe(transition: Transition, action: ActionCommand | None) -> str:
     """The transition in words."""
     journey = transition.journey
     match transition.kind:
@@ -235,6 +235,9 @@ def describe(transition: Transition, action: SendMessage | None) -> str:
             return f"{journey}: goal reached{f', worth {transition.value}' if transition.value else ''}"
         case "exited":
             return f"{journey}: left at {transition.step or 'the end'} ({transition.reason})"
+        case "audience":
+            where = f"{journey}: {transition.step}" if journey else "whatever the journeys do"
+            return f"{where}: audience {transition.value} ({transition.reason})"
         case "failed":
             return f"{journey}: {transition.step} failed ({transition.reason})"
         case _:
@@ -244,7 +247,8 @@ def describe(transition: Transition, action: SendMessage | None) -> str:
 
 def _customer(given: Given) -> Customer:
     sends = [(given.at_ms - ago_ms, channel) for ago_ms, channel in given.sends]
-    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends)
+    audiences = {name: (given.at_ms, identity) for name, identity in given.audiences.items()}
+    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends, audiences=audiences)
 
 
 def _refused(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.cli._settings import with_settings
-from orchestrator.model.actions import SendMessage
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
 
@@ -112,7 +112,7 @@ def _print(replay: Replay, *, show_personal_data: bool) -> int:
     return 0
 
 
-def _masked(action: SendMessage) -> SendMessage:
+def _masked(action: ActionCommand) -> ActionCommand:
     return msgspec.structs.replace(action, address=MASK, content=dict.fromkeys(action.content, MASK))
 
 

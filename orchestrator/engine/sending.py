@@ -7,7 +7,7 @@ from orchestrator.engine.limits import choose_channel, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.shared import next_slot_us, reserve_slot
 from orchestrator.engine.turn import Turn, fail, note, record, value_of
-from orchestrator.model.actions import SendMessage
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
 from orchestrator.model.journey import Channel, Journey, RenderProblem, Send, Status
 
@@ -68,7 +68,7 @@ def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel:
     visit = 1 if before is None else before.visits + 1
     sent_as = action_id(turn.customer_id, journey.name, instance.number, step.name, visit)
     turn.effects.actions.append(
-        SendMessage(
+        ActionCommand(
             sent_as,
             turn.customer_id,
             journey.name,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from orchestrator.engine.actions import act
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
 from orchestrator.engine.turn import Turn, go_on, holds, record, value_of
 from orchestrator.engine.waits import clock_due, moment_due, months_due
+from orchestrator.model.action_steps import ChangeAudience, Increment
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.journey import (
     Branch,
@@ -63,6 +65,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
+            case Increment() | ChangeAudience():
+                name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)
     leave(turn, journey, instance, "runaway")

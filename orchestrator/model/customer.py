@@ -63,8 +63,8 @@ class Customer(msgspec.Struct, array_like=True):
     `clocks` are timers of the customer, not of one passage: name (`kind:what`, see `engine/clocks.py`) to due instant.
     `aligned` says with which rules the record was brought in line last (`JourneySet.alignment`). `aggregates` holds
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
-    customer is in, with the instant of becoming a member; `audiences` likewise; `exposures` the arm of each named
-    experiment that the customer has met.
+    customer is in, with the instant of becoming a member; `audiences` those that the customer was added to, with the
+    instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
     """
 
     profile: dict[str, Any] = {}
@@ -79,7 +79,7 @@ class Customer(msgspec.Struct, array_like=True):
     aligned: str = ""
     aggregates: dict[str, Any] = {}
     segments: dict[str, int] = {}
-    audiences: dict[str, int] = {}
+    audiences: dict[str, tuple[int, str]] = {}
     exposures: dict[str, str] = {}
 
 

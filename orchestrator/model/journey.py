@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
 from orchestrator.model.types import Type
@@ -236,6 +237,7 @@ Step = (
     | WaitMonths
     | WaitUntilMoment
     | WaitWhile
+    | ActionStep
 )
 
 
@@ -360,6 +362,19 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """A list of people elsewhere: `identity` is the attribute that says who the customer is there, `consent` what the
+    customer must have agreed to; commands go to `topic`, which belongs to `channel`.
+    """
+
+    name: str
+    channel: str
+    topic: str
+    identity: str
+    consent: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
     """Event type → attributes and consent. A null value leaves the attribute as it is."""
 
@@ -397,3 +412,10 @@ class JourneySet:
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    audiences: dict[str, Audience] = field(default_factory=dict)
+
+    @property
+    def destinations(self) -> dict[str, str]:
+        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        topics = {channel.name: channel.topic for channel in self.channels.values()}
+        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}

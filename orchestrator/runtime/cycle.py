@@ -293,10 +293,8 @@ class Cycle:
         encode_action, encode_transition = encoder.action, encoder.transition
         for action in decided.effects.actions:
             by_channel.setdefault(action.channel, []).append((action.customer_id.encode(), encode_action(action)))
-        records = [
-            (options.topic_prefix + self._journeys.channels[channel].topic, sent)
-            for channel, sent in by_channel.items()
-        ]
+        topics = self._journeys.destinations if by_channel else {}
+        records = [(options.topic_prefix + topics[channel], sent) for channel, sent in by_channel.items()]
         records.append(
             (
                 options.transitions_topic,

@@ -15,7 +15,7 @@ import msgspec
 from xxhash import xxh3_128_digest
 
 from orchestrator.authoring.offline import OfflineEngine
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
@@ -43,7 +43,7 @@ Rejected ones are there without an event: their timestamps had a say in the orde
 class Replayed:
     """All that a partition's journal led to, in order, and how its customers and what they share are at the end."""
 
-    actions: list[SendMessage] = field(default_factory=list)
+    actions: list[ActionCommand] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     shared: Shared = field(default_factory=Shared)
@@ -123,7 +123,7 @@ Fingerprint = tuple[str, bytes]
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def action_fingerprint(action: SendMessage) -> Fingerprint:
+def action_fingerprint(action: ActionCommand) -> Fingerprint:
     """Equal for equal actions; the identity holds no personal data."""
     return f"action {action.action_id} of step {action.journey}/{action.step}", xxh3_128_digest(_encode(action))
 

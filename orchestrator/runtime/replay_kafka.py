@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition as Position
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
 from orchestrator.authoring.event_schemas import event_types_from_texts
 from orchestrator.authoring.sources import Sources
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
@@ -286,11 +286,13 @@ def journey_sets(definitions: Iterable[Definition]) -> dict[str, JourneySet]:
     return sets
 
 
-def found_actions(reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds) -> Iterator[SendMessage]:
+def found_actions(
+    reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds
+) -> Iterator[ActionCommand]:
     """The action commands on the topic's partition."""
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         fields = avro.fields(message.value() or b"")
-        yield SendMessage(created_at_ms=fields.pop("created_at"), expires_at_ms=fields.pop("expires_at"), **fields)
+        yield ActionCommand(created_at_ms=fields.pop("created_at"), expires_at_ms=fields.pop("expires_at"), **fields)
 
 
 def found_transitions(

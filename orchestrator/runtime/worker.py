@@ -87,7 +87,7 @@ def prepare(settings: Settings) -> Prepared:
     names = topic_names(settings)
     loaded = load_journeys(settings.journeys, settings.schemas)
     schema_files = read_schema_files(settings.schemas)
-    ensure_topics(settings, topic_specs(settings, loaded.journeys.channels), create=settings.create_topics)
+    ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
     registry = Registry(settings.registry_url)
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)

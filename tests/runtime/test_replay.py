@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Rate
@@ -135,7 +135,7 @@ def test_an_empty_journal_gives_nothing() -> None:
     assert (result.actions, result.transitions, result.customers) == ([], [], {})
 
 
-def some_result() -> list[SendMessage]:
+def some_result() -> list[ActionCommand]:
     sources = Sources()
     sources.add("a", 1_000, "c1")
     return replay_partition([entry(Slice("a", 0, 0), until_ms=2_000)], sources.read, SETS).actions
