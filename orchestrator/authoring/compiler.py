@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     ChangeAudienceDraft,
     ChannelDraft,
     JourneyDraft,
+    Ref,
     RuleDraft,
     SendDraft,
 )
@@ -50,7 +51,7 @@ from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.population import with_entries
-from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Status
+from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
@@ -100,7 +101,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         problems,
         audiences=read.audiences,
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours)
+    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -256,21 +257,13 @@ def _journey_set(
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
             for name, channel in sorted(world.channels.items())
         },
-        caps=tuple(
-            Cap(
-                cap.name.name,
-                None if cap.channels is None else frozenset(channel.name for channel in cap.channels),
-                cap.max,
-                cap.per_ms,
-            )
-            for cap in world.caps
-        ),
+        caps=tuple(Cap(cap.name.name, _names(cap.channels), cap.max, cap.per_ms) for cap in world.caps),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         default_zone=policies.default_zone or DEFAULT_ZONE,
         quiet_hours=tuple(
             QuietHours(
-                None if quiet.channels is None else frozenset(channel.name for channel in quiet.channels),
+                _names(quiet.channels),
                 quiet.start,
                 quiet.end,
                 quiet.zone,
@@ -280,6 +273,14 @@ def _journey_set(
             for quiet in policies.quiet_hours
         ),
         tracked=tracked,
+        rates=tuple(
+            Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
+        ),
+        uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
     )
     return with_entries(made, entered)
+
+
+def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:
+    return None if channels is None else frozenset(channel.name for channel in channels)

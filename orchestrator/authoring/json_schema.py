@@ -18,7 +18,16 @@ from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_source import SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, CAP_MAX, QUIET_KEYS, QUIET_REQUIRED, QUIET_WAYS
+from orchestrator.authoring.rules_source import (
+    AUDIENCE_KEYS,
+    CAP_MAX,
+    QUIET_KEYS,
+    QUIET_REQUIRED,
+    QUIET_WAYS,
+    RATE_KEYS,
+    RATE_MAX,
+    RATE_REQUIRED,
+)
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.wait_source import UNTIL_KEYS
@@ -290,6 +299,12 @@ def policies() -> Schema:
         "then": (words(QUIET_WAYS), "Promotional messages are held until the end (default), or skipped."),
         "late_after": (DURATION, "A message that would be held longer than this is skipped."),
     }
+    rate: Described = {
+        "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
+        "max": (whole(1, RATE_MAX), "How many messages of all customers go out at most in any window of `per`."),
+        "per": (DURATION, "The length of the sliding window."),
+        "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
+    }
     return keys(
         {
             "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
@@ -300,6 +315,10 @@ def policies() -> Schema:
             "quiet_hours": (
                 items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
                 "When no promotional message goes out.",
+            ),
+            "rates": (
+                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+                "How many messages a channel takes, of all customers together.",
             ),
         }
     )

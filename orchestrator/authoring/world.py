@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     IncrementDraft,
     JourneyDraft,
     QuietHoursDraft,
+    RateDraft,
     Ref,
     RuleDraft,
     SetDraft,
@@ -47,6 +48,7 @@ class World:
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    rates: tuple[RateDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""

@@ -351,6 +351,20 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `max` messages on `channels` (None: all) in any window of `per_ms`, over all customers.
+
+    A message waits for its slot; it is not sent where it would wait longer than `late_after_ms` (None: it waits).
+    """
+
+    name: str
+    channels: frozenset[str] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Audience:
     """A list of people elsewhere: `identity` is the attribute that says who the customer is there, `consent` what the
     customer must have agreed to; commands go to `topic`, which belongs to `channel`.
@@ -395,6 +409,9 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    uses_shared: bool = False
+    """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     tracked: Tracked | None = None
