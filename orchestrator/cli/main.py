@@ -33,6 +33,7 @@ COMMANDS = (
     "topics",
     "schemas",
     "worker",
+    "apply",
     "produce",
     "tail",
     "explain",

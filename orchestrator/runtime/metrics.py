@@ -27,13 +27,6 @@ class Metrics:
     """The worker's metrics in a registry of their own; a `BatchSink`, and a few gauges that the worker sets."""
 
     def __init__(self, event_types: Iterable[str], journeys: JourneySet) -> None:
-        self._event_types = frozenset(event_types)
-        self._sends = frozenset(
-            (journey.name, step.name)
-            for journey in journeys.versions.values()
-            for step in journey.steps.values()
-            if isinstance(step, Send)
-        )
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._events = Counter(
@@ -117,9 +110,41 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
-        Info("orchestrator_build", "Version of the orchestrator and the journeys in force.", registry=registry).info(
-            {"version": __version__, "journeys": journeys.set_id}
+        self._aligned = Counter(
+            "orchestrator_customers_aligned",
+            "Customers without events who were brought in line with a new journey set.",
+            registry=registry,
         )
+        self._refused = Gauge(
+            "orchestrator_journey_sets_refused",
+            "Published journey sets, newer than the one in force, that this worker cannot use.",
+            registry=registry,
+        )
+        self._taken_up_at = Gauge(
+            "orchestrator_journeys_taken_up_timestamp_seconds",
+            "When this worker took the journeys in force up.",
+            registry=registry,
+        )
+        self._build = Info(
+            "orchestrator_build", "Version of the orchestrator and the journeys in force.", registry=registry
+        )
+        self.in_force(event_types, journeys)
+
+    def in_force(self, event_types: Iterable[str], journeys: JourneySet) -> None:
+        """Another journey set is in force."""
+        self._event_types = frozenset(event_types)
+        self._sends = frozenset(
+            (journey.name, step.name)
+            for journey in journeys.versions.values()
+            for step in journey.steps.values()
+            if isinstance(step, Send)
+        )
+        self._build.info({"version": __version__, "journeys": journeys.set_id})
+        self._taken_up_at.set_to_current_time()
+
+    def refused(self, count: int) -> None:
+        """So many newer journey sets are published that cannot be used."""
+        self._refused.set(count)
 
     def batch(self, report: BatchReport) -> None:
         """Takes over one committed batch's sums."""
@@ -138,6 +163,7 @@ class Metrics:
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)
         self._timers_fired.inc(report.timers_fired)
+        self._aligned.inc(report.aligned)
         for late_ms in report.lateness_ms:
             self._lateness.observe(max(0, late_ms) / 1000)
         self._transaction.observe(report.commit_seconds)

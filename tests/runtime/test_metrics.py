@@ -11,7 +11,7 @@ from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
-from orchestrator.runtime.definitions import load_journeys
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.metrics import Metrics, MetricsServer
 from orchestrator.runtime.ports import BatchReport
 

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
-from orchestrator.model.journey import Rate
+from orchestrator.model.journey import JourneySet, Rate
 from orchestrator.model.shared import SHARED_KEY, Shared, decode_shared
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.replay import (
+    InForceKey,
     ReplayImpossible,
     SourceRecord,
     action_fingerprint,
     customer_differences,
     differences,
+    in_force_key,
     replay_partition,
     transition_fingerprint,
 )
@@ -36,7 +38,15 @@ SET = reminders()
 RATED = replace(
     SET, set_id="rated", rates=(Rate("mail", frozenset({"email"}), 3, 40), Rate("all", None, 9, 300)), uses_shared=True
 )
-SETS = {SET.set_id: SET, RATED.set_id: RATED}
+SETS: dict[InForceKey, JourneySet] = {SET.set_id: SET, RATED.set_id: RATED}
+PUBLISHED = (
+    replace(SET, set_id="closed", entries={}, alignment="closed"),
+    replace(SET, set_id="open again", alignment="open"),
+    replace(RATED, set_id="rated again", alignment="open"),
+    replace(SET, set_id="plain"),
+)
+"""What is taken up while the worker runs, one after the other and then again."""
+SETS |= {offset: PUBLISHED[offset % len(PUBLISHED)] for offset in range(40)}
 PARTITIONS = 2
 """As the cycle's world has them."""
 
@@ -54,7 +64,7 @@ class Sources:
         log.append(SourceRecord(len(log), timestamp_ms, Event(event_type, identity, customer_id, fields)))
         return len(log) - 1
 
-    def read(self, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+    def read(self, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
         for one in self.records[part.topic][part.first : part.last + 1]:
             yield SourceRecord(one.offset, one.timestamp_ms, None) if one.offset in rejected else one
 
@@ -125,6 +135,18 @@ def test_an_entry_is_decided_under_the_journeys_that_were_in_force() -> None:
     assert [a.step for a in result.actions] == ["first", "second"]
 
 
+def test_customers_are_brought_in_line_in_the_range_that_the_entry_names() -> None:
+    sources = Sources()
+    for customer_id in ("c1", "c2", "c3"):
+        sources.add("a", 1_000, customer_id)
+    ranged = JournalEntry(0, [], [], 1_005, None, "open again", 1, b"c1", b"c2")
+    result = replay_partition([entry(Slice("a", 0, 2)), ranged], sources.read, SETS)
+    assert {name: customer.aligned for name, customer in result.customers.items()} == {"c1": "", "c2": "open", "c3": ""}
+    rest = JournalEntry(0, [], [], 1_005, None, "open again", 1, b"", None)
+    result = replay_partition([entry(Slice("a", 0, 2)), ranged, rest], sources.read, SETS)
+    assert {customer.aligned for customer in result.customers.values()} == {"open"}
+
+
 def test_an_unknown_journey_set_is_named() -> None:
     with pytest.raises(ReplayImpossible, match="journey set gone is not among the definitions"):
         replay_partition([entry(journeys="gone")], Sources().read, SETS)
@@ -187,7 +209,7 @@ STEPS = st.tuples(
     st.sampled_from(TOPICS),
     GAPS,
     st.sampled_from(["c1", "c2", "c3"]),
-    st.sampled_from(["registered", "clicked", "ignored", "heartbeat"]),
+    st.sampled_from(["registered", "clicked", "ignored", "heartbeat", "publish"]),
     st.sampled_from(["", "", "", "boom", "divide"]),
     st.booleans(),
 )
@@ -218,10 +240,14 @@ def work(world: World, steps: list[tuple[str, int, str, str, str, bool]]) -> Run
             offer(topic, heartbeat(topic, len(records[topic]), world.clock.ms))
         run(cycle)
 
+    published = -1
     for topic, gap, customer_id, name, mood, is_time_to_work in steps:
         world.clock.ms += gap
         offset = len(records[topic])
-        if name == "heartbeat":
+        if name == "publish":
+            published += 1
+            cycle.take_up(PUBLISHED[published % len(PUBLISHED)], published)
+        elif name == "heartbeat":
             offer(topic, heartbeat(topic, offset, world.clock.ms))
         else:
             offer(topic, record(topic, offset, world.clock.ms, customer_id, name, mood=mood))
@@ -241,12 +267,15 @@ def journal_of(done: Run) -> list[JournalEntry]:
             part["timers_until"],
             part["timers_until_customer"],
             part["journeys"],
+            part["definition"],
+            part["aligned_after"],
+            part["aligned_until"],
         )
         for part in done.world.values("journal")
     ]
 
 
-def slices_of(done: Run, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+def slices_of(done: Run, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
     for one in done.records[part.topic][part.first : part.last + 1]:
         if one.offset in rejected:
             yield SourceRecord(one.offset, one.timestamp, None)
@@ -280,6 +309,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=st.booleans(),
     batch_records_max=st.sampled_from([1, 3, 100]),
     timers_max=st.sampled_from([1, 2, 100]),
+    align_max=st.sampled_from([1, 2, 100]),
     is_rated=st.booleans(),
 )
 # Two timers due at the same instant, one in the store's index and one in the batch: the customer id decides.
@@ -292,6 +322,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=1,
+    align_max=1,
     is_rated=False,
 )
 # A decision that raises, and is taken back, has taken no slot.
@@ -305,6 +336,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=100,
+    align_max=1,
     is_rated=True,
 )
 @settings(max_examples=150, deadline=None)
@@ -313,19 +345,21 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     is_strict: bool,
     batch_records_max: int,
     timers_max: int,
+    align_max: int,
     is_rated: bool,
 ) -> None:
     world = World(
         is_strict=is_strict,
         batch_records_max=batch_records_max,
         timers_max=timers_max,
+        align_max=align_max,
         partitions=PARTITIONS,
         journeys=RATED if is_rated else SET,
     )
     done = work(world, steps)
 
-    def read(set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
-        return slices_of(done, set_id, part, rejected)
+    def read(key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        return slices_of(done, key, part, rejected)
 
     result = replay_partition(journal_of(done), read, SETS, partitions=PARTITIONS)
     # The order within the partition is the same too, not only the multiset.
@@ -334,6 +368,8 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     decided = [(t["customer_id"], t["kind"], t["step"], t["to"], t["reason"]) for t in world.values("transitions")]
     assert [(t.customer_id, t.kind, t.step, t.to, t.reason) for t in result.transitions] == decided
     assert customer_differences(result.customers, customers_of(done.store, result.customers)) == []
+    if journal_of(done) and (last := SETS[in_force_key(journal_of(done)[-1])]).alignment:
+        assert {customer.aligned for customer in result.customers.values()} <= {last.alignment}
     shared = done.store.read([SHARED_KEY])[0]
     assert (shared is not None) == bool(result.shared.slots)
     assert decode_shared(shared, partition=0, partitions=PARTITIONS) == replace_partitions(result.shared)
