@@ -10,6 +10,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     CapDraft,
     ChannelDraft,
+    EndpointDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -47,6 +48,7 @@ class World:
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""
 

@@ -10,7 +10,7 @@ from orchestrator.engine.limits import choose_channel, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.turn import Turn, fail, go_on, holds, note, record, value_of
 from orchestrator.engine.waits import clock_due, moment_due, months_due
-from orchestrator.model.action_steps import ChangeAudience, Increment
+from orchestrator.model.action_steps import ChangeAudience, Increment, Task, Webhook
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.journey import (
@@ -69,7 +69,7 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
-            case Increment() | ChangeAudience():
+            case Increment() | ChangeAudience() | Task() | Webhook():
                 name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)
