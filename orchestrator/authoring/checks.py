@@ -187,11 +187,9 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
             )
     check_channel_names(checks)
     check_audiences(checks)
-    for cap in world.caps:
-        for ref in cap.channels or ():
-            checks.channel(ref)
-    for quiet in world.quiet_hours:
-        for ref in quiet.channels or ():
+    listed = [rule.channels for rules in (world.caps, world.quiet_hours, world.rates) for rule in rules]
+    for channels in listed:
+        for ref in channels or ():
             checks.channel(ref)
 
 

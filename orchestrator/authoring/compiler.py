@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     EndpointDraft,
     JourneyDraft,
+    Ref,
     RuleDraft,
     SendDraft,
 )
@@ -48,10 +49,11 @@ from orchestrator.authoring.rules_source import (
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.population import with_entries
-from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Status
+from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
@@ -103,7 +105,8 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         audiences=read.audiences,
     )
     webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
-    world = replace(world, quiet_hours=read.policies.quiet_hours, webhooks=webhooks)
+    policies = read.policies
+    world = replace(world, quiet_hours=policies.quiet_hours, rates=policies.rates, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -140,8 +143,17 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     versions.update(current.versions)
     channels.update(current.channels)
     audiences.update(current.audiences)
-    wanted = current.wanted.union(*(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, services=services, wanted=wanted)
+    tracked = track(versions.values())
+    wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -249,7 +261,8 @@ def _journey_set(
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
-    wanted = frozenset(rules) | entry_events
+    tracked = track(running.values())
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked)
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -260,21 +273,13 @@ def _journey_set(
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
             for name, channel in sorted(world.channels.items())
         },
-        caps=tuple(
-            Cap(
-                cap.name.name,
-                None if cap.channels is None else frozenset(channel.name for channel in cap.channels),
-                cap.max,
-                cap.per_ms,
-            )
-            for cap in world.caps
-        ),
+        caps=tuple(Cap(cap.name.name, _names(cap.channels), cap.max, cap.per_ms) for cap in world.caps),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         default_zone=policies.default_zone or DEFAULT_ZONE,
         quiet_hours=tuple(
             QuietHours(
-                None if quiet.channels is None else frozenset(channel.name for channel in quiet.channels),
+                _names(quiet.channels),
                 quiet.start,
                 quiet.end,
                 quiet.zone,
@@ -283,7 +288,16 @@ def _journey_set(
             )
             for quiet in policies.quiet_hours
         ),
+        tracked=tracked,
+        rates=tuple(
+            Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
+        ),
+        uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(made, entered)
+
+
+def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:
+    return None if channels is None else frozenset(channel.name for channel in channels)

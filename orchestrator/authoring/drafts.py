@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from orchestrator.authoring.expression_syntax import Tree
-from orchestrator.authoring.yaml_source import MappingNode, Scalar
+from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
 
 
@@ -408,3 +408,20 @@ class CapDraft:
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateDraft:
+    """A channel's rate; `channels` None for all."""
+
+    node: Node
+    channels: tuple[Ref, ...] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """What the rate's slots are kept under: another `max` goes on from where the former one was."""
+        channels = "all" if self.channels is None else ",".join(sorted({ref.name for ref in self.channels}))
+        return f"rate:{channels}:{self.per_ms}"

@@ -24,6 +24,7 @@ NOT_SENT = {
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
+    "rate_limited": "sent nothing: the channel's rate had no slot for the message soon enough",
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
 }
@@ -223,6 +224,8 @@ def _waiting_said(decision: Transition) -> str:
             return (
                 f'"{decision.step}" holds its message by {decision.value} until quiet hours end; then it decides again'
             )
+        case "rate":
+            return f'"{decision.step}" waits for its slot of the rate of {decision.value}; then it decides again'
         case "rebased":
             return f'"{decision.step}" waits until another moment, because the profile changed'
         case reason:

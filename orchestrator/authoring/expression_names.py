@@ -41,6 +41,8 @@ def typed_name(tree: Name, names: Names, problems: list[ExpressionProblem]) -> T
     """The value that the name stands for; problems are appended and give the type UNKNOWN."""
     root = tree.parts[0][0]
     rest = tree.parts[1:]
+    if names.only_event and root != "event":
+        return _bad(problems, "J241", tree.parts[0], f'"{root}" is not known here: {names.only_event}', "use event.*")
     if root not in ROOTS:
         return _unknown_root(tree, names, problems)
     if root in {"now", "customer_id"}:
@@ -70,6 +72,8 @@ def _unknown_root(tree: Name, names: Names, problems: list[ExpressionProblem]) -
                 break
         else:
             hint = f"did you mean profile.{word}?" if word in names.attributes else ""
+    if not hint and word in names.event_types:
+        hint = f"write what you want to know of past events: count({word}), or last({word}.field)"
     if not hint:
         hint = did_you_mean(word, ROOTS, otherwise=f"a text needs quotes of its own: \"'{word}'\"")
     return _bad(problems, "J210", tree.parts[0], f'"{word}" is not known', hint)

@@ -25,6 +25,9 @@ from orchestrator.authoring.rules_source import (
     QUIET_KEYS,
     QUIET_REQUIRED,
     QUIET_WAYS,
+    RATE_KEYS,
+    RATE_MAX,
+    RATE_REQUIRED,
     WEBHOOK_KEYS,
     WEBHOOK_REQUIRED,
 )
@@ -324,6 +327,12 @@ def policies() -> Schema:
         "then": (words(QUIET_WAYS), "Promotional messages are held until the end (default), or skipped."),
         "late_after": (DURATION, "A message that would be held longer than this is skipped."),
     }
+    rate: Described = {
+        "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
+        "max": (whole(1, RATE_MAX), "How many messages of all customers go out at most in any window of `per`."),
+        "per": (DURATION, "The length of the sliding window."),
+        "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
+    }
     return keys(
         {
             "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
@@ -334,6 +343,10 @@ def policies() -> Schema:
             "quiet_hours": (
                 items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
                 "When no promotional message goes out.",
+            ),
+            "rates": (
+                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+                "How many messages a channel takes, of all customers together.",
             ),
         }
     )

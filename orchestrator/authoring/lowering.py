@@ -42,6 +42,7 @@ from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
     Awaited,
@@ -201,7 +202,18 @@ def lower_journey(
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
+        aggregates=_aggregates(draft, checked),
     )
+
+
+def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregate, ...]:
+    """The aggregates that the journey's expressions read, each once."""
+    found = {
+        aggregate.key: aggregate
+        for formula in journey_formulas(draft)
+        for aggregate in uses(checked[formula].node).aggregates
+    }
+    return tuple(found.values())
 
 
 def _trigger(draft: TriggerDraft) -> Trigger:

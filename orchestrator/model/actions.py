@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from orchestrator.model.shared import Shared
+
 
 class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     """A command for the sink behind a channel's topic: do this for this customer, once, before `expires_at_ms`.
@@ -41,9 +43,9 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
     `kind`: `entered` (to = first step), `held_out` (control group), `not_entered` (reason says why), `step` (a step
     ended with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason`
-    says why: `held` for quiet hours, `rebased` to another moment), `audience` (the audience `value` was changed, or why
-    not), `goal` (the goal was reached, `value` as text),
-    `exited` (`reason` says why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
+    says why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `audience`
+    (the audience `value` was changed, or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason`
+    says why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 
@@ -70,10 +72,14 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Effects(msgspec.Struct):
-    """Everything that decisions ask for, in decision order; one value may collect many decisions."""
+    """Everything that decisions ask for, in decision order; one value may collect many decisions.
+
+    `shared` is what the partition's customers share, which decisions advance; None where no rule looks at it.
+    """
 
     actions: list[ActionCommand] = []
     transitions: list[Transition] = []
     failures: list[Failure] = []
     duplicates: int = 0
     timers_fired: int = 0
+    shared: Shared | None = None

@@ -36,7 +36,8 @@ class Instance(msgspec.Struct, array_like=True):
     `number` counts the customer's entries into any journey; `key` tells parallel instances apart ("" when the
     journey has none). `entry` holds the values of the entry event that the journey refers to, in the order of
     `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
-    `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none.
+    `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none. `reserved` is the channel of whose rate a
+    slot is reserved for the step's message, at `timer_at_ms`; "" for none.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Instance(msgspec.Struct, array_like=True):
     goal_until_ms: int
     entry: list[Any]
     results: dict[str, StepResult]
+    reserved: str = ""
 
 
 class Customer(msgspec.Struct, array_like=True):

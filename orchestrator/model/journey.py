@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from orchestrator.model.action_steps import ActionStep
+from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
 from orchestrator.model.types import Type
@@ -310,6 +311,8 @@ class Journey:
     listens: frozenset[str]
     waits_while: bool = False
     """Whether a step waits while a condition holds, so that every event is looked at."""
+    aggregates: tuple[Aggregate, ...] = ()
+    """What its expressions read of past events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +348,20 @@ class QuietHours:
     zone: str | None
     holds: bool
     late_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `max` messages on `channels` (None: all) in any window of `per_ms`, over all customers.
+
+    A message waits for its slot; it is not sent where it would wait longer than `late_after_ms` (None: it waits).
+    """
+
+    name: str
+    channels: frozenset[str] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,8 +409,13 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    uses_shared: bool = False
+    """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
+    tracked: Tracked | None = None
+    """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     audiences: dict[str, Audience] = field(default_factory=dict)
     services: frozenset[str] = frozenset()

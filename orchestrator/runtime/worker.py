@@ -124,6 +124,7 @@ def make_cycle(prepared: Prepared) -> Cycle:
         transitions_topic=names.transitions,
         journal_topic=names.journal,
         dead_letters_topic=names.dead_letters,
+        partitions=settings.partitions,
         topic_prefix=settings.topic_prefix,
         batch_records_max=settings.batch_records_max,
         timers_per_transaction_max=settings.timers_per_transaction_max,
