@@ -418,9 +418,12 @@ class JourneySet:
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
 
     @property
     def destinations(self) -> dict[str, str]:
-        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        """Channel → topic, of everything that commands can go to, messages or others."""
         topics = {channel.name: channel.topic for channel in self.channels.values()}
-        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}
