@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 from orchestrator.engine.audiences import withdraw_from
 from orchestrator.engine.turn import Turn, record, version_of
 from orchestrator.model.customer import FINISHED, Customer
@@ -24,5 +22,6 @@ def erase(turn: Turn) -> None:
             record(turn, journey, instance, "exited", step=instance.step, reason=ERASED)
     withdraw_from(turn, list(customer.audiences), reason=ERASED)
     unknown = Customer()
+    # The new value has containers of its own, and nobody else holds them.
     for name in Customer.__struct_fields__:
-        setattr(customer, name, copy(getattr(unknown, name)))
+        setattr(customer, name, getattr(unknown, name))
