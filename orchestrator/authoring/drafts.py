@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from orchestrator.authoring.expression_syntax import Tree
-from orchestrator.authoring.yaml_source import MappingNode, Scalar
+from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
 from orchestrator.model.triggers import Cron
 
@@ -169,6 +169,27 @@ class SetDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementDraft:
+    """`increment: {attribute: expression}`."""
+
+    name: Ref
+    increments: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAudienceDraft:
+    """`audience: {add: vip_ads}`, or `remove`."""
+
+    name: Ref
+    audiences: tuple[Ref, ...]
+    is_add: bool
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -183,6 +204,8 @@ class BrokenDraft:
     name: Ref
 
 
+ActionDraft = IncrementDraft | ChangeAudienceDraft
+
 StepDraft = (
     BrokenDraft
     | WaitDraft
@@ -195,6 +218,7 @@ StepDraft = (
     | SplitDraft
     | SendDraft
     | SetDraft
+    | ActionDraft
     | ExitDraft
 )
 
@@ -210,6 +234,8 @@ STEP_KINDS: dict[type, str] = {
     SplitDraft: "split",
     SendDraft: "send",
     SetDraft: "set",
+    IncrementDraft: "increment",
+    ChangeAudienceDraft: "audience",
     ExitDraft: "exit",
 }
 
@@ -338,6 +364,16 @@ class ChannelDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceDraft:
+    """An audience: where it is kept, who the customer is there, and the consent that it needs."""
+
+    name: Ref
+    destination: Ref
+    identity: Ref
+    consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
 class QuietHoursDraft:
     """Quiet hours of channels (None for all)."""
 
@@ -357,3 +393,20 @@ class CapDraft:
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateDraft:
+    """A channel's rate; `channels` None for all."""
+
+    node: Node
+    channels: tuple[Ref, ...] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """What the rate's slots are kept under: another `max` goes on from where the former one was."""
+        channels = "all" if self.channels is None else ",".join(sorted({ref.name for ref in self.channels}))
+        return f"rate:{channels}:{self.per_ms}"

@@ -24,6 +24,7 @@ NOT_SENT = {
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
+    "rate_limited": "sent nothing: the channel's rate had no slot for the message soon enough",
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
 }
@@ -48,10 +49,26 @@ ENDED = {
     "timeout": "nothing that it waited for came in time",
     "otherwise": "no condition held",
     "set": "set attributes of the profile",
+    "incremented": "added to attributes of the profile",
+    "added": "asked to add the customer to an audience",
+    "removed": "asked to remove the customer from an audience",
+    "already_in": "the customer is in the audience already",
+    "not_in": "the customer is not in the audience",
     "over": "the condition for waiting did not hold any more",
     "missing": "there is no date or instant to wait for",
     "past": "what it waits for is past",
 }
+AUDIENCE_CHANGES = {
+    "added": "asked to add the customer to",
+    "removed": "asked to remove the customer from",
+    "already_in": "did nothing, the customer is already in",
+    "not_in": "did nothing, the customer is not in",
+    "no_consent": "did not add, for want of consent, the customer to",
+    "unreachable": "did not add, for want of the attribute that says who the customer is there, the customer to",
+    "shadow": "in shadow, changed nothing in",
+    "consent_withdrawn": "the consent was taken back, so the customer is removed from",
+}
+REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
 
@@ -138,6 +155,8 @@ def render_explanation(explanation: Explanation, *, show_personal_data: bool) ->
 
 
 def _passage(decision: Transition) -> str:
+    if not decision.journey:
+        return "all journeys"
     # Who did not enter has no passage yet.
     return decision.journey if decision.kind == "not_entered" else f"{decision.journey} #{decision.instance}"
 
@@ -155,6 +174,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "next_timer_at": _iso_or_none(wake_at_ms(customer)),
             "last_decision_at": iso(customer.last_at_ms),
             "consent": dict(sorted(customer.consent.items())),
+            "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
             "messages_counted": [{"at": iso(at_ms), "channel": channel} for at_ms, channel in customer.sends],
         }
@@ -194,6 +214,10 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, f"{LEFT.get(reason, f'left: {reason}')}{at}", is_refusal=False)
         case "waiting":
             return Said(decision, _waiting_said(decision), is_refusal=False)
+        case "audience":
+            change = AUDIENCE_CHANGES.get(reason, reason)
+            by = f'"{decision.step}" ' if decision.step else ""
+            return Said(decision, f"{by}{change} audience {decision.value}", is_refusal=reason in REFUSED)
         case "failed":
             return Said(decision, f'"{decision.step}" failed: {reason}', is_refusal=True)
         case _:
@@ -206,6 +230,8 @@ def _waiting_said(decision: Transition) -> str:
             return (
                 f'"{decision.step}" holds its message by {decision.value} until quiet hours end; then it decides again'
             )
+        case "rate":
+            return f'"{decision.step}" waits for its slot of the rate of {decision.value}; then it decides again'
         case "rebased":
             return f'"{decision.step}" waits until another moment, because the profile changed'
         case reason:
@@ -267,6 +293,9 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
             lines.append(f"{title}: {', '.join(keys)}")
+    if customer.audiences:
+        inside = ", ".join(f"{name} since {shown(at_ms)}" for name, (at_ms, _) in sorted(customer.audiences.items()))
+        lines.append(f"in audiences: {inside}")
     profile = _profile(customer, show_personal_data=show_personal_data)
     if profile:
         lines.append(f"profile: {', '.join(f'{name} {value}' for name, value in profile.items())}")

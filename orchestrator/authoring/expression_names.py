@@ -8,6 +8,7 @@ from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Ambient,
     Attribute,
+    AudienceMember,
     ConsentKey,
     Constant,
     EntryField,
@@ -21,7 +22,7 @@ from orchestrator.authoring.expression_syntax import ExpressionProblem, Name
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind
 
-ROOTS = ("event", "entry", "profile", "consent", "steps", "now", "customer_id")
+ROOTS = ("event", "entry", "profile", "consent", "audience", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a send step has."""
@@ -39,6 +40,8 @@ def typed_name(tree: Name, names: Names, problems: list[ExpressionProblem]) -> T
     """The value that the name stands for; problems are appended and give the type UNKNOWN."""
     root = tree.parts[0][0]
     rest = tree.parts[1:]
+    if names.only_event and root != "event":
+        return _bad(problems, "J241", tree.parts[0], f'"{root}" is not known here: {names.only_event}', "use event.*")
     if root not in ROOTS:
         return _unknown_root(tree, names, problems)
     if root in {"now", "customer_id"}:
@@ -68,6 +71,8 @@ def _unknown_root(tree: Name, names: Names, problems: list[ExpressionProblem]) -
                 break
         else:
             hint = f"did you mean profile.{word}?" if word in names.attributes else ""
+    if not hint and word in names.event_types:
+        hint = f"write what you want to know of past events: count({word}), or last({word}.field)"
     if not hint:
         hint = did_you_mean(word, ROOTS, otherwise=f"a text needs quotes of its own: \"'{word}'\"")
     return _bad(problems, "J210", tree.parts[0], f'"{word}" is not known', hint)
@@ -89,6 +94,11 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
                     problems, "J206", part, f'there is no consent "{field}"', did_you_mean(field, names.consents)
                 )
             return ConsentKey(BOOLEAN, field)
+        case "audience":
+            if field not in names.audiences:
+                hint = did_you_mean(field, names.audiences, otherwise="audiences.yaml names the audiences")
+                return _bad(problems, "J230", part, f'there is no audience "{field}"', hint)
+            return AudienceMember(BOOLEAN, field)
         case _:
             if field not in names.attributes:
                 hint = did_you_mean(field, names.attributes, otherwise="profile.yaml says which attributes there are")

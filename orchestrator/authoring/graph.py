@@ -8,8 +8,10 @@ from typing import assert_never
 from orchestrator.authoring.drafts import (
     BranchDraft,
     BrokenDraft,
+    ChangeAudienceDraft,
     ExitDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     MonthsDraft,
     SendDraft,
@@ -149,6 +151,12 @@ def _step_node(step: StepDraft) -> Box:
         case SetDraft():
             said = [f"set {attribute.name} to {_text(formula)}" for attribute, formula in step.assignments]
             return _node(_id(name), ROUND, [name, *said])
+        case IncrementDraft():
+            said = [f"add {_text(formula)} to {attribute.name}" for attribute, formula in step.increments]
+            return _node(_id(name), ROUND, [name, *said])
+        case ChangeAudienceDraft():
+            way = "add to" if step.is_add else "remove from"
+            return _node(_id(name), BOX, [name, *(f"{way} {ref.name}" for ref in step.audiences)])
         case BrokenDraft():
             return _node(_id(name), BOX, [name])
         case ExitDraft():

@@ -13,12 +13,22 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from orchestrator.authoring.action_source import AUDIENCE_WAYS
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import CAP_MAX, QUIET_KEYS, QUIET_REQUIRED, QUIET_WAYS
-from orchestrator.authoring.scenario_values import EXPECTATIONS, TRANSITIONS, YES_OR_NO
+from orchestrator.authoring.rules_source import (
+    AUDIENCE_KEYS,
+    CAP_MAX,
+    QUIET_KEYS,
+    QUIET_REQUIRED,
+    QUIET_WAYS,
+    RATE_KEYS,
+    RATE_MAX,
+    RATE_REQUIRED,
+)
+from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
@@ -167,6 +177,11 @@ UNTIL: Described = {
 }
 WAIT: Schema = {"anyOf": [CALENDAR_DURATION, keys(picked(UNTIL_KEYS, UNTIL), required=["until"])]}
 
+AUDIENCE: Described = {
+    "add": (one_or_many(EVENT), "The audiences that the customer is added to."),
+    "remove": (one_or_many(EVENT), "The audiences that the customer is removed from."),
+}
+
 STEP: Described = {
     "wait": (WAIT, "Goes on after this time, or at a time of day, or at a date or instant."),
     "wait_for": (
@@ -189,6 +204,11 @@ STEP: Described = {
     "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
     "expires": (DURATION, "A message that could not be delivered by then is not delivered; 1 day if nothing is said."),
     "set": (ASSIGNMENTS, "Sets attributes of the profile; null takes one away."),
+    "increment": (pairs(EXPRESSION), "Adds to attributes of the profile; a missing one counts as 0."),
+    "audience": (
+        keys(picked(AUDIENCE_WAYS, AUDIENCE), minProperties=1, maxProperties=1),
+        "Adds the customer to audiences, or removes the customer from them.",
+    ),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
@@ -252,6 +272,24 @@ def channels() -> Schema:
     )
 
 
+def audiences() -> Schema:
+    """Of `audiences.yaml`."""
+    audience: Described = {
+        "destination": (NAME, "Where the audience is kept; commands go to the topic actions.DESTINATION."),
+        "identity": (EVENT, "The attribute of the profile that says who the customer is there."),
+        "consent": (NAME, "What the customer must have agreed to."),
+    }
+    return keys(
+        {
+            "audiences": (
+                pairs(keys(picked(AUDIENCE_KEYS, audience), required=AUDIENCE_KEYS)),
+                "Lists of people elsewhere, by name.",
+            )
+        },
+        required=["audiences"],
+    )
+
+
 def policies() -> Schema:
     """Of `policies.yaml`."""
     cap: Described = {
@@ -268,6 +306,12 @@ def policies() -> Schema:
         "then": (words(QUIET_WAYS), "Promotional messages are held until the end (default), or skipped."),
         "late_after": (DURATION, "A message that would be held longer than this is skipped."),
     }
+    rate: Described = {
+        "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
+        "max": (whole(1, RATE_MAX), "How many messages of all customers go out at most in any window of `per`."),
+        "per": (DURATION, "The length of the sliding window."),
+        "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
+    }
     return keys(
         {
             "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
@@ -278,6 +322,10 @@ def policies() -> Schema:
             "quiet_hours": (
                 items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
                 "When no promotional message goes out.",
+            ),
+            "rates": (
+                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+                "How many messages a channel takes, of all customers together.",
             ),
         }
     )
@@ -314,6 +362,8 @@ EXPECTED: Described = {
     "transition": (words(TRANSITIONS), "A decision of this kind was made."),
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
+    "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
+    "command": (words(COMMANDS), "A command of this kind went out."),
 }
 EXPECTED_BESIDES: Described = {
     "template": (TEXT, "The message's template."),
@@ -321,6 +371,7 @@ EXPECTED_BESIDES: Described = {
     "contains": (one_or_many(TEXT), "Words that the message contains."),
     "step": (TEXT, "The step that it came from."),
     "address": (TEXT, "Where the message went."),
+    "target": (TEXT, "What the command is about: the audience."),
     "because": (TEXT, "The reason, such as capped or no_consent."),
     "to": (TEXT, "The step gone to."),
     "key": (TEXT, "Which of several passages."),
@@ -352,6 +403,7 @@ def scenarios() -> Schema:
         "customer": (TEXT, "The customer's id."),
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
+        "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
         "sent_before": ({"type": "array", "items": keys(sent, required=sent)}, "Messages that count for caps."),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
@@ -378,6 +430,7 @@ def scenarios() -> Schema:
 SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "journey": (journey, "A customer journey"),
     "channels": (channels, "How customers are reached: channels.yaml"),
+    "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),

@@ -7,12 +7,15 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, assert_never
 
+from orchestrator.authoring.action_lowering import lower_action
 from orchestrator.authoring.checks import CheckedFormulas
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
     ExitDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     MonthsDraft,
     OnCommandDraft,
@@ -39,6 +42,7 @@ from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
     Awaited,
@@ -149,6 +153,8 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.variables]
             case SetDraft():
                 found += [formula for _, formula in step.assignments]
+            case IncrementDraft():
+                found += [formula for _, formula in step.increments]
             case _:
                 pass
     return [formula for formula in found if formula is not None]
@@ -198,7 +204,18 @@ def lower_journey(
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
+        aggregates=_aggregates(draft, checked),
     )
+
+
+def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregate, ...]:
+    """The aggregates that the journey's expressions read, each once."""
+    found = {
+        aggregate.key: aggregate
+        for formula in journey_formulas(draft)
+        for aggregate in uses(checked[formula].node).aggregates
+    }
+    return tuple(found.values())
 
 
 def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
@@ -250,10 +267,13 @@ def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> fro
 def rules_behind(checked: Checked, world: World) -> list[RuleDraft]:
     """The profile rules that set what the expression reads."""
     used = uses(checked.node)
+    # Who takes a consent back is removed from audiences.
+    is_about_consent = bool(used.consents or used.audiences)
     return [
         rule
         for rule in world.rules
-        if (used.consents and rule.consents) or used.attributes & {attribute.name for attribute, _ in rule.attributes}
+        if (is_about_consent and rule.consents)
+        or used.attributes & {attribute.name for attribute, _ in rule.attributes}
     ]
 
 
@@ -263,15 +283,11 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
     def target(ref: Ref | None) -> str:
         return following if ref is None else ref.name
 
+    if isinstance(step, ActionDraft):
+        return lower_action(step, target(step.next), lowering)
     match step:
-        case WaitDraft():
-            return Wait(name, step.duration_ms, target(step.next))
-        case MonthsDraft():
-            return WaitMonths(name, step.months, target(step.next))
-        case UntilTimeDraft():
-            return WaitUntilTime(name, step.at, step.weekdays, step.zone, target(step.next))
-        case UntilMomentDraft():
-            return _until_moment(step, target(step.next), lowering)
+        case WaitDraft() | MonthsDraft() | UntilTimeDraft() | UntilMomentDraft():
+            return _wait(step, target(step.next), lowering)
         case WaitWhileDraft():
             condition = lowering.expression(step.condition)
             return WaitWhile(name, condition, step.timeout_ms, target(step.on_timeout), target(step.next))
@@ -293,6 +309,23 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return Exit(name, step.reason)
         case BrokenDraft():
             raise AssertionError(f"step {name} has mistakes, so nothing is compiled")
+        case _:
+            assert_never(step)
+
+
+def _wait(
+    step: WaitDraft | MonthsDraft | UntilTimeDraft | UntilMomentDraft, following: str, lowering: Lowering
+) -> Wait | WaitMonths | WaitUntilTime | WaitUntilMoment:
+    name = step.name.name
+    match step:
+        case WaitDraft():
+            return Wait(name, step.duration_ms, following)
+        case MonthsDraft():
+            return WaitMonths(name, step.months, following)
+        case UntilTimeDraft():
+            return WaitUntilTime(name, step.at, step.weekdays, step.zone, following)
+        case UntilMomentDraft():
+            return _until_moment(step, following, lowering)
         case _:
             assert_never(step)
 

@@ -13,12 +13,11 @@ from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
-from orchestrator.engine.align import align
 from orchestrator.engine.ids import draw
 from orchestrator.engine.population import is_entry_clock, with_entries
-from orchestrator.engine.turn import Turn
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import NEVER_MS, Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet, Split, Status
@@ -61,13 +60,17 @@ def all_live(journeys: JourneySet) -> JourneySet:
     """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
     live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
     entered = with_entries(journeys, live.values())
+    tracked = track(live.values())
     return replace(
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
         # What drafts ask of a record is in no set that ever was in force.
         alignment=f"{journeys.alignment}+{','.join(entered.entries_by_clock)}",
-        wanted=journeys.wanted.union(entered.entries, *(journey.listens for journey in live.values())),
+        wanted=journeys.wanted.union(
+            entered.entries, tracked_events(tracked), *(journey.listens for journey in live.values())
+        ),
+        tracked=tracked,
     )
 
 
@@ -153,18 +156,12 @@ class _Play:
         self.happened = Happened(scenario.given.at_ms)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
-        self._journeys = journeys
-        self._begin(_customer(scenario.given))
+        self._engine.put(customer_id, _customer(scenario.given))
+        # The record is in line with the journeys from the start, as it is where they have been in force before.
+        self._keep(self._engine.align(customer_id, scenario.given.at_ms))
         self._wanted = journeys.wanted
         # States at the same instant are looked at after everything that happens then.
         self._looks = sorted({e.after_ms for e in scenario.then if e.kind in STATES and e.after_ms is not None})
-
-    def _begin(self, customer: Customer) -> None:
-        """The customer's record is in line with the journeys from the start, as it is where they have been in force."""
-        effects = Effects()
-        align(Turn(self._journeys, customer, self._customer_id, {}, None, self.scenario.given.at_ms, effects))
-        self._engine.put(self._customer_id, customer)
-        self._keep(effects)
 
     def run(self) -> ScenarioResult | None:
         """Runs to the end; a result only if an event could not be made."""
@@ -246,7 +243,7 @@ class _Play:
         return decode_customer(encode_customer(self._record()))
 
 
-def describe(transition: Transition, action: SendMessage | None) -> str:
+def describe(transition: Transition, action: ActionCommand | None) -> str:
     """The transition in words."""
     journey = transition.journey
     match transition.kind:
@@ -261,6 +258,9 @@ def describe(transition: Transition, action: SendMessage | None) -> str:
             return f"{journey}: goal reached{f', worth {transition.value}' if transition.value else ''}"
         case "exited":
             return f"{journey}: left at {transition.step or 'the end'} ({transition.reason})"
+        case "audience":
+            where = f"{journey}: {transition.step}" if journey else "whatever the journeys do"
+            return f"{where}: audience {transition.value} ({transition.reason})"
         case "failed":
             return f"{journey}: {transition.step} failed ({transition.reason})"
         case _:
@@ -270,7 +270,8 @@ def describe(transition: Transition, action: SendMessage | None) -> str:
 
 def _customer(given: Given) -> Customer:
     sends = [(given.at_ms - ago_ms, channel) for ago_ms, channel in given.sends]
-    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends)
+    audiences = {name: (given.at_ms, identity) for name, identity in given.audiences.items()}
+    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends, audiences=audiences)
 
 
 def _refused(

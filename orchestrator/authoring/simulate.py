@@ -69,7 +69,10 @@ class JourneyReport:
 
 @dataclass(slots=True)
 class Simulation:
-    """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end."""
+    """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
+
+    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages.
+    """
 
     journeys: dict[str, JourneyReport]
     events: int = 0
@@ -82,6 +85,8 @@ class Simulation:
     last_ms: int | None = None
     until_ms: int | None = None
     bad: list[BadLine] = field(default_factory=list)
+    audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class OutOfOrder(Exception):
@@ -167,8 +172,15 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
     result.duplicates += effects.duplicates
     result.timers += effects.timers_fired
     for action in effects.actions:
-        result.journeys[action.journey].sent[action.channel, action.template] += 1
+        if action.kind == "send":
+            result.journeys[action.journey].sent[action.channel, action.template] += 1
+        else:
+            result.commands[action.kind, action.target] += 1
     for transition in effects.transitions:
+        if transition.kind == "audience":
+            # What a withdrawn consent leads to belongs to no journey.
+            result.audiences[transition.value or "", transition.reason] += 1
+            continue
         _count_transition(result.journeys[transition.journey], transition, journeys)
 
 

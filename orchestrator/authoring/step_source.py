@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
+from orchestrator.authoring.action_source import (
+    EXPIRES_MS_DEFAULT,
+    PRIORITY_DEFAULT,
+    read_audience_step,
+    read_increment,
+)
 from orchestrator.authoring.drafts import (
     AwaitedDraft,
     BranchDraft,
@@ -17,7 +23,6 @@ from orchestrator.authoring.drafts import (
     StepDraft,
     WaitForDraft,
 )
-from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -41,8 +46,6 @@ from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.problems import Problem
 
 MESSAGE_CLASSES = ("promotional", "transactional")
-PRIORITY_DEFAULT = 5
-EXPIRES_MS_DEFAULT = DAY_MS
 RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -53,6 +56,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "split": ("split", "salt"),
     "send": ("send", "template", "with", "class", "priority", "expires", "next"),
     "set": ("set", "next"),
+    "increment": ("increment", "next"),
+    "audience": ("audience", "priority", "expires", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -245,5 +250,7 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "split": _split,
     "send": _send,
     "set": _set,
+    "increment": read_increment,
+    "audience": read_audience_step,
     "exit": _exit,
 }

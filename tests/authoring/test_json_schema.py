@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from orchestrator.authoring import (
+    action_source,
     entry_source,
     journey_source,
     reading,
@@ -50,6 +51,7 @@ SHAPES_ONLY = frozenset(
         "J117",
         "J118",
         "J119",
+        "J140",
         "J160",
         "J501",
         "J502",
@@ -67,7 +69,7 @@ def kind_of(path: str) -> str:
     if path.endswith(SCENARIO_SUFFIXES):
         return "scenarios"
     stem = path.removesuffix(".yaml")
-    return stem if stem in {"channels", "policies", "profile"} else "journey"
+    return stem if stem in SCHEMAS else "journey"
 
 
 def plain(value: Any) -> Any:
@@ -171,7 +173,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         checked.update([frozenset(keys)] if keys else [])
         return mapping(self, node, keys, required=required)
 
-    for module in (entry_source, journey_source, step_source, rules_source, wait_source):
+    for module in (entry_source, journey_source, step_source, action_source, rules_source, wait_source):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
     for code in all_codes():

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.events import Event
 from orchestrator.runtime.codec import (
     EventCodec,
@@ -195,12 +195,12 @@ def test_transitions_are_encoded_as_their_schema_says(made: Transition) -> None:
 
 @given(
     st.builds(
-        SendMessage, text, text, text, text, st.integers(0, 9), text, text, text, text, text,
+        ActionCommand, text, text, text, text, st.integers(0, 9), text, text, text, text, text,
         st.dictionaries(text, text, max_size=4), st.sampled_from(["promotional", "transactional"]), st.integers(0, 9),
         instants, instants,
     )
 )  # fmt: skip
-def test_actions_are_encoded_as_their_schema_says(action: SendMessage) -> None:
+def test_actions_are_encoded_as_their_schema_says(action: ActionCommand) -> None:
     fields = {name: getattr(action, name) for name in action.__struct_fields__}
     fields["created_at"] = fields.pop("created_at_ms")
     fields["expires_at"] = fields.pop("expires_at_ms")
