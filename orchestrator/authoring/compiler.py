@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import lower_audiences
+from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     check_journey,
@@ -15,8 +15,8 @@ from orchestrator.authoring.checks import (
 )
 from orchestrator.authoring.drafts import (
     AudienceDraft,
-    ChangeAudienceDraft,
     ChannelDraft,
+    EndpointDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -40,11 +40,13 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    WEBHOOKS_FILE,
     PoliciesDraft,
     read_audiences,
     read_channels,
     read_policies,
     read_profile,
+    read_webhooks,
 )
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
@@ -58,7 +60,7 @@ from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
 DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
@@ -81,6 +83,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    webhooks: tuple[EndpointDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -105,7 +108,9 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         problems,
         audiences=read.audiences,
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
+    webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
+    policies = read.policies
+    world = replace(world, quiet_hours=policies.quiet_hours, rates=policies.rates, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -134,16 +139,26 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
+    services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         audiences.update(journeys.audiences)
+        services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
     audiences.update(current.audiences)
     tracked = track(versions.values())
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, wanted=wanted, tracked=tracked)
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -151,6 +166,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
+    webhooks: tuple[EndpointDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -174,6 +190,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             channels = read_channels(root, problems)
         elif path == AUDIENCES_FILE:
             audiences = read_audiences(root, problems)
+        elif path == WEBHOOKS_FILE:
+            webhooks = read_webhooks(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -185,6 +203,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         rules=rules,
         channels=channels,
         audiences=audiences,
+        webhooks=webhooks,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -215,10 +234,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
-    for name in {ref.name for step in draft.steps if isinstance(step, ChangeAudienceDraft) for ref in step.audiences}:
-        audience = world.audiences[name]
-        kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
-        texts.append((f"audience {name}", kept))
+    texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
@@ -293,6 +309,7 @@ def _journey_set(
         ),
         uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
+        services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(made, entered)
 

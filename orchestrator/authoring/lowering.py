@@ -29,12 +29,14 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
+    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
+    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
@@ -155,6 +157,8 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
+            case TaskDraft() | WebhookDraft():
+                found += [formula for _, formula in step.variables]
             case _:
                 pass
     return [formula for formula in found if formula is not None]

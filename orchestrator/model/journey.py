@@ -439,9 +439,12 @@ class JourneySet:
     entries_by_profile: tuple[Journey, ...] = ()
     """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
 
     @property
     def destinations(self) -> dict[str, str]:
-        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        """Channel → topic, of everything that commands can go to, messages or others."""
         topics = {channel.name: channel.topic for channel in self.channels.values()}
-        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}
