@@ -242,7 +242,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
         if id(rule) in behind:
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
-            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
+            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
 

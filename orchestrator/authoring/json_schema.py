@@ -22,6 +22,7 @@ from orchestrator.authoring.rules_source import (
     AUDIENCE_KEYS,
     CAP_MAX,
     METHODS,
+    NULL_WAYS,
     QUIET_KEYS,
     QUIET_REQUIRED,
     QUIET_WAYS,
@@ -368,6 +369,7 @@ def profile() -> Schema:
     rule: Described = {
         "on": (EVENT, "The type of event that says something about the customer."),
         "set": (ASSIGNMENTS, "Attributes and what they are set to; null leaves one as it is."),
+        "nulls": (words(NULL_WAYS), "Whether null leaves an attribute as it is (keep), or takes it away (clear)."),
         "consent": (one_or_many(keys(consent, required=consent)), "Consent that the event gives or takes."),
     }
     of_rule = keys(rule, required=["on"], anyOf=[{"required": ["set"]}, {"required": ["consent"]}])

@@ -42,6 +42,8 @@ WEBHOOKS_FILE = "webhooks.yaml"
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
+RULE_KEYS = ("on", "set", "nulls", "consent")
+NULL_WAYS = ("keep", "clear")
 AUDIENCE_KEYS = ("destination", "identity", "consent")
 CAP_MAX = 1_000
 RATE_MAX = 10_000_000
@@ -67,7 +69,7 @@ def read_profile(root: Node, problems: Problems) -> tuple[RuleDraft, ...]:
 
 
 def _rule(node: Node, problems: Problems) -> RuleDraft | None:
-    found = fields(node, ("on", "set", "consent"), problems, what="a profile rule", required=("on",))
+    found = fields(node, RULE_KEYS, problems, what="a profile rule", required=("on",))
     if found is None:
         return None
     on = read_ref(found.get("on"), problems, what="on")
@@ -79,7 +81,8 @@ def _rule(node: Node, problems: Problems) -> RuleDraft | None:
     )
     if on is not None and not {"set", "consent"} & set(found):
         problems.append(problem_at(on.node, "J119", "this rule changes nothing", hint="add set: or consent:"))
-    return None if on is None else RuleDraft(on, attributes, consents)
+    nulls = read_word(found.get("nulls"), NULL_WAYS, problems, what="nulls")
+    return None if on is None else RuleDraft(on, attributes, consents, nulls == "clear")
 
 
 def _consent(node: Node, problems: Problems) -> ConsentDraft | None:
