@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import assert_never
 
-from orchestrator.authoring.action_checks import check_action, check_audiences
+from orchestrator.authoring.action_checks import (
+    check_action,
+    check_audiences,
+    check_channel_names,
+    check_message_channel,
+)
 from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
@@ -132,7 +137,7 @@ class Checks:
 
     def channel(self, ref: Ref) -> None:
         """Reports a channel that channels.yaml does not name."""
-        if ref.name not in self.world.channels:
+        if check_message_channel(ref, self) and ref.name not in self.world.channels:
             hint = did_you_mean(ref.name, self.world.channels, otherwise="channels.yaml names the channels")
             self.problems.append(problem_at(ref.node, "J205", f'there is no channel "{ref.name}"', hint=hint))
 
@@ -187,6 +192,7 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                 message = f'no profile rule ever grants consent "{ref.name}", so nothing is sent for this purpose'
                 hint = "add a consent rule to profile.yaml"
                 problems.append(problem_at(ref.node, "J218", message, hint=hint, severity="warning"))
+    check_channel_names(checks)
     check_audiences(checks)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import lower_audiences
+from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     Checks,
@@ -16,8 +16,8 @@ from orchestrator.authoring.checks import (
 )
 from orchestrator.authoring.drafts import (
     AudienceDraft,
-    ChangeAudienceDraft,
     ChannelDraft,
+    EndpointDraft,
     JourneyDraft,
     RuleDraft,
     SendDraft,
@@ -41,13 +41,16 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    WEBHOOKS_FILE,
     read_audiences,
     read_channels,
     read_profile,
+    read_webhooks,
 )
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.population import with_entries
@@ -57,7 +60,7 @@ from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 
@@ -77,6 +80,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    webhooks: tuple[EndpointDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -101,6 +105,8 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         problems,
         audiences=read.audiences,
     )
+    webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
+    world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_policies(Checks(world, problems, checked), read.journeys)
@@ -130,17 +136,29 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
     purposes: dict[str, Purpose] = {}
+    services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         purposes.update(journeys.purposes)
         audiences.update(journeys.audiences)
+        services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
     purposes.update(current.purposes)
     audiences.update(current.audiences)
-    wanted = current.wanted.union(*(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, purposes=purposes, wanted=wanted)
+    tracked = track(versions.values())
+    wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        purposes=purposes,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -148,6 +166,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
+    webhooks: tuple[EndpointDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -171,6 +190,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             channels = read_channels(root, problems)
         elif path == AUDIENCES_FILE:
             audiences = read_audiences(root, problems)
+        elif path == WEBHOOKS_FILE:
+            webhooks = read_webhooks(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -182,6 +203,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         rules=rules,
         channels=channels,
         audiences=audiences,
+        webhooks=webhooks,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -212,10 +234,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
-    for name in {ref.name for step in draft.steps if isinstance(step, ChangeAudienceDraft) for ref in step.audiences}:
-        audience = world.audiences[name]
-        kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
-        texts.append((f"audience {name}", kept))
+    texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
@@ -245,7 +264,8 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
-    wanted = frozenset(rules) | entry_events
+    tracked = track(running.values())
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked)
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -259,6 +279,8 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         caps=(),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
+        tracked=tracked,
         audiences=lower_audiences(world),
+        services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(with_policies(made, world), entered)

@@ -190,6 +190,32 @@ class ChangeAudienceDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskDraft:
+    """`task: sales` and all that goes with it."""
+
+    name: Ref
+    queue: Ref
+    template: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    due_ms: int | None
+    message_class: str
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDraft:
+    """`webhook: crm_lead` with its variables."""
+
+    name: Ref
+    webhook: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    priority: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -204,7 +230,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
 
 StepDraft = (
     BrokenDraft
@@ -236,6 +262,8 @@ STEP_KINDS: dict[type, str] = {
     SetDraft: "set",
     IncrementDraft: "increment",
     ChangeAudienceDraft: "audience",
+    TaskDraft: "task",
+    WebhookDraft: "webhook",
     ExitDraft: "exit",
 }
 
@@ -349,6 +377,17 @@ class AudienceDraft:
     destination: Ref
     identity: Ref
     consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """A webhook of webhooks.yaml: a request to an endpoint that the sink knows by name."""
+
+    name: Ref
+    endpoint: Ref
+    method: str
+    message_class: str
+    expires_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
 from orchestrator.model.journey import Journey, WaitFor
@@ -237,6 +238,9 @@ def _step_said(decision: Transition, versions: Versions) -> Said:
     reason, then = decision.reason, f'; then "{decision.to}"' if decision.to else ""
     if reason in NOT_SENT:
         return Said(decision, f'"{decision.step}" {NOT_SENT[reason]}{then}', is_refusal=True)
+    if reason == "asked":
+        asked = "asked a person" if decision.value == HUMAN else "asked for a request to another system"
+        return Said(decision, f'"{decision.step}" {asked}, action {decision.action_id}{then}', is_refusal=False)
     if reason == "sent":
         sentence = f'"{decision.step}" sent a message by {decision.value}, action {decision.action_id}'
         return Said(decision, f"{sentence}{then}", is_refusal=False)

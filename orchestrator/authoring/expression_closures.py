@@ -19,6 +19,7 @@ from orchestrator.authoring.expression_functions import (
     whole_number,
 )
 from orchestrator.authoring.expression_nodes import (
+    Aggregated,
     Ambient,
     Apply,
     Attribute,
@@ -38,6 +39,9 @@ from orchestrator.authoring.expression_operators import (
     COMPARE_ENTRY,
     COMPARE_FIELD,
 )
+from orchestrator.engine.aggregates import fold_of, read_of
+from orchestrator.engine.ids import aggregate_key
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.types import Kind, Type
 
 Evaluate = Callable[[Any], Any]
@@ -80,8 +84,35 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _member(closure(node.of, captured), node.name)
         case Apply():
             return _apply(node, captured)
+        case Aggregated():
+            return _aggregated(node)
         case _:
             assert_never(node)
+
+
+def aggregate_of(node: Aggregated) -> Aggregate:
+    """What has to be kept of the customer's events for this aggregate."""
+    return Aggregate(
+        key=_aggregate_key(node),
+        text=node.text,
+        on=node.on,
+        where=None if node.where is None else closure(node.where, {}),
+        value=None if node.value is None else closure(node.value, {}),
+        fold=fold_of(node.name, _kind(node), node.window_ms),
+    )
+
+
+def _kind(node: Aggregated) -> Kind:
+    return Kind.INTEGER if node.value is None else node.value.type.kind
+
+
+def _aggregate_key(node: Aggregated) -> str:
+    return aggregate_key(node.text, _kind(node).value)
+
+
+def _aggregated(node: Aggregated) -> Evaluate:
+    key, read = _aggregate_key(node), read_of(node.name, _kind(node), node.window_ms)
+    return lambda scope: read(scope.customer.aggregates.get(key), scope.now_ms)
 
 
 def stored(of: Type) -> Callable[[Any], Any] | None:

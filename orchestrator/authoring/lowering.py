@@ -27,12 +27,14 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
+    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
+    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
@@ -40,6 +42,7 @@ from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
     Awaited,
@@ -148,6 +151,8 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
+            case TaskDraft() | WebhookDraft():
+                found += [formula for _, formula in step.variables]
             case _:
                 pass
     return [formula for formula in found if formula is not None]
@@ -197,7 +202,18 @@ def lower_journey(
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
+        aggregates=_aggregates(draft, checked),
     )
+
+
+def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregate, ...]:
+    """The aggregates that the journey's expressions read, each once."""
+    found = {
+        aggregate.key: aggregate
+        for formula in journey_formulas(draft)
+        for aggregate in uses(checked[formula].node).aggregates
+    }
+    return tuple(found.values())
 
 
 def _trigger(draft: TriggerDraft) -> Trigger:

@@ -1,11 +1,14 @@
-"""profile.yaml, channels.yaml and audiences.yaml -> drafts."""
+"""profile.yaml, channels.yaml, audiences.yaml and webhooks.yaml -> drafts."""
 
 from __future__ import annotations
 
+from orchestrator.authoring.action_source import EXPIRES_MS_DEFAULT, MESSAGE_CLASSES
 from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     ConsentDraft,
+    EndpointDraft,
+    Ref,
     RuleDraft,
 )
 from orchestrator.authoring.reading import (
@@ -13,11 +16,13 @@ from orchestrator.authoring.reading import (
     fields,
     one_or_many,
     read_assignments,
+    read_duration,
     read_formula,
     read_items,
     read_name,
     read_pairs,
     read_ref,
+    read_word,
 )
 from orchestrator.authoring.yaml_source import Node, problem_at
 
@@ -25,6 +30,10 @@ PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
 AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
+WEBHOOKS_FILE = "webhooks.yaml"
+WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
+WEBHOOK_REQUIRED = ("endpoint",)
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
 AUDIENCE_KEYS = ("destination", "identity", "consent")
 
 
@@ -101,3 +110,41 @@ def read_audiences(root: Node, problems: Problems) -> tuple[AudienceDraft, ...]:
         if destination is not None and identity is not None and consent is not None:
             audiences.append(AudienceDraft(name, destination, identity, consent))
     return tuple(audiences)
+
+
+def read_webhooks(root: Node, problems: Problems) -> tuple[EndpointDraft, ...]:
+    """The webhooks; appends what is wrong."""
+    found = fields(root, ("webhooks",), problems, what="webhooks.yaml", required=("webhooks",))
+    if found is None:
+        return ()
+    webhooks: list[EndpointDraft] = []
+    for name, node in read_pairs(found.get("webhooks"), problems, what="webhooks"):
+        values = fields(node, WEBHOOK_KEYS, problems, what=f'webhook "{name.name}"', required=WEBHOOK_REQUIRED)
+        if values is None:
+            continue
+        endpoint = _endpoint(values.get("endpoint"), problems)
+        method = read_word(values.get("method"), METHODS, problems, what="the method")
+        message_class = read_word(values.get("class"), MESSAGE_CLASSES, problems, what="the class")
+        expires_ms = read_duration(values.get("expires"), problems, what="expires")
+        if endpoint is not None:
+            webhooks.append(
+                EndpointDraft(
+                    name,
+                    endpoint,
+                    method or METHODS[0],
+                    message_class or MESSAGE_CLASSES[1],
+                    expires_ms or EXPIRES_MS_DEFAULT,
+                )
+            )
+    return tuple(webhooks)
+
+
+def _endpoint(node: Node | None, problems: Problems) -> Ref | None:
+    ref = read_ref(node, problems, what="endpoint")
+    if ref is not None and any(character in ref.name for character in ":/?@"):
+        hint = "write a name, such as crm: addresses and secrets are the sink's, never a journey's"
+        problems.append(
+            problem_at(ref.node, "J141", "an endpoint is a name that the sink knows, no address", hint=hint)
+        )
+        return None
+    return read_name(node, problems, what="an endpoint")

@@ -13,6 +13,7 @@ from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
+from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import is_in_global_holdout
@@ -60,11 +61,15 @@ def all_live(journeys: JourneySet) -> JourneySet:
     """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
     live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
     entered = with_entries(journeys, live.values())
+    tracked = track(live.values())
     return replace(
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
-        wanted=journeys.wanted.union(entered.entries, *(journey.listens for journey in live.values())),
+        wanted=journeys.wanted.union(
+            entered.entries, tracked_events(tracked), *(journey.listens for journey in live.values())
+        ),
+        tracked=tracked,
     )
 
 

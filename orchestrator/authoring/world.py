@@ -9,6 +9,7 @@ from orchestrator.authoring.drafts import (
     STEP_KINDS,
     AudienceDraft,
     ChannelDraft,
+    EndpointDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -31,6 +32,7 @@ ROUNDS_MAX = 8
 
 NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
 NO_EVENT = "a step may be reached by a timer"
+NO_PAST = "a profile rule comes before them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,28 @@ class World:
     policies: PoliciesDraft
     templates: Mapping[str, tuple[TemplateFile, ...]]
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
     """What a profile rule can refer to."""
-    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents)
+    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents, no_past=NO_PAST)
 
 
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
     on = draft.entry.event
-    event = None if on is None else world.event_types.get(on.name)
-    names = replace(rule_names(event, world.attributes, world.consents), audiences=frozenset(world.audiences))
-    return replace(names, no_event=NO_ENTRY_EVENT) if on is None else names
+    return Names(
+        event=None if on is None else world.event_types.get(on.name),
+        no_event=NO_ENTRY_EVENT if on is None else "",
+        no_entry=NOT_IN_A_JOURNEY,
+        attributes=world.attributes,
+        consents=world.consents,
+        audiences=frozenset(world.audiences),
+        event_types=world.event_types,
+    )
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
@@ -74,6 +83,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
+        event_types=world.event_types,
         audiences=frozenset(world.audiences),
     )
 

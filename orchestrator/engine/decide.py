@@ -6,6 +6,7 @@ decision asks for is appended to `effects`. The same record, events and times gi
 
 from __future__ import annotations
 
+from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
@@ -37,8 +38,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     """Applies one event to its customer. `at_ms` is the record's timestamp.
 
     Order: a redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
-    timers due before; profile rules, and audiences that the customer may not be in any more; each instance (goal,
-    exits, the wait of its step); entries; waits whose moment a changed profile moves.
+    timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
+    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -61,6 +62,10 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         apply_profile_rules(turn, rules)
         if customer.audiences:
             withdraw(turn)
+    if journeys.tracked is not None:
+        aggregates = journeys.tracked.aggregates.get(event_type)
+        if aggregates is not None:
+            update_aggregates(turn, aggregates)
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     entries = journeys.entries.get(event_type)

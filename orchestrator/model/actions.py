@@ -11,7 +11,9 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     """A command for the sink behind a channel's topic: do this for this customer, once, before `expires_at_ms`.
 
     `kind` says what: `send` (deliver `content` to `address`), `audience_add` and `audience_remove` (`target` is the
-    audience, `address` who the customer is there). `action_id` is a function of (customer, journey, instance, step,
+    audience, `address` who the customer is there), `task` (a person of the queue `target` does what `content` says,
+    by `due_at_ms`), `webhook` (a request with the content's `method` and `body` to the endpoint `address`; `target` is
+    the webhook's name). `action_id` is a function of (customer, journey, instance, step,
     visit): equal in every replay. `content` holds the rendered parts of the template (`subject`, `body`, …).
     `message_class` is `promotional` or `transactional`. Instants are milliseconds since the epoch, UTC.
     """
@@ -33,6 +35,7 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     expires_at_ms: int
     kind: str = "send"
     target: str = ""
+    due_at_ms: int | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):

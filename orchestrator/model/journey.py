@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from orchestrator.model.action_steps import ActionStep
+from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
@@ -313,6 +314,8 @@ class Journey:
     listens: frozenset[str]
     waits_while: bool = False
     """Whether a step waits while a condition holds, so that every event is looked at."""
+    aggregates: tuple[Aggregate, ...] = ()
+    """What its expressions read of past events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,11 +425,16 @@ class JourneySet:
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
+    tracked: Tracked | None = None
+    """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
 
     @property
     def destinations(self) -> dict[str, str]:
-        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        """Channel → topic, of everything that commands can go to, messages or others."""
         topics = {channel.name: channel.topic for channel in self.channels.values()}
-        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}

@@ -44,8 +44,8 @@ def test_policies_are_compiled() -> None:
     found = compiled(policies=PURPOSES)
     assert found.purposes["offers"] == Purpose("offers", Basis.CONSENT, "offers", {"sms": "sms_offers"})
     assert found.default_purpose == "offers"
-    assert found.caps[0].purposes == {"offers"}
-    assert found.caps[0].journeys == {"cart"}
+    assert found.caps[0].purposes == frozenset({"offers"})
+    assert found.caps[0].journeys == frozenset({"cart"})
     assert found.global_holdout is not None
     assert found.global_holdout.share == 1 << 63
 
