@@ -23,6 +23,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     JourneyDraft,
     MonthsDraft,
+    OnDateDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -35,7 +36,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
-from orchestrator.authoring.entry_checks import check_trigger
+from orchestrator.authoring.entry_checks import an_entry_date, check_entry
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -227,10 +228,12 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     """Checks one journey: references, types, ways between steps."""
     checks = Checks(world, problems, checked)
     entry = draft.entry
-    check_trigger(entry.trigger, world, problems)
+    before = entry_names(draft, world)
     if entry.event is not None:
         checks.event(entry.event)
-    before = entry_names(draft, world)
+    if isinstance(entry.trigger, OnDateDraft):
+        checks.formula(entry.trigger.date, before, an_entry_date)
+    check_entry(entry, world, problems, checked)
     checks.formula(entry.where, before, a_condition)
     checks.formula(entry.key, before, a_key)
     inside = step_names(draft, world)

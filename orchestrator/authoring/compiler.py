@@ -19,6 +19,8 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     EndpointDraft,
     JourneyDraft,
+    OnDateDraft,
+    OnScheduleDraft,
     RuleDraft,
     SendDraft,
 )
@@ -32,7 +34,7 @@ from orchestrator.authoring.lowering import (
     lower_rules,
     rules_behind,
 )
-from orchestrator.authoring.policies import check_policies, with_policies
+from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
@@ -63,6 +65,8 @@ from orchestrator.model.types import EventType
 RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
+"""Those for which each customer has a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,8 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    return Compilation(_journey_set(journeys, world, checked, set_id), ordered, read.journeys)
+    made = _journey_set(journeys, world, checked, set_id)
+    return Compilation(replace(made, alignment=_alignment(read.journeys, read.policies)), ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -244,6 +249,16 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
+
+
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft) -> str:
+    """A hash of the rules that each customer record has to be in line with; "" if there are none."""
+    rules = [
+        (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
+        for draft in drafts
+        if draft.status in {Status.LIVE, Status.SHADOW} and isinstance(draft.entry.trigger, ALIGNED_TRIGGERS)
+    ]
+    return hash_texts([*rules, ("default_zone", policies.default_zone or DEFAULT_ZONE)]) if rules else ""
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.triggers import Cron
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,17 +289,40 @@ class OnCommandDraft:
     """`command: true`."""
 
 
-TriggerDraft = OnEventDraft | OnSegmentDraft | OnCommandDraft
+@dataclass(frozen=True, slots=True)
+class OnScheduleDraft:
+    """`schedule: "0 9 * * mon", zone: Europe/Berlin, segment: lapsing`; `zone` None is the customer's."""
+
+    schedule: Ref
+    cron: Cron
+    zone: str | None
+    segment: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDateDraft:
+    """`date: profile.birthday, offset: -7 days, at: "09:00", every: year`; `zone` None is the customer's."""
+
+    date: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | OnCommandDraft
 
 
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
-    """Who enters, and at what."""
+    """Who enters, and at what. `reentry` is None if the journey does not say."""
+
+    node: MappingNode
 
     trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
-    reentry: ReEntry
+    reentry: ReEntry | None
 
     @property
     def event(self) -> Ref | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
-from orchestrator.authoring.entry_source import SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
+from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.policies_source import (
     CAP_KEYS,
@@ -73,6 +73,7 @@ MOVED: Schema = {
 }
 CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
 ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
+SCHEDULE: Schema = {"type": "string", "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$", "examples": ["0 9 * * mon"]}
 DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
@@ -137,6 +138,12 @@ ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
     "segment": (EVENT, "The segment whose members enter."),
     "when": (words(SEGMENT_WAYS), "Whether customers enter as they become members, or as they stop being members."),
+    "schedule": (SCHEDULE, "Customers enter at these times: minute, hour, day of the month, month, weekday."),
+    "date": (EXPRESSION, "The attribute of the profile whose date or instant lets customers in."),
+    "offset": (MOVED, "How long after the date, or before it with a minus sign."),
+    "at": (CLOCK, "The local time of day; midnight for a date without it."),
+    "every": (words(EVERY_WORDS), "The date comes round each year."),
+    "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
     "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
     "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),

@@ -49,8 +49,8 @@ class ArmReport:
 
 @dataclass(slots=True)
 class JourneyReport:
-    """What one journey did. `not_entered`, `exits`, `not_sent`, `waiting_on`: reason → count;
-    `sent`: (channel, template) → count.
+    """What one journey did. `entered_by` (`event`, `date`, …), `not_entered`, `exits`, `not_sent`,
+    `waiting_on`: reason → count; `sent`: (channel, template) → count.
     """
 
     name: str
@@ -58,6 +58,7 @@ class JourneyReport:
     held_out: ArmReport = field(default_factory=ArmReport)
     left_alone: ArmReport = field(default_factory=ArmReport)
     """Those of the global holdout."""
+    entered_by: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
     steps: dict[str, StepReport] = field(default_factory=dict)
     exits: Counter[str] = field(default_factory=Counter)
@@ -192,10 +193,12 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
 def _count_transition(report: JourneyReport, transition: Transition, journeys: JourneySet) -> None:
     match transition.kind:
         case "entered":
-            (report.left_alone if transition.reason == "global_holdout" else report.treated).passages += 1
+            (report.left_alone if transition.value == "global_holdout" else report.treated).passages += 1
+            report.entered_by[transition.reason or "event"] += 1
             _step(report, transition.to).visits += 1
         case "held_out":
             report.held_out.passages += 1
+            report.entered_by[transition.reason or "event"] += 1
         case "not_entered":
             report.not_entered[transition.reason] += 1
         case "goal":

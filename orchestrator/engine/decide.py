@@ -13,6 +13,7 @@ from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.entry import enter
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally
+from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.steps import (
     STEPS_PER_DECISION_MAX,
@@ -145,7 +146,8 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
 
 
 def rebase_waits(turn: Turn) -> None:
-    """Looks again at each wait for a local time or for a moment that the profile names, now that the profile changed.
+    """Looks again at each wait for a local time or for a moment that the profile names, and at the dates that let the
+    customer in, now that the profile changed.
 
     A passage that goes on may change the profile too. It then goes only ways that nobody waits on, of which the
     compiler lets no journey have a loop; the bound stops what a hand-made journey may do.
@@ -154,6 +156,8 @@ def rebase_waits(turn: Turn) -> None:
         if not turn.profile_changed:
             return
         turn.profile_changed = False
+        if turn.journeys.entries_by_profile:
+            rebase_entries(turn)
         for instance in turn.customer.instances:
             if instance.state == ACTIVE and instance.timer_at_ms < NEVER_MS:
                 rebase(turn, version_of(turn.journeys, instance), instance)

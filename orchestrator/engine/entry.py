@@ -10,8 +10,11 @@ from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, In
 from orchestrator.model.journey import Journey
 
 
-def enter(turn: Turn, journey: Journey) -> None:
-    """Lets the customer into the journey if its entry rules say so, and runs the first steps."""
+def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
+    """Lets the customer into the journey if its entry rules say so, and runs the first steps.
+
+    `cause` says what lets the customer in, where it is not the journey's event: `segment`, `schedule`, `date`, ….
+    """
     customer = turn.customer
     rules = journey.entry
     event = turn.event
@@ -51,12 +54,13 @@ def enter(turn: Turn, journey: Journey) -> None:
     is_global = turn.journeys.global_holdout is not None and measured_globally(turn.journeys, journey, turn.customer_id)
     if journey.holdout and not is_global and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
-        record(turn, journey, instance, "held_out")
+        record(turn, journey, instance, "held_out", reason=cause)
         if journey.goal is not None:
             customer.instances = [*customer.instances, instance]
         return
     customer.instances = [*customer.instances, instance]
-    record(turn, journey, instance, "entered", to=journey.first, reason="global_holdout" if is_global else "")
+    group = "global_holdout" if is_global else None
+    record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     run_steps(turn, journey, instance, journey.first)
 
 

@@ -75,7 +75,7 @@ scenarios:
   - name: left alone
     given: {profile: {email: ada@example.com}, consent: {email: true, offers: true}, global_holdout: true}
     when: [{event: cart_updated, with: {cart_id: c1, value: 200}}]
-    then: [{not_sent: email, because: global_holdout}, {transition: entered, because: global_holdout}]
+    then: [{not_sent: email, because: global_holdout}]
 """
     assert played(scenario, policies=PURPOSES) == []
 
