@@ -23,8 +23,6 @@ from orchestrator.authoring.policies_source import (
     CAP_REQUIRED,
     HOLDOUT_KEYS,
     HOLDOUT_REQUIRED,
-    METHODS,
-    NULL_WAYS,
     POLICY_KEYS,
     PURPOSE_KEYS,
     QUIET_KEYS,
@@ -35,7 +33,7 @@ from orchestrator.authoring.policies_source import (
     RATE_REQUIRED,
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
