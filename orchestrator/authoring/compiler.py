@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import lower_audiences
+from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     check_journey,
@@ -15,9 +15,11 @@ from orchestrator.authoring.checks import (
 )
 from orchestrator.authoring.drafts import (
     AudienceDraft,
-    ChangeAudienceDraft,
     ChannelDraft,
+    EndpointDraft,
     JourneyDraft,
+    OnDateDraft,
+    OnScheduleDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -38,11 +40,13 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    WEBHOOKS_FILE,
     PoliciesDraft,
     read_audiences,
     read_channels,
     read_policies,
     read_profile,
+    read_webhooks,
 )
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
@@ -50,16 +54,19 @@ from orchestrator.authoring.templates import TemplateFile, is_template_path, rea
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
 from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
 DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
+"""Those for which each customer has a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    webhooks: tuple[EndpointDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -101,7 +109,9 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         problems,
         audiences=read.audiences,
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
+    webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
+    policies = read.policies
+    world = replace(world, quiet_hours=policies.quiet_hours, rates=policies.rates, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_names(read.journeys, problems)
@@ -117,7 +127,8 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    return Compilation(_journey_set(journeys, world, checked, read.policies, set_id), ordered, read.journeys)
+    made = _journey_set(journeys, world, checked, read.policies, set_id)
+    return Compilation(replace(made, alignment=_alignment(read.journeys, read.policies)), ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -129,16 +140,26 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
+    services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         audiences.update(journeys.audiences)
+        services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
     audiences.update(current.audiences)
     tracked = track(versions.values())
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, wanted=wanted, tracked=tracked)
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -146,6 +167,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
+    webhooks: tuple[EndpointDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -169,6 +191,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             channels = read_channels(root, problems)
         elif path == AUDIENCES_FILE:
             audiences = read_audiences(root, problems)
+        elif path == WEBHOOKS_FILE:
+            webhooks = read_webhooks(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -180,6 +204,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         rules=rules,
         channels=channels,
         audiences=audiences,
+        webhooks=webhooks,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -210,10 +235,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
-    for name in {ref.name for step in draft.steps if isinstance(step, ChangeAudienceDraft) for ref in step.audiences}:
-        audience = world.audiences[name]
-        kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
-        texts.append((f"audience {name}", kept))
+    texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
@@ -223,6 +245,16 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
+
+
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft) -> str:
+    """A hash of the rules that each customer record has to be in line with; "" if there are none."""
+    rules = [
+        (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
+        for draft in drafts
+        if draft.status in {Status.LIVE, Status.SHADOW} and isinstance(draft.entry.trigger, ALIGNED_TRIGGERS)
+    ]
+    return hash_texts([*rules, ("default_zone", policies.default_zone or DEFAULT_ZONE)]) if rules else ""
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:
@@ -246,7 +278,7 @@ def _journey_set(
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     tracked = track(running.values())
-    wanted = frozenset(rules) | entry_events | tracked_events(tracked)
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked) | ({ERASED} & world.event_types.keys())
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -278,6 +310,7 @@ def _journey_set(
         ),
         uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
+        services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(made, entered)
 
