@@ -10,8 +10,12 @@ from pathlib import Path
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from orchestrator.demo.run import shipped_journeys
+from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.event_schemas import load_event_types
+from orchestrator.authoring.examples import example_names
+from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.produce import EventProducer, Feed, event_routes, produce_events, produced_schemas
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
@@ -20,10 +24,31 @@ from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
 
 PARTITIONS = 4
+MEASURED_JOURNEYS = ("cart_abandonment", "welcome_series")
+"""Always the same two, so that figures compare over time; more of the shipped ones come, the clickstream stays."""
+
+
+def measured_sources() -> Sources:
+    """The measured journeys with the rules and templates that they share with others."""
+    shipped = read_sources(journeys_dir()).files
+    others = {name for name in example_names(shipped) if name not in MEASURED_JOURNEYS}
+    return Sources({path: text for path, text in shipped.items() if path.partition(".")[0] not in others})
+
+
+def measured_journeys() -> JourneySet:
+    """The measured journeys, compiled."""
+    journeys = compile_journeys(measured_sources(), load_event_types(schemas_dir() / "events")).journeys
+    if journeys is None:
+        raise SystemExit("the shipped journeys have problems: run `orchestrator validate`")
+    return journeys
 
 
 def prepared(stack: Stack, name: str, directory: Path, *, clock: str) -> Settings:
     """Settings with topics of their own, created, and schemas registered."""
+    folder = directory / f"journeys-{name}"
+    for path, text in measured_sources().files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
     settings = Settings(
         bootstrap_servers=stack.bootstrap_servers,
         registry_url=stack.registry_url,
@@ -31,11 +56,11 @@ def prepared(stack: Stack, name: str, directory: Path, *, clock: str) -> Setting
         data_dir=directory / name,
         topic_prefix=f"{name}.",
         partitions=PARTITIONS,
-        journeys=journeys_dir(),
+        journeys=folder,
         schemas=schemas_dir(),
         time=clock,
     )
-    create_topics(settings, topic_specs(settings, shipped_journeys().channels))
+    create_topics(settings, topic_specs(settings, measured_journeys().channels))
     register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
     return settings
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import fastavro
 
+from benchmarks.ground import measured_journeys
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.demo.clickstream import convert, read_clicks
-from orchestrator.demo.run import shipped_journeys
 from orchestrator.engine.decide import apply_event
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import decode_customer, encode_customer
@@ -30,7 +30,7 @@ ROUNDS = 5
 def measure() -> dict[str, float]:
     """Piece → microseconds per item, the least of several rounds."""
     files = {file.name: file.text for file in read_schema_files(schemas_dir())}
-    wanted = shipped_journeys().wanted
+    wanted = measured_journeys().wanted
     events = [event for event in convert(read_clicks()) if event.type in wanted]
     return {**_avro(files, events), **_decisions(events), **_records(files, events)}
 
@@ -63,7 +63,7 @@ def _avro(files: dict[str, str], events: list[Event]) -> dict[str, float]:
 
 
 def _decisions(events: list[Event]) -> dict[str, float]:
-    journeys = shipped_journeys()
+    journeys = measured_journeys()
 
     def replay() -> OfflineEngine:
         engine = OfflineEngine(journeys)
@@ -94,7 +94,7 @@ def _decisions(events: list[Event]) -> dict[str, float]:
 def _records(files: dict[str, str], events: list[Event]) -> dict[str, float]:
     ids = {name: number for number, name in enumerate(files, 1)}
     encoder = RecordEncoder(schemas=files, ids=ids)
-    engine = OfflineEngine(shipped_journeys())
+    engine = OfflineEngine(measured_journeys())
     effects = [engine.apply(event.fields["occurred_at"], event) for event in events]
     actions = [action for one in effects for action in one.actions]
     transitions = [made for one in effects for made in one.transitions]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ settings.register_profile("long", max_examples=5_000)
 """For nights: `pytest tests/properties --hypothesis-profile=long --timeout=0`."""
 
 _numbers = itertools.count(1)
+
+
+# A shell that runs the tests in its background has them ignore Ctrl-C, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

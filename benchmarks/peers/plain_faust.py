@@ -16,9 +16,9 @@ from typing import Any
 import fastavro
 import faust
 
-from orchestrator.demo.run import shipped_journeys
+from benchmarks.ground import measured_journeys
 from orchestrator.engine.decide import apply_event
-from orchestrator.model.actions import Effects, SendMessage
+from orchestrator.model.actions import ActionCommand, Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.runtime.replay_kafka import integer_instants
@@ -34,7 +34,7 @@ settings = Settings(
     schemas=Path(given["schemas"]),
 )
 names = topic_names(settings)
-journeys = shipped_journeys()
+journeys = measured_journeys()
 
 
 files = read_schema_files(settings.schemas)
@@ -62,7 +62,7 @@ actions = {name: app.topic(names.actions(name), key_type=bytes, value_type=bytes
 customers = app.Table("customers", key_type=bytes, value_type=bytes, partitions=given["partitions"])
 
 
-def encode(action: SendMessage) -> bytes:
+def encode(action: ActionCommand) -> bytes:
     """The action's record in wire format."""
     out = io.BytesIO()
     out.write(action_head)

@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import assert_never
 
+from orchestrator.authoring.action_checks import (
+    check_action,
+    check_audiences,
+    check_channel_names,
+    check_message_channel,
+)
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
     ExitDraft,
     Formula,
     JourneyDraft,
     MonthsDraft,
+    OnDateDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -28,6 +36,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
+from orchestrator.authoring.entry_checks import an_entry_date, check_entry
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -97,7 +106,7 @@ def anything(_: Type) -> None:
     """Demands nothing."""
 
 
-class _Checks:
+class Checks:
     """The problems and typed expressions of one pass over a draft."""
 
     def __init__(self, world: World, problems: Problems, checked: CheckedFormulas) -> None:
@@ -128,14 +137,14 @@ class _Checks:
 
     def channel(self, ref: Ref) -> None:
         """Reports a channel that channels.yaml does not name."""
-        if ref.name not in self.world.channels:
+        if check_message_channel(ref, self) and ref.name not in self.world.channels:
             hint = did_you_mean(ref.name, self.world.channels, otherwise="channels.yaml names the channels")
             self.problems.append(problem_at(ref.node, "J205", f'there is no channel "{ref.name}"', hint=hint))
 
 
 def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> None:
-    """Checks profile rules, channels and caps."""
-    checks = _Checks(world, problems, checked)
+    """Checks profile rules, channels, audiences and caps."""
+    checks = Checks(world, problems, checked)
     for rule in world.rules:
         _check_rule(rule, checks)
     is_dynamic = any(
@@ -144,6 +153,11 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
         for consent in rule.consents
     )
     constant = {consent.key.text.strip().strip("'\"") for rule in world.rules for consent in rule.consents}
+    for audience in world.audiences.values():
+        if not is_dynamic and audience.consent.name not in constant:
+            message = f'no profile rule ever grants consent "{audience.consent.name}", so nobody is added'
+            hint = "add a consent rule to profile.yaml"
+            problems.append(problem_at(audience.consent.node, "J218", message, hint=hint, severity="warning"))
     for channel in world.channels.values():
         of = world.attributes.get(channel.address.name)
         if of is None:
@@ -172,15 +186,15 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                     severity="warning",
                 )
             )
-    for cap in world.caps:
-        for ref in cap.channels or ():
-            checks.channel(ref)
-    for quiet in world.quiet_hours:
-        for ref in quiet.channels or ():
+    check_channel_names(checks)
+    check_audiences(checks)
+    listed = [rule.channels for rules in (world.caps, world.quiet_hours, world.rates) for rule in rules]
+    for channels in listed:
+        for ref in channels or ():
             checks.channel(ref)
 
 
-def _check_rule(rule: RuleDraft, checks: _Checks) -> None:
+def _check_rule(rule: RuleDraft, checks: Checks) -> None:
     checks.event(rule.on)
     world = checks.world
     names = rule_names(world.event_types.get(rule.on.name), world.attributes, world.consents)
@@ -209,10 +223,14 @@ def check_names(journeys: Iterable[JourneyDraft], problems: Problems) -> None:
 
 def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked: CheckedFormulas) -> None:
     """Checks one journey: references, types, ways between steps."""
-    checks = _Checks(world, problems, checked)
+    checks = Checks(world, problems, checked)
     entry = draft.entry
-    checks.event(entry.on)
     before = entry_names(draft, world)
+    if entry.event is not None:
+        checks.event(entry.event)
+    if isinstance(entry.trigger, OnDateDraft):
+        checks.formula(entry.trigger.date, before, an_entry_date)
+    check_entry(entry, world, problems, checked)
     checks.formula(entry.where, before, a_condition)
     checks.formula(entry.key, before, a_key)
     inside = step_names(draft, world)
@@ -231,7 +249,10 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     check_flow(draft, problems)
 
 
-def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: _Checks) -> None:
+def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: Checks) -> None:
+    if isinstance(step, ActionDraft):
+        check_action(step, names, checks)
+        return
     match step:
         case WaitForDraft():
             for awaited in step.awaited:
@@ -255,7 +276,7 @@ def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: _Che
             assert_never(step)
 
 
-def _check_until(step: UntilMomentDraft, names: Names, checks: _Checks) -> None:
+def _check_until(step: UntilMomentDraft, names: Names, checks: Checks) -> None:
     checks.formula(step.until, names, a_moment)
     found = checks.checked.get(step.until)
     if found is None:
@@ -278,7 +299,7 @@ def _check_until(step: UntilMomentDraft, names: Names, checks: _Checks) -> None:
         checks.problems.append(problem_at(step.offset.node, "J514", message, hint=hint))
 
 
-def _check_send(step: SendDraft, names: Names, checks: _Checks) -> None:
+def _check_send(step: SendDraft, names: Names, checks: Checks) -> None:
     for channel in step.channels:
         checks.channel(channel)
     for _, formula in step.variables:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from orchestrator.authoring.expression_syntax import Tree
-from orchestrator.authoring.yaml_source import MappingNode, Scalar
+from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.triggers import Cron
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,53 @@ class SetDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementDraft:
+    """`increment: {attribute: expression}`."""
+
+    name: Ref
+    increments: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAudienceDraft:
+    """`audience: {add: vip_ads}`, or `remove`."""
+
+    name: Ref
+    audiences: tuple[Ref, ...]
+    is_add: bool
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDraft:
+    """`task: sales` and all that goes with it."""
+
+    name: Ref
+    queue: Ref
+    template: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    due_ms: int | None
+    message_class: str
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDraft:
+    """`webhook: crm_lead` with its variables."""
+
+    name: Ref
+    webhook: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    priority: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -182,6 +230,8 @@ class BrokenDraft:
     name: Ref
 
 
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
+
 StepDraft = (
     BrokenDraft
     | WaitDraft
@@ -194,6 +244,7 @@ StepDraft = (
     | SplitDraft
     | SendDraft
     | SetDraft
+    | ActionDraft
     | ExitDraft
 )
 
@@ -209,18 +260,73 @@ STEP_KINDS: dict[type, str] = {
     SplitDraft: "split",
     SendDraft: "send",
     SetDraft: "set",
+    IncrementDraft: "increment",
+    ChangeAudienceDraft: "audience",
+    TaskDraft: "task",
+    WebhookDraft: "webhook",
     ExitDraft: "exit",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class EntryDraft:
-    """Who enters."""
+class OnEventDraft:
+    """`on: cart_updated`."""
 
-    on: Ref
+    event: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class OnSegmentDraft:
+    """`segment: vip, when: enters`."""
+
+    segment: Ref
+    enters: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OnCommandDraft:
+    """`command: true`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnScheduleDraft:
+    """`schedule: "0 9 * * mon", zone: Europe/Berlin, segment: lapsing`; `zone` None is the customer's."""
+
+    schedule: Ref
+    cron: Cron
+    zone: str | None
+    segment: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDateDraft:
+    """`date: profile.birthday, offset: -7 days, at: "09:00", every: year`; `zone` None is the customer's."""
+
+    date: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | OnCommandDraft
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDraft:
+    """Who enters, and at what. `reentry` is None if the journey does not say."""
+
+    node: MappingNode
+
+    trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
-    reentry: ReEntry
+    reentry: ReEntry | None
+
+    @property
+    def event(self) -> Ref | None:
+        """The type of event that is entered on; None if something else lets customers in."""
+        return self.trigger.event if isinstance(self.trigger, OnEventDraft) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +392,27 @@ class ChannelDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceDraft:
+    """An audience: where it is kept, who the customer is there, and the consent that it needs."""
+
+    name: Ref
+    destination: Ref
+    identity: Ref
+    consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """A webhook of webhooks.yaml: a request to an endpoint that the sink knows by name."""
+
+    name: Ref
+    endpoint: Ref
+    method: str
+    message_class: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuietHoursDraft:
     """Quiet hours of channels (None for all)."""
 
@@ -305,3 +432,20 @@ class CapDraft:
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateDraft:
+    """A channel's rate; `channels` None for all."""
+
+    node: Node
+    channels: tuple[Ref, ...] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """What the rate's slots are kept under: another `max` goes on from where the former one was."""
+        channels = "all" if self.channels is None else ",".join(sorted({ref.name for ref in self.channels}))
+        return f"rate:{channels}:{self.per_ms}"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.engine.population import is_entry_clock
+from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
 from orchestrator.model.journey import Journey, WaitFor
@@ -23,8 +25,14 @@ NOT_SENT = {
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
+    "rate_limited": "sent nothing: the channel's rate had no slot for the message soon enough",
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
+}
+ENTERED = {
+    "segment": "because of a segment",
+    "schedule": "by the schedule",
+    "date": "because the date had come",
 }
 NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
@@ -42,10 +50,26 @@ ENDED = {
     "timeout": "nothing that it waited for came in time",
     "otherwise": "no condition held",
     "set": "set attributes of the profile",
+    "incremented": "added to attributes of the profile",
+    "added": "asked to add the customer to an audience",
+    "removed": "asked to remove the customer from an audience",
+    "already_in": "the customer is in the audience already",
+    "not_in": "the customer is not in the audience",
     "over": "the condition for waiting did not hold any more",
     "missing": "there is no date or instant to wait for",
     "past": "what it waits for is past",
 }
+AUDIENCE_CHANGES = {
+    "added": "asked to add the customer to",
+    "removed": "asked to remove the customer from",
+    "already_in": "did nothing, the customer is already in",
+    "not_in": "did nothing, the customer is not in",
+    "no_consent": "did not add, for want of consent, the customer to",
+    "unreachable": "did not add, for want of the attribute that says who the customer is there, the customer to",
+    "shadow": "in shadow, changed nothing in",
+    "consent_withdrawn": "the consent was taken back, so the customer is removed from",
+}
+REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
 
@@ -132,6 +156,8 @@ def render_explanation(explanation: Explanation, *, show_personal_data: bool) ->
 
 
 def _passage(decision: Transition) -> str:
+    if not decision.journey:
+        return "all journeys"
     # Who did not enter has no passage yet.
     return decision.journey if decision.kind == "not_entered" else f"{decision.journey} #{decision.instance}"
 
@@ -149,6 +175,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "next_timer_at": _iso_or_none(wake_at_ms(customer)),
             "last_decision_at": iso(customer.last_at_ms),
             "consent": dict(sorted(customer.consent.items())),
+            "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
             "messages_counted": [{"at": iso(at_ms), "channel": channel} for at_ms, channel in customer.sends],
         }
@@ -173,7 +200,8 @@ def _said(decision: Transition, versions: Versions) -> Said:
     reason = decision.reason
     match decision.kind:
         case "entered":
-            return Said(decision, f'entered and began with "{decision.to}"', is_refusal=False)
+            cause = f" {ENTERED[reason]}" if reason in ENTERED else ""
+            return Said(decision, f'entered{cause} and began with "{decision.to}"', is_refusal=False)
         case "held_out":
             return Said(decision, "is in the control group: gets nothing, and is measured", is_refusal=True)
         case "not_entered":
@@ -187,6 +215,10 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, f"{LEFT.get(reason, f'left: {reason}')}{at}", is_refusal=False)
         case "waiting":
             return Said(decision, _waiting_said(decision), is_refusal=False)
+        case "audience":
+            change = AUDIENCE_CHANGES.get(reason, reason)
+            by = f'"{decision.step}" ' if decision.step else ""
+            return Said(decision, f"{by}{change} audience {decision.value}", is_refusal=reason in REFUSED)
         case "failed":
             return Said(decision, f'"{decision.step}" failed: {reason}', is_refusal=True)
         case _:
@@ -199,6 +231,8 @@ def _waiting_said(decision: Transition) -> str:
             return (
                 f'"{decision.step}" holds its message by {decision.value} until quiet hours end; then it decides again'
             )
+        case "rate":
+            return f'"{decision.step}" waits for its slot of the rate of {decision.value}; then it decides again'
         case "rebased":
             return f'"{decision.step}" waits until another moment, because the profile changed'
         case reason:
@@ -209,6 +243,9 @@ def _step_said(decision: Transition, versions: Versions) -> Said:
     reason, then = decision.reason, f'; then "{decision.to}"' if decision.to else ""
     if reason in NOT_SENT:
         return Said(decision, f'"{decision.step}" {NOT_SENT[reason]}{then}', is_refusal=True)
+    if reason == "asked":
+        asked = "asked a person" if decision.value == HUMAN else "asked for a request to another system"
+        return Said(decision, f'"{decision.step}" {asked}, action {decision.action_id}{then}', is_refusal=False)
     if reason == "sent":
         sentence = f'"{decision.step}" sent a message by {decision.value}, action {decision.action_id}'
         return Said(decision, f"{sentence}{then}", is_refusal=False)
@@ -253,10 +290,16 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     wake = wake_at_ms(customer)
     if wake < NEVER_MS:
         lines.append(f"next timer: {shown(wake)}")
+    for name, due_ms in sorted(customer.clocks.items()):
+        if is_entry_clock(name):
+            lines.append(f"{name.partition(':')[2]} may let the customer in on {shown(due_ms)}")
     for title, is_granted in (("agreed to", True), ("not agreed to", False)):
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
             lines.append(f"{title}: {', '.join(keys)}")
+    if customer.audiences:
+        inside = ", ".join(f"{name} since {shown(at_ms)}" for name, (at_ms, _) in sorted(customer.audiences.items()))
+        lines.append(f"in audiences: {inside}")
     profile = _profile(customer, show_personal_data=show_personal_data)
     if profile:
         lines.append(f"profile: {', '.join(f'{name} {value}' for name, value in profile.items())}")

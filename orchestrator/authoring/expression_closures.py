@@ -19,9 +19,11 @@ from orchestrator.authoring.expression_functions import (
     whole_number,
 )
 from orchestrator.authoring.expression_nodes import (
+    Aggregated,
     Ambient,
     Apply,
     Attribute,
+    AudienceMember,
     ConsentKey,
     Constant,
     EntryField,
@@ -37,6 +39,9 @@ from orchestrator.authoring.expression_operators import (
     COMPARE_ENTRY,
     COMPARE_FIELD,
 )
+from orchestrator.engine.aggregates import fold_of, read_of
+from orchestrator.engine.ids import aggregate_key
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.types import Kind, Type
 
 Evaluate = Callable[[Any], Any]
@@ -69,16 +74,45 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _attribute(node.name, node.type)
         case ConsentKey():
             return _consent(node.name)
+        case AudienceMember():
+            return _audience(node.name)
         case StepField():
             return _step_field(node.step, node.name)
         case Ambient():
-            return _now if node.name == "now" else _customer_id
+            return _AMBIENT[node.name]
         case Member():
             return _member(closure(node.of, captured), node.name)
         case Apply():
             return _apply(node, captured)
+        case Aggregated():
+            return _aggregated(node)
         case _:
             assert_never(node)
+
+
+def aggregate_of(node: Aggregated) -> Aggregate:
+    """What has to be kept of the customer's events for this aggregate."""
+    return Aggregate(
+        key=_aggregate_key(node),
+        text=node.text,
+        on=node.on,
+        where=None if node.where is None else closure(node.where, {}),
+        value=None if node.value is None else closure(node.value, {}),
+        fold=fold_of(node.name, _kind(node), node.window_ms),
+    )
+
+
+def _kind(node: Aggregated) -> Kind:
+    return Kind.INTEGER if node.value is None else node.value.type.kind
+
+
+def _aggregate_key(node: Aggregated) -> str:
+    return aggregate_key(node.text, _kind(node).value)
+
+
+def _aggregated(node: Aggregated) -> Evaluate:
+    key, read = _aggregate_key(node), read_of(node.name, _kind(node), node.window_ms)
+    return lambda scope: read(scope.customer.aggregates.get(key), scope.now_ms)
 
 
 def stored(of: Type) -> Callable[[Any], Any] | None:
@@ -164,6 +198,10 @@ def _consent(name: str) -> Evaluate:
     return lambda scope: scope.customer.consent.get(name, False)
 
 
+def _audience(name: str) -> Evaluate:
+    return lambda scope: name in scope.customer.audiences
+
+
 def _step_field(step: str, name: str) -> Evaluate:
     if name == "visits":
         return lambda scope: 0 if (result := scope.instance.results.get(step)) is None else result.visits
@@ -182,6 +220,13 @@ def _now(scope: Any) -> Any:
 
 def _customer_id(scope: Any) -> Any:
     return scope.customer_id
+
+
+def _entered_at(scope: Any) -> Any:
+    return scope.instance.entered_at_ms
+
+
+_AMBIENT: dict[str, Evaluate] = {"now": _now, "customer_id": _customer_id, "entry.at": _entered_at}
 
 
 def _member(of: Evaluate, name: str) -> Evaluate:

@@ -8,6 +8,7 @@ from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Ambient,
     Attribute,
+    AudienceMember,
     ConsentKey,
     Constant,
     EntryField,
@@ -21,10 +22,17 @@ from orchestrator.authoring.expression_syntax import ExpressionProblem, Name
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind
 
-ROOTS = ("event", "entry", "profile", "consent", "steps", "now", "customer_id")
+ROOTS = ("event", "entry", "profile", "consent", "audience", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
-"""Results that only a send step has."""
+"""Results that only a step that asks for something has."""
+ASKING = frozenset({"send", "task", "webhook"})
+
+ENTRY_AT = "at"
+"""When the customer entered, for journeys without an entry event; an entry event has fields of its own."""
+
+NO_ENTRY_EVENT = "customers do not enter this journey on an event"
+"""Why `entry` and, before a customer is inside, `event` have no fields."""
 
 Part = tuple[str, int, int]
 
@@ -33,6 +41,8 @@ def typed_name(tree: Name, names: Names, problems: list[ExpressionProblem]) -> T
     """The value that the name stands for; problems are appended and give the type UNKNOWN."""
     root = tree.parts[0][0]
     rest = tree.parts[1:]
+    if names.only_event and root != "event":
+        return _bad(problems, "J241", tree.parts[0], f'"{root}" is not known here: {names.only_event}', "use event.*")
     if root not in ROOTS:
         return _unknown_root(tree, names, problems)
     if root in {"now", "customer_id"}:
@@ -62,6 +72,8 @@ def _unknown_root(tree: Name, names: Names, problems: list[ExpressionProblem]) -
                 break
         else:
             hint = f"did you mean profile.{word}?" if word in names.attributes else ""
+    if not hint and word in names.event_types:
+        hint = f"write what you want to know of past events: count({word}), or last({word}.field)"
     if not hint:
         hint = did_you_mean(word, ROOTS, otherwise=f"a text needs quotes of its own: \"'{word}'\"")
     return _bad(problems, "J210", tree.parts[0], f'"{word}" is not known', hint)
@@ -72,6 +84,8 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
     match root:
         case "event":
             return _event_field(names.event, names.no_event, root_part, part, problems)
+        case "entry" if field == ENTRY_AT and names.entry is None and names.is_inside and names.no_entry:
+            return Ambient(INSTANT, "entry.at")
         case "entry":
             found = _event_field(names.entry, names.no_entry, root_part, part, problems)
             return EntryField(found.type, field) if isinstance(found, EventField) else found
@@ -81,6 +95,11 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
                     problems, "J206", part, f'there is no consent "{field}"', did_you_mean(field, names.consents)
                 )
             return ConsentKey(BOOLEAN, field)
+        case "audience":
+            if field not in names.audiences:
+                hint = did_you_mean(field, names.audiences, otherwise="audiences.yaml names the audiences")
+                return _bad(problems, "J230", part, f'there is no audience "{field}"', hint)
+            return AudienceMember(BOOLEAN, field)
         case _:
             if field not in names.attributes:
                 hint = did_you_mean(field, names.attributes, otherwise="profile.yaml says which attributes there are")
@@ -96,7 +115,7 @@ def _event_field(
         if not reason:
             return Constant(UNKNOWN, None)
         return _bad(
-            problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', _instead(root_part[0])
+            problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', _instead(root_part[0], reason)
         )
     if part[0] not in event.fields:
         hint = did_you_mean(part[0], event.fields)
@@ -104,7 +123,9 @@ def _event_field(
     return EventField(event.fields[part[0]], part[0])
 
 
-def _instead(root: str) -> str:
+def _instead(root: str, reason: str) -> str:
+    if reason == NO_ENTRY_EVENT:
+        return "use profile.*; entry.at is when the customer entered"
     if root == "event":
         return "use entry.* for the event that the customer entered on, or profile.*"
     return "use event.* for the event of this place"
@@ -152,13 +173,13 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
     if field[0] not in STEP_FIELDS:
         return _bad(problems, "J209", field, f'a step has no result "{field[0]}"', did_you_mean(field[0], STEP_FIELDS))
     kind = names.steps[step[0]]
-    if field[0] in SEND_FIELDS and kind != "send":
+    if field[0] in SEND_FIELDS and kind not in ASKING:
         return _bad(
             problems,
             "J209",
             field,
             f'step "{step[0]}" is a {kind} step: it has no {field[0]}',
-            "only send steps have one",
+            "only send, task and webhook steps have one",
         )
     of = STEP_FIELDS[field[0]]
     return StepField(of if field[0] == "visits" else replace(of, nullable=True), step[0], field[0])

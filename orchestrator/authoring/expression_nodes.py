@@ -19,6 +19,9 @@ class Names:
     `event` is the current event's type, `no_event` why there is none. `entry` is the type of the entry event (None
     outside of a journey or before it is entered, `no_entry` says why). `attributes` are the profile attributes, with
     UNKNOWN for one whose type is still being inferred. `steps` maps a step to its kind (`send`, `wait`, …).
+    `event_types` are those that aggregates can count; `no_past` says why there are no aggregates here. `only_event`
+    says why the fields of the event are all that is known here.
+    `is_inside`: the customer is inside the journey, so that `entry.at` is known.
     """
 
     event: EventType | None = None
@@ -28,6 +31,11 @@ class Names:
     attributes: Mapping[str, Type] = field(default_factory=dict)
     consents: frozenset[str] = frozenset()
     steps: Mapping[str, str] | None = None
+    event_types: Mapping[str, EventType] = field(default_factory=dict)
+    no_past: str = ""
+    only_event: str = ""
+    audiences: frozenset[str] = frozenset()
+    is_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,14 @@ class ConsentKey:
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceMember:
+    """Whether the customer was added to this audience."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepField:
     """A result of a step."""
 
@@ -82,7 +98,7 @@ class StepField:
 
 @dataclass(frozen=True, slots=True)
 class Ambient:
-    """`now` or `customer_id`."""
+    """`now`, `customer_id` or `entry.at`."""
 
     type: Type
     name: str
@@ -106,7 +122,36 @@ class Apply:
     arguments: tuple[Typed, ...]
 
 
-Typed = Constant | EventField | EntryField | Attribute | ConsentKey | StepField | Ambient | Member | Apply
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """What an aggregate over past events of type `on` says: `value` is what it takes from each, `where` which count.
+
+    Both see the past event, not the current one, so `walk` does not go into them. `text` is the aggregate as all who
+    use it write it.
+    """
+
+    type: Type
+    name: str
+    on: str
+    value: Typed | None
+    where: Typed | None
+    window_ms: int | None
+    text: str
+
+
+Typed = (
+    Constant
+    | EventField
+    | EntryField
+    | Attribute
+    | ConsentKey
+    | AudienceMember
+    | StepField
+    | Ambient
+    | Member
+    | Apply
+    | Aggregated
+)
 
 
 def walk(node: Typed) -> Iterator[Typed]:

@@ -79,7 +79,16 @@ class ListOf(msgspec.Struct, frozen=True, gc=False):
     items: tuple[Tree, ...]
 
 
-Tree = Literal | Name | Operation | Call | ListOf
+class Filtered(msgspec.Struct, frozen=True, gc=False):
+    """`order_placed where event.total > 50`: what an aggregate counts, and which of them."""
+
+    start: int
+    end: int
+    of: Tree
+    where: Tree
+
+
+Tree = Literal | Name | Operation | Call | ListOf | Filtered
 
 
 class _Token(msgspec.Struct, frozen=True, gc=False):
@@ -341,13 +350,22 @@ class _Parser:
             self._take()
             return ()
         while True:
-            items.append(self._expression(0))
+            items.append(self._item())
             token = self._peek()
             if token.kind == "sign" and token.text == ",":
                 self._take()
                 continue
             self._expect(closing, opening)
             return tuple(items)
+
+    def _item(self) -> Tree:
+        tree = self._expression(0)
+        token = self._peek()
+        if token.kind != "word" or token.text != "where":
+            return tree
+        self._take()
+        condition = self._expression(0)
+        return Filtered(tree.start, condition.end, tree, condition)
 
     def _expect(self, closing: str, opening: _Token) -> None:
         token = self._peek()

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
+from orchestrator.authoring.expression_aggregates import AGGREGATES, AggregateChecker, is_aggregate
 from orchestrator.authoring.expression_functions import FUNCTIONS, NUMBER, Function
 from orchestrator.authoring.expression_names import typed_name
 from orchestrator.authoring.expression_nodes import UNKNOWN, Apply, Constant, Names, Typed
 from orchestrator.authoring.expression_syntax import (
     Call,
     ExpressionProblem,
+    Filtered,
     ListOf,
     Literal,
     Name,
@@ -106,6 +108,10 @@ class Checker:
                 return self._call(tree)
             case Operation():
                 return self._operation(tree)
+            case Filtered():
+                return self._report(
+                    tree, "J150", '"where" belongs to an aggregate', "write count(order_placed where event.total > 50)"
+                )
 
     def _report(self, place: Tree, code: str, message: str, hint: str = "") -> Constant:
         self.problems.append(ExpressionProblem(code, place.start, place.end, message, hint))
@@ -281,12 +287,14 @@ class Checker:
         return Apply(Type(Kind.LIST, item=of), "list", self._exact(items))
 
     def _call(self, tree: Call) -> Typed:
+        if is_aggregate(tree, self.names):
+            return AggregateChecker(self.names, self.problems, self._condition).typed(tree)
         arguments = tuple(self.typed(argument) for argument in tree.arguments)
         function = FUNCTIONS.get(tree.name)
         if function is None:
             place = Literal(tree.start, tree.start + len(tree.name), None, NULL, "")
             return self._report(
-                place, "J211", f'there is no function "{tree.name}"', did_you_mean(tree.name, FUNCTIONS)
+                place, "J211", f'there is no function "{tree.name}"', did_you_mean(tree.name, {*FUNCTIONS, *AGGREGATES})
             )
         most = None if function.is_variadic else len(function.parameters)
         if len(arguments) < function.required or (most is not None and len(arguments) > most):
@@ -296,6 +304,20 @@ class Checker:
         if not self._arguments_fit(tree, function, arguments):
             return Constant(function.result or UNKNOWN, None)
         return self._result(tree, function, arguments)
+
+    def _condition(self, tree: Tree, names: Names) -> Typed:
+        """The condition of an aggregate, which has names of its own."""
+        inner = Checker(names)
+        node = inner.typed(tree)
+        self.problems.extend(inner.problems)
+        if node.type.kind not in {Kind.BOOLEAN, Kind.NULL}:
+            return self._report(
+                tree,
+                "J401",
+                f"a condition is true or false, and this is {described(node.type)}",
+                "compare it with something: == or >",
+            )
+        return node
 
     def _arguments_fit(self, tree: Call, function: Function, arguments: tuple[Typed, ...]) -> bool:
         fits = True

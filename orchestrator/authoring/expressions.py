@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.authoring.expression_closures import closure
+from orchestrator.authoring.expression_closures import aggregate_of, closure
 from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
+    Aggregated,
     Attribute,
+    AudienceMember,
     ConsentKey,
     EntryField,
     Names,
@@ -21,6 +23,7 @@ from orchestrator.authoring.expression_nodes import (
 )
 from orchestrator.authoring.expression_syntax import ExpressionProblem, Tree, parse_expression
 from orchestrator.authoring.expression_types import Checker
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import Expression
 from orchestrator.model.types import Type
 
@@ -47,6 +50,8 @@ class Uses:
     entry: frozenset[str]
     attributes: frozenset[str]
     consents: frozenset[str]
+    aggregates: tuple[Aggregate, ...]
+    audiences: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -72,10 +77,12 @@ def compile_checked(checked: Checked, captured: Mapping[str, int]) -> Expression
 
 
 def uses(node: Typed) -> Uses:
-    """The entry fields, attributes and consents that the expression reads."""
+    """What the expression reads."""
     nodes = list(walk(node))
     return Uses(
         entry=frozenset(inner.name for inner in nodes if isinstance(inner, EntryField)),
         attributes=frozenset(inner.name for inner in nodes if isinstance(inner, Attribute)),
         consents=frozenset(inner.name for inner in nodes if isinstance(inner, ConsentKey)),
+        aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
+        audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     AwaitedDraft,
     BranchDraft,
     BrokenDraft,
@@ -51,6 +52,9 @@ def step_after(draft: JourneyDraft, index: int) -> str:
 
 def edges(step: StepDraft, following: str) -> Iterator[Edge]:
     """Every way on from this step; `following` is the next step in written order."""
+    if isinstance(step, ActionDraft):
+        yield _edge(step.next, following, "")
+        return
     match step:
         case SendDraft() | SetDraft():
             yield _edge(step.next, following, "")

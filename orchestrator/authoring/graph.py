@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from orchestrator.authoring.action_words import action_words
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
     ExitDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     MonthsDraft,
     SendDraft,
@@ -23,6 +26,7 @@ from orchestrator.authoring.drafts import (
     WaitWhileDraft,
 )
 from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.graph_picture import (
     BOX,
@@ -72,7 +76,7 @@ def _title(draft: JourneyDraft) -> str:
 
 def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
     entry = draft.entry
-    said = [f"enters on {entry.on.name}", *_where(entry.where)]
+    said = [*entry_words(entry), *_where(entry.where)]
     if entry.key is not None:
         said.append(f"one passage for each {_text(entry.key)}")
     said.append(_reentry(draft))
@@ -117,9 +121,9 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _reentry(draft: JourneyDraft) -> str:
     rule = draft.entry.reentry
+    if rule is None or rule.mode == "never":
+        return "once only"
     match rule.mode:
-        case "never":
-            return "once only"
         case "always":
             return "again and again"
         case _:
@@ -128,6 +132,8 @@ def _reentry(draft: JourneyDraft) -> str:
 
 def _step_node(step: StepDraft) -> Box:
     name = step.name.name
+    if isinstance(step, ActionDraft):
+        return _node(_id(name), ROUND if isinstance(step, IncrementDraft) else BOX, [name, *action_words(step)])
     match step:
         case WaitDraft():
             return _node(_id(name), HEXAGON, [name, f"wait {describe_duration(step.duration_ms)}"])

@@ -7,14 +7,13 @@ from fractions import Fraction
 
 from orchestrator.authoring.drafts import (
     BrokenDraft,
-    EntryDraft,
     ExitRuleDraft,
     GoalDraft,
     JourneyDraft,
     Ref,
     StepDraft,
 )
-from orchestrator.authoring.durations import DurationProblem, parse_duration
+from orchestrator.authoring.entry_source import read_entry
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -29,9 +28,8 @@ from orchestrator.authoring.reading import (
     wrong_kind,
 )
 from orchestrator.authoring.step_source import read_step
-from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar, problem_at, problem_inside
-from orchestrator.model.journey import ReEntry, Status
-from orchestrator.model.problems import Problem
+from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
+from orchestrator.model.journey import Status
 
 JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "steps")
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
@@ -47,7 +45,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
     owner = read_text(found.get("owner"), problems, what="the owner")
     status = read_word(found.get("status"), (s.value for s in Status), problems, what="the status")
     holdout = read_percent(found.get("holdout"), problems, what="the holdout")
-    entry = _entry(found.get("entry"), problems)
+    entry = read_entry(found.get("entry"), problems)
     exits = tuple(
         rule
         for node in one_or_many(found.get("exit"), problems, what="exit")
@@ -87,46 +85,6 @@ def _steps(found: Mapping[str, Node], problems: Problems) -> tuple[StepDraft, ..
         name = read_name(key, problems, what="a step") or Ref(key.value, key)
         steps.append(read_step(name, value, problems) or BrokenDraft(name))
     return tuple(steps)
-
-
-def _entry(node: Node | None, problems: Problems) -> EntryDraft | None:
-    if node is None:
-        return None
-    found = fields(node, ("on", "where", "key", "reentry"), problems, what="entry", required=("on",))
-    if found is None:
-        return None
-    on = read_ref(found.get("on"), problems, what="on")
-    where = read_formula(found.get("where"), problems, what="where")
-    key = read_formula(found.get("key"), problems, what="key")
-    reentry = _reentry(found.get("reentry"), problems)
-    return None if on is None else EntryDraft(on, where, key, reentry)
-
-
-def _reentry(node: Node | None, problems: Problems) -> ReEntry:
-    never = ReEntry("never")
-    ref = read_ref(node, problems, what="reentry")
-    if ref is None:
-        return never
-    mode, _, rest = ref.name.strip().partition(" ")
-    if mode in {"never", "always"} and not rest:
-        return ReEntry(mode)
-    if mode == "after":
-        duration = parse_duration(rest)
-        if isinstance(duration, int):
-            return ReEntry("after", duration)
-        start = ref.name.find(rest) if rest else 0
-        problems.append(_duration_problem(ref.node, start, duration))
-        return never
-    problems.append(
-        problem_at(
-            ref.node, "J115", f'reentry cannot be "{ref.name}"', hint="it is one of: never, always, after 7 days"
-        )
-    )
-    return never
-
-
-def _duration_problem(node: Scalar, start: int, problem: DurationProblem) -> Problem:
-    return problem_inside(node, start, len(node.value), problem.code, problem.message, hint=problem.hint)
 
 
 def _exit_rule(node: Node, problems: Problems) -> ExitRuleDraft | None:

@@ -13,12 +13,26 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
+from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import CAP_MAX, QUIET_KEYS, QUIET_REQUIRED, QUIET_WAYS
-from orchestrator.authoring.scenario_values import EXPECTATIONS, TRANSITIONS, YES_OR_NO
-from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
+from orchestrator.authoring.rules_source import (
+    AUDIENCE_KEYS,
+    CAP_MAX,
+    METHODS,
+    QUIET_KEYS,
+    QUIET_REQUIRED,
+    QUIET_WAYS,
+    RATE_KEYS,
+    RATE_MAX,
+    RATE_REQUIRED,
+    WEBHOOK_KEYS,
+    WEBHOOK_REQUIRED,
+)
+from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
+from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
 from orchestrator.model.journey import Status
@@ -55,6 +69,7 @@ MOVED: Schema = {
 }
 CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
 ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
+SCHEDULE: Schema = {"type": "string", "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$", "examples": ["0 9 * * mon"]}
 DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
@@ -117,7 +132,16 @@ NEXT = (STEP_NAME, "The step that follows; without it the next one in the file."
 
 ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
-    "where": WHERE,
+    "segment": (EVENT, "The segment whose members enter."),
+    "when": (words(SEGMENT_WAYS), "Whether customers enter as they become members, or as they stop being members."),
+    "schedule": (SCHEDULE, "Customers enter at these times: minute, hour, day of the month, month, weekday."),
+    "date": (EXPRESSION, "The attribute of the profile whose date or instant lets customers in."),
+    "offset": (MOVED, "How long after the date, or before it with a minus sign."),
+    "at": (CLOCK, "The local time of day; midnight for a date without it."),
+    "every": (words(EVERY_WORDS), "The date comes round each year."),
+    "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
+    "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
+    "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
     "reentry": (REENTRY, "Whether a customer may enter again: never (default), always, or after a duration."),
 }
@@ -156,6 +180,11 @@ UNTIL: Described = {
 }
 WAIT: Schema = {"anyOf": [CALENDAR_DURATION, keys(picked(UNTIL_KEYS, UNTIL), required=["until"])]}
 
+AUDIENCE: Described = {
+    "add": (one_or_many(EVENT), "The audiences that the customer is added to."),
+    "remove": (one_or_many(EVENT), "The audiences that the customer is removed from."),
+}
+
 STEP: Described = {
     "wait": (WAIT, "Goes on after this time, or at a time of day, or at a date or instant."),
     "wait_for": (
@@ -173,15 +202,26 @@ STEP: Described = {
     "salt": (TEXT, "Splits with the same salt draw the same lot."),
     "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
     "template": (EVENT, "The folder in templates/ with the text of the message."),
-    "with": (VARIABLES, "Variables of the template, as expressions."),
+    "with": (VARIABLES, "Variables, as expressions."),
     "class": (words(MESSAGE_CLASSES), "Promotional (default: caps hold) or transactional (they do not)."),
     "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
-    "expires": (DURATION, "A message that could not be delivered by then is not delivered; 1 day if nothing is said."),
+    "expires": (
+        DURATION,
+        "What could not be done by then is not done: 1 day for a message, 30 days for tasks and audiences.",
+    ),
     "set": (ASSIGNMENTS, "Sets attributes of the profile; null takes one away."),
+    "increment": (pairs(EXPRESSION), "Adds to attributes of the profile; a missing one counts as 0."),
+    "audience": (
+        keys(picked(AUDIENCE_WAYS, AUDIENCE), minProperties=1, maxProperties=1),
+        "Adds the customer to audiences, or removes the customer from them.",
+    ),
+    "task": (NAME, "Asks a person of this queue to do something."),
+    "due": (DURATION, "When the person should have done it."),
+    "webhook": (EVENT, "The webhook of webhooks.yaml that is called with the variables as JSON."),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
-STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",)}
+STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",), "task": ("template",)}
 """Step kind -> keys that it cannot do without, beside its own."""
 
 
@@ -194,6 +234,15 @@ def _step() -> Schema:
             keys(picked(known, STEP), required=[kind, *STEP_NEEDS.get(kind, ())], about=about, title=kind, **more)
         )
     return {"oneOf": kinds}
+
+
+def _entry() -> Schema:
+    return {
+        "oneOf": [
+            keys(picked(keys_of(kind), ENTRY), required=[kind, *TRIGGER_NEEDS.get(kind, ())], about=ENTRY[kind][1])
+            for kind in TRIGGER_KEYS
+        ]
+    }
 
 
 def journey() -> Schema:
@@ -211,7 +260,7 @@ def journey() -> Schema:
             words(status.value for status in Status),
             "draft: only checked. shadow: decides and records, sends nothing. live: all of it. retired: nobody enters.",
         ),
-        "entry": (keys(ENTRY, required=["on"]), "Who enters, and when."),
+        "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),
@@ -232,6 +281,43 @@ def channels() -> Schema:
     )
 
 
+def audiences() -> Schema:
+    """Of `audiences.yaml`."""
+    audience: Described = {
+        "destination": (NAME, "Where the audience is kept; commands go to the topic actions.DESTINATION."),
+        "identity": (EVENT, "The attribute of the profile that says who the customer is there."),
+        "consent": (NAME, "What the customer must have agreed to."),
+    }
+    return keys(
+        {
+            "audiences": (
+                pairs(keys(picked(AUDIENCE_KEYS, audience), required=AUDIENCE_KEYS)),
+                "Lists of people elsewhere, by name.",
+            )
+        },
+        required=["audiences"],
+    )
+
+
+def webhooks() -> Schema:
+    """Of `webhooks.yaml`."""
+    webhook: Described = {
+        "endpoint": (NAME, "The endpoint, by the name under which the sink knows its address and secrets."),
+        "method": (words(METHODS), "The method of the request; POST if nothing is said."),
+        "class": (words(MESSAGE_CLASSES), "Promotional or transactional (default), for the sink to know."),
+        "expires": (DURATION, "A request that could not be made by then is not made; 1 day if nothing is said."),
+    }
+    return keys(
+        {
+            "webhooks": (
+                pairs(keys(picked(WEBHOOK_KEYS, webhook), required=WEBHOOK_REQUIRED)),
+                "Requests to other systems, by name.",
+            )
+        },
+        required=["webhooks"],
+    )
+
+
 def policies() -> Schema:
     """Of `policies.yaml`."""
     cap: Described = {
@@ -248,6 +334,12 @@ def policies() -> Schema:
         "then": (words(QUIET_WAYS), "Promotional messages are held until the end (default), or skipped."),
         "late_after": (DURATION, "A message that would be held longer than this is skipped."),
     }
+    rate: Described = {
+        "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
+        "max": (whole(1, RATE_MAX), "How many messages of all customers go out at most in any window of `per`."),
+        "per": (DURATION, "The length of the sliding window."),
+        "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
+    }
     return keys(
         {
             "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
@@ -258,6 +350,10 @@ def policies() -> Schema:
             "quiet_hours": (
                 items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
                 "When no promotional message goes out.",
+            ),
+            "rates": (
+                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+                "How many messages a channel takes, of all customers together.",
             ),
         }
     )
@@ -294,6 +390,8 @@ EXPECTED: Described = {
     "transition": (words(TRANSITIONS), "A decision of this kind was made."),
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
+    "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
+    "command": (words(COMMANDS), "A command of this kind went out."),
 }
 EXPECTED_BESIDES: Described = {
     "template": (TEXT, "The message's template."),
@@ -301,6 +399,7 @@ EXPECTED_BESIDES: Described = {
     "contains": (one_or_many(TEXT), "Words that the message contains."),
     "step": (TEXT, "The step that it came from."),
     "address": (TEXT, "Where the message went."),
+    "target": (TEXT, "What the command is about: the audience, the queue, the webhook."),
     "because": (TEXT, "The reason, such as capped or no_consent."),
     "to": (TEXT, "The step gone to."),
     "key": (TEXT, "Which of several passages."),
@@ -332,6 +431,7 @@ def scenarios() -> Schema:
         "customer": (TEXT, "The customer's id."),
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
+        "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
         "sent_before": ({"type": "array", "items": keys(sent, required=sent)}, "Messages that count for caps."),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
@@ -358,6 +458,8 @@ def scenarios() -> Schema:
 SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "journey": (journey, "A customer journey"),
     "channels": (channels, "How customers are reached: channels.yaml"),
+    "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
+    "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),

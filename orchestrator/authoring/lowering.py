@@ -7,25 +7,36 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, assert_never
 
+from orchestrator.authoring.action_lowering import lower_action
 from orchestrator.authoring.checks import CheckedFormulas
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
     ExitDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     MonthsDraft,
+    OnCommandDraft,
+    OnDateDraft,
+    OnEventDraft,
+    OnScheduleDraft,
+    OnSegmentDraft,
     Ref,
     RuleDraft,
     SendDraft,
     SetDraft,
     SplitDraft,
     StepDraft,
+    TaskDraft,
+    TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
+    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
@@ -33,6 +44,7 @@ from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
     Awaited,
@@ -45,12 +57,15 @@ from orchestrator.model.journey import (
     Expression,
     Goal,
     Journey,
+    OnDate,
     ProfileRule,
+    ReEntry,
     Render,
     Send,
     SetProfile,
     Split,
     Step,
+    Trigger,
     Wait,
     WaitFor,
     WaitMonths,
@@ -58,6 +73,7 @@ from orchestrator.model.journey import (
     WaitUntilTime,
     WaitWhile,
 )
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
@@ -119,6 +135,8 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     """Every expression of the journey."""
     found: list[Formula | None] = [draft.entry.where, draft.entry.key]
+    if isinstance(draft.entry.trigger, OnDateDraft):
+        found.append(draft.entry.trigger.date)
     for rule in draft.exits:
         found += [rule.where, rule.when]
     if draft.goal is not None:
@@ -137,6 +155,10 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.variables]
             case SetDraft():
                 found += [formula for _, formula in step.assignments]
+            case IncrementDraft():
+                found += [formula for _, formula in step.increments]
+            case TaskDraft() | WebhookDraft():
+                found += [formula for _, formula in step.variables]
             case _:
                 pass
     return [formula for formula in found if formula is not None]
@@ -146,7 +168,8 @@ def lower_journey(
     draft: JourneyDraft, world: World, checked: CheckedFormulas, *, version: str, renders: Renders
 ) -> Journey:
     """The journey as the engine executes it; renderers are taken from `renders` or added to it."""
-    event = world.event_types[draft.entry.on.name]
+    on = draft.entry.event
+    entry_fields = {} if on is None else world.event_types[on.name].fields
     fields = sorted({field for formula in journey_formulas(draft) for field in uses(checked[formula].node).entry})
     lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)}, renders)
     steps = {
@@ -162,10 +185,10 @@ def lower_journey(
         status=draft.status,
         version=version,
         entry=Entry(
-            draft.entry.on.name,
+            _trigger(draft.entry.trigger, lowering),
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
-            draft.entry.reentry,
+            draft.entry.reentry or ReEntry("never"),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -180,12 +203,50 @@ def lower_journey(
             lowering.optional(goal.value),
         ),
         holdout=int(draft.holdout * SCALE),
-        captured=tuple(Captured(field, event.fields[field], stored(event.fields[field])) for field in fields),
+        captured=tuple(Captured(field, entry_fields[field], stored(entry_fields[field])) for field in fields),
         steps=steps,
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
+        aggregates=_aggregates(draft, checked),
     )
+
+
+def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregate, ...]:
+    """The aggregates that the journey's expressions read, each once."""
+    found = {
+        aggregate.key: aggregate
+        for formula in journey_formulas(draft)
+        for aggregate in uses(checked[formula].node).aggregates
+    }
+    return tuple(found.values())
+
+
+def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
+    match draft:
+        case OnEventDraft(event=event):
+            return OnEvent(event.name)
+        case OnSegmentDraft(segment=segment, enters=enters):
+            return OnSegment(segment.name, enters)
+        case OnScheduleDraft(cron=cron, zone=zone, segment=ticked):
+            return OnSchedule(cron, zone, None if ticked is None else ticked.name)
+        case OnDateDraft():
+            value = lowering.expression(draft.date)
+            offset = draft.offset
+            return OnDate(
+                value=value,
+                is_date=value.type.kind is Kind.DATE,
+                months=0 if offset is None else offset.months,
+                days=0 if offset is None else offset.days,
+                offset_ms=0 if offset is None else offset.ms,
+                at=draft.at,
+                zone=draft.zone,
+                is_yearly=draft.is_yearly,
+            )
+        case OnCommandDraft():
+            return OnCommand()
+        case _:
+            assert_never(draft)
 
 
 def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> frozenset[str]:
@@ -210,10 +271,13 @@ def _listens(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> fro
 def rules_behind(checked: Checked, world: World) -> list[RuleDraft]:
     """The profile rules that set what the expression reads."""
     used = uses(checked.node)
+    # Who takes a consent back is removed from audiences.
+    is_about_consent = bool(used.consents or used.audiences)
     return [
         rule
         for rule in world.rules
-        if (used.consents and rule.consents) or used.attributes & {attribute.name for attribute, _ in rule.attributes}
+        if (is_about_consent and rule.consents)
+        or used.attributes & {attribute.name for attribute, _ in rule.attributes}
     ]
 
 
@@ -223,15 +287,11 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
     def target(ref: Ref | None) -> str:
         return following if ref is None else ref.name
 
+    if isinstance(step, ActionDraft):
+        return lower_action(step, target(step.next), lowering)
     match step:
-        case WaitDraft():
-            return Wait(name, step.duration_ms, target(step.next))
-        case MonthsDraft():
-            return WaitMonths(name, step.months, target(step.next))
-        case UntilTimeDraft():
-            return WaitUntilTime(name, step.at, step.weekdays, step.zone, target(step.next))
-        case UntilMomentDraft():
-            return _until_moment(step, target(step.next), lowering)
+        case WaitDraft() | MonthsDraft() | UntilTimeDraft() | UntilMomentDraft():
+            return _wait(step, target(step.next), lowering)
         case WaitWhileDraft():
             condition = lowering.expression(step.condition)
             return WaitWhile(name, condition, step.timeout_ms, target(step.on_timeout), target(step.next))
@@ -253,6 +313,23 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return Exit(name, step.reason)
         case BrokenDraft():
             raise AssertionError(f"step {name} has mistakes, so nothing is compiled")
+        case _:
+            assert_never(step)
+
+
+def _wait(
+    step: WaitDraft | MonthsDraft | UntilTimeDraft | UntilMomentDraft, following: str, lowering: Lowering
+) -> Wait | WaitMonths | WaitUntilTime | WaitUntilMoment:
+    name = step.name.name
+    match step:
+        case WaitDraft():
+            return Wait(name, step.duration_ms, following)
+        case MonthsDraft():
+            return WaitMonths(name, step.months, following)
+        case UntilTimeDraft():
+            return WaitUntilTime(name, step.at, step.weekdays, step.zone, following)
+        case UntilMomentDraft():
+            return _until_moment(step, following, lowering)
         case _:
             assert_never(step)
 

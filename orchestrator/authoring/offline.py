@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from orchestrator.engine.align import align
 from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
+from orchestrator.model.shared import Shared
 
 
 class OfflineEngine:
-    """Customers and their timers under one journey set. Instants are milliseconds since the epoch, UTC.
+    """Customers and their timers under one journey set, as one of so many partitions has them. Instants are
+    milliseconds since the epoch, UTC.
 
     `journeys` may be exchanged between calls: customers inside stay with their version, which the new set must hold.
     """
 
-    def __init__(self, journeys: JourneySet) -> None:
+    def __init__(self, journeys: JourneySet, *, partition: int = 0, partitions: int = 1) -> None:
         self.journeys = journeys
+        self.shared = Shared(partition, partitions)
         self.customers: dict[str, Customer] = {}
         self._wakes: dict[bytes, int] = {}
         # Entries of the heap that differ from `_wakes` are out of date; they are skipped when they come up.
@@ -30,7 +35,7 @@ class OfflineEngine:
 
     def apply(self, at_ms: int, event: Event) -> Effects:
         """What one event leads to, the customer's own timers due at or before it included."""
-        effects = Effects()
+        effects = self._effects()
         customer = self.customers.get(event.customer_id)
         if customer is None:
             customer = self.customers[event.customer_id] = Customer()
@@ -43,7 +48,7 @@ class OfflineEngine:
 
         The bound is (until_ms, until_customer), itself included; without a customer, everything due at `until_ms`.
         """
-        effects = Effects()
+        effects = self._effects()
         while (wake := self.next_wake()) is not None:
             due_ms, key = wake
             if due_ms > until_ms or (due_ms == until_ms and until_customer is not None and key > until_customer):
@@ -65,6 +70,17 @@ class OfflineEngine:
         """Makes this the customer's record, its timers included."""
         self.customers[customer_id] = customer
         self._set_wake(customer_id.encode(), wake_at_ms(customer))
+
+    def _effects(self) -> Effects:
+        return Effects(shared=self.shared if self.journeys.uses_shared else None)
+
+    def align(self, customer_id: str, at_ms: int) -> Effects:
+        """Brings the customer's record in line with the journeys."""
+        effects = self._effects()
+        customer = self.customers[customer_id]
+        align(Turn(self.journeys, customer, customer_id, {}, None, at_ms, effects))
+        self._set_wake(customer_id.encode(), wake_at_ms(customer))
+        return effects
 
     def _fire(self, due_ms: int, key: bytes, effects: Effects) -> None:
         customer_id = key.decode()

@@ -1,11 +1,22 @@
-"""profile.yaml, channels.yaml and policies.yaml -> drafts."""
+"""profile.yaml, channels.yaml, audiences.yaml, webhooks.yaml and policies.yaml -> drafts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.authoring.drafts import CapDraft, ChannelDraft, ConsentDraft, QuietHoursDraft, Ref, RuleDraft
+from orchestrator.authoring.action_source import EXPIRES_MS_DEFAULT, MESSAGE_CLASSES
+from orchestrator.authoring.drafts import (
+    AudienceDraft,
+    CapDraft,
+    ChannelDraft,
+    ConsentDraft,
+    EndpointDraft,
+    QuietHoursDraft,
+    RateDraft,
+    Ref,
+    RuleDraft,
+)
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -25,8 +36,18 @@ from orchestrator.authoring.yaml_source import Node, Scalar, problem_at
 
 PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
+AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
+WEBHOOKS_FILE = "webhooks.yaml"
+WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
+WEBHOOK_REQUIRED = ("endpoint",)
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+AUDIENCE_KEYS = ("destination", "identity", "consent")
 CAP_MAX = 1_000
+RATE_MAX = 10_000_000
+RATE_KEYS = ("channels", "max", "per", "late_after")
+RATE_REQUIRED = ("channels", "max", "per")
+POLICY_KEYS = ("caps", "default_zone", "quiet_hours", "rates")
 QUIET_KEYS = ("channels", "from", "to", "zone", "then", "late_after")
 QUIET_REQUIRED = ("channels", "from", "to")
 QUIET_WAYS = ("hold", "skip")
@@ -89,6 +110,62 @@ def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
     return tuple(channels)
 
 
+def read_audiences(root: Node, problems: Problems) -> tuple[AudienceDraft, ...]:
+    """The audiences; appends what is wrong."""
+    found = fields(root, ("audiences",), problems, what="audiences.yaml", required=("audiences",))
+    if found is None:
+        return ()
+    audiences: list[AudienceDraft] = []
+    for name, node in read_pairs(found.get("audiences"), problems, what="audiences"):
+        values = fields(node, AUDIENCE_KEYS, problems, what=f'audience "{name.name}"', required=AUDIENCE_KEYS)
+        if values is None:
+            continue
+        destination = read_name(values.get("destination"), problems, what="a destination")
+        identity = read_ref(values.get("identity"), problems, what="identity")
+        consent = read_name(values.get("consent"), problems, what="a consent")
+        if destination is not None and identity is not None and consent is not None:
+            audiences.append(AudienceDraft(name, destination, identity, consent))
+    return tuple(audiences)
+
+
+def read_webhooks(root: Node, problems: Problems) -> tuple[EndpointDraft, ...]:
+    """The webhooks; appends what is wrong."""
+    found = fields(root, ("webhooks",), problems, what="webhooks.yaml", required=("webhooks",))
+    if found is None:
+        return ()
+    webhooks: list[EndpointDraft] = []
+    for name, node in read_pairs(found.get("webhooks"), problems, what="webhooks"):
+        values = fields(node, WEBHOOK_KEYS, problems, what=f'webhook "{name.name}"', required=WEBHOOK_REQUIRED)
+        if values is None:
+            continue
+        endpoint = _endpoint(values.get("endpoint"), problems)
+        method = read_word(values.get("method"), METHODS, problems, what="the method")
+        message_class = read_word(values.get("class"), MESSAGE_CLASSES, problems, what="the class")
+        expires_ms = read_duration(values.get("expires"), problems, what="expires")
+        if endpoint is not None:
+            webhooks.append(
+                EndpointDraft(
+                    name,
+                    endpoint,
+                    method or METHODS[0],
+                    message_class or MESSAGE_CLASSES[1],
+                    expires_ms or EXPIRES_MS_DEFAULT,
+                )
+            )
+    return tuple(webhooks)
+
+
+def _endpoint(node: Node | None, problems: Problems) -> Ref | None:
+    ref = read_ref(node, problems, what="endpoint")
+    if ref is not None and any(character in ref.name for character in ":/?@"):
+        hint = "write a name, such as crm: addresses and secrets are the sink's, never a journey's"
+        problems.append(
+            problem_at(ref.node, "J141", "an endpoint is a name that the sink knows, no address", hint=hint)
+        )
+        return None
+    return read_name(node, problems, what="an endpoint")
+
+
 @dataclass(frozen=True, slots=True)
 class PoliciesDraft:
     """What holds for all journeys together."""
@@ -96,11 +173,12 @@ class PoliciesDraft:
     caps: tuple[CapDraft, ...] = ()
     default_zone: str | None = None
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    rates: tuple[RateDraft, ...] = ()
 
 
 def read_policies(root: Node, problems: Problems) -> PoliciesDraft:
     """The rules for all journeys; appends what is wrong."""
-    found = fields(root, ("caps", "default_zone", "quiet_hours"), problems, what="policies.yaml")
+    found = fields(root, POLICY_KEYS, problems, what="policies.yaml")
     if found is None:
         return PoliciesDraft()
     return PoliciesDraft(
@@ -111,7 +189,35 @@ def read_policies(root: Node, problems: Problems) -> PoliciesDraft:
             for node in read_items(found.get("quiet_hours"), problems, what="quiet_hours")
             if (quiet := _quiet_hours(node, problems)) is not None
         ),
+        rates=_rates(found, problems),
     )
+
+
+def _rates(found: Mapping[str, Node], problems: Problems) -> tuple[RateDraft, ...]:
+    rates: list[RateDraft] = []
+    for node in read_items(found.get("rates"), problems, what="rates"):
+        rate = _rate(node, problems)
+        if rate is None:
+            continue
+        if rate.name in {earlier.name for earlier in rates}:
+            message = "two rates for the same channels and the same time"
+            problems.append(problem_at(node, "J709", message, hint="keep the lower one"))
+            continue
+        rates.append(rate)
+    return tuple(rates)
+
+
+def _rate(node: Node, problems: Problems) -> RateDraft | None:
+    found = fields(node, RATE_KEYS, problems, what="a rate", required=RATE_REQUIRED)
+    if found is None:
+        return None
+    channels = _channels(found.get("channels"), problems)
+    most = read_number(found.get("max"), problems, what="max", least=1, most=RATE_MAX)
+    per_ms = read_duration(found.get("per"), problems, what="per")
+    late_after_ms = read_duration(found.get("late_after"), problems, what="late_after")
+    if most is None or per_ms is None or channels == ():
+        return None
+    return RateDraft(node, channels, most, per_ms, late_after_ms)
 
 
 def _quiet_hours(node: Node, problems: Problems) -> QuietHoursDraft | None:

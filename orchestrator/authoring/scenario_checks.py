@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from orchestrator.authoring.durations import UNITS_MS
 from orchestrator.authoring.scenario_values import Expectation
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import ACTIVE, Customer, Instance
 
 NOTHING = "nothing of the kind"
@@ -19,12 +19,12 @@ class Happened:
     """All that came of a scenario, in order. `states`: milliseconds from the start → the customer then."""
 
     start_ms: int
-    actions: list[SendMessage] = field(default_factory=list)
+    actions: list[ActionCommand] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     states: dict[int, Customer] = field(default_factory=dict)
 
-    def last_action(self, journey: str, step: str) -> SendMessage | None:
-        """The step's latest message."""
+    def last_action(self, journey: str, step: str) -> ActionCommand | None:
+        """The step's latest message or other command."""
         return next((a for a in reversed(self.actions) if (a.journey, a.step) == (journey, step)), None)
 
 
@@ -67,15 +67,15 @@ def _is_then(expectation: Expectation, happened: Happened, at_ms: int) -> bool:
     return expectation.after_ms is None or at_ms - happened.start_ms == expectation.after_ms
 
 
-def _messages(expectation: Expectation, happened: Happened) -> list[SendMessage]:
-    return [action for action in happened.actions if action.journey == expectation.journey]
+def _messages(expectation: Expectation, happened: Happened) -> list[ActionCommand]:
+    return [a for a in happened.actions if a.journey == expectation.journey and a.kind == "send"]
 
 
 def _transitions(expectation: Expectation, happened: Happened, *kinds: str) -> list[Transition]:
     return [t for t in happened.transitions if t.journey == expectation.journey and t.kind in kinds]
 
 
-def _mismatch(expectation: Expectation, action: SendMessage, happened: Happened) -> str:
+def _mismatch(expectation: Expectation, action: ActionCommand, happened: Happened) -> str:
     """What is wrong with the message, or an empty text if it is the expected one."""
     if not _is_then(expectation, happened, action.created_at_ms):
         return "the time differs"
@@ -90,6 +90,28 @@ def _mismatch(expectation: Expectation, action: SendMessage, happened: Happened)
     content = "\n".join(action.content.values())
     missing = next((text for text in expectation.more.get("contains", ()) if text not in content), None)
     return "" if missing is None else f'the content lacks "{missing}"'
+
+
+def _check_command(expectation: Expectation, happened: Happened) -> str | None:
+    # What a withdrawn consent leads to belongs to no journey.
+    of_kind = [
+        action
+        for action in happened.actions
+        if action.kind == expectation.value and action.journey in {expectation.journey, ""}
+    ]
+    more = expectation.more
+    for action in of_kind:
+        content = "\n".join(action.content.values())
+        if (
+            _is_then(expectation, happened, action.created_at_ms)
+            and all(more.get(name) in {None, getattr(action, name)} for name in ("target", "step", "address"))
+            and all(text in content for text in more.get("contains", ()))
+        ):
+            return None
+    others = of_kind or [action for action in happened.actions if action.kind != "send"]
+    return _list(
+        f"{action.kind} {action.target} at {offset(action.created_at_ms - happened.start_ms)}" for action in others
+    )
 
 
 def _check_sent(expectation: Expectation, happened: Happened) -> str | None:
@@ -213,7 +235,13 @@ def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     return check
 
 
-def _message(action: SendMessage, happened: Happened) -> str:
+def _check_audience(expectation: Expectation, happened: Happened) -> str | None:
+    inside = happened.states[expectation.after_ms or 0].audiences
+    wrong = [name for name, is_in in expectation.value.items() if (name in inside) is not is_in]
+    return ", ".join(f"{name}: {_plain(name in inside)}" for name in wrong) if wrong else None
+
+
+def _message(action: ActionCommand, happened: Happened) -> str:
     return f"{action.channel} {action.template} at {offset(action.created_at_ms - happened.start_ms)}"
 
 
@@ -258,4 +286,6 @@ _CHECKS: dict[str, Callable[[Expectation, Happened], str | None]] = {
     "transition": _check_transition,
     "profile": _check_values("profile"),
     "consent": _check_values("consent"),
+    "audience": _check_audience,
+    "command": _check_command,
 }

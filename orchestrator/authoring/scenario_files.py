@@ -25,6 +25,7 @@ from orchestrator.authoring.durations import unit_ms
 from orchestrator.authoring.event_values import BadValue, EventShape, read_instant
 from orchestrator.authoring.scenario_nodes import Reader, value_of_node
 from orchestrator.authoring.scenario_values import (
+    COMMANDS,
     DEFAULT_START_MS,
     EXPECTATIONS,
     STATES,
@@ -38,6 +39,7 @@ from orchestrator.authoring.scenario_values import (
 )
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.model.action_steps import Task
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
@@ -129,7 +131,9 @@ class _StoryReader:
             return Given()
         read = self._read
         entries = read.mapping(
-            node, {"time", "customer", "profile", "consent", "sent_before", "split", "held_out"}, required=set()
+            node,
+            {"time", "customer", "profile", "consent", "audience", "sent_before", "split", "held_out"},
+            required=set(),
         )
         at_ms = DEFAULT_START_MS
         if (time := read.text(entries.get("time"))) is not None:
@@ -144,14 +148,18 @@ class _StoryReader:
                 "chance has decided for a customer who is named",
                 hint="leave customer out, then one is found who fits split and held_out",
             )
+        profile = self._profile(entries.get("profile"))
+        known = self._journeys.audiences
+        inside = [name for name, is_in in self._audiences(entries.get("audience")).items() if is_in]
         return Given(
             at_ms,
             customer,
-            self._profile(entries.get("profile")),
+            profile,
             self._consent(entries.get("consent")),
             tuple(self._sent_before(entries.get("sent_before"))),
             arms,
             is_held_out,
+            {name: str(profile.get(known[name].identity, "")) for name in inside},
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:
@@ -173,6 +181,7 @@ class _StoryReader:
     def _consent(self, node: Node | None) -> dict[str, bool]:
         read = self._read
         known = {channel.consent for channel in self._journeys.channels.values()}
+        known |= {audience.consent for audience in self._journeys.audiences.values()}
         granted: dict[str, bool] = {}
         for key, value in read.pairs(node):
             if key.value not in known:
@@ -180,6 +189,16 @@ class _StoryReader:
             elif (choice := read.boolean(value)) is not None:
                 granted[key.value] = choice
         return granted
+
+    def _audiences(self, node: Node | None) -> dict[str, bool]:
+        read = self._read
+        inside: dict[str, bool] = {}
+        for key, value in read.pairs(node):
+            if key.value not in self._journeys.audiences:
+                read.unknown(key, "audience", key.value, self._journeys.audiences)
+            elif (choice := read.boolean(value)) is not None:
+                inside[key.value] = choice
+        return inside
 
     def _sent_before(self, node: Node | None) -> list[tuple[int, str]]:
         read = self._read
@@ -308,6 +327,8 @@ class _StoryReader:
             return self._profile_expected(node)
         if kind == "consent":
             return self._consent(node)
+        if kind == "audience":
+            return self._audiences(node)
         if kind == "messages":
             return read.whole(node)
         text = read.text(node)
@@ -325,6 +346,8 @@ class _StoryReader:
             read.unknown(node, "step", text, journey.steps)
         if kind == "transition" and text not in TRANSITIONS:
             read.unknown(node, "kind of transition", text, TRANSITIONS)
+        if kind == "command" and text not in COMMANDS:
+            read.unknown(node, "kind of command", text, COMMANDS)
         return text
 
     def _profile_expected(self, node: Node) -> dict[str, Any]:
@@ -362,7 +385,7 @@ class _StoryReader:
 
 def _templates(journeys: JourneySet) -> set[str]:
     steps = (step for journey in journeys.current.values() for step in journey.steps.values())
-    return {step.template for step in steps if isinstance(step, Send)}
+    return {step.template for step in steps if isinstance(step, Send | Task)}
 
 
 def _exit_reasons(journey: Journey) -> set[str]:

@@ -26,12 +26,15 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "transition": frozenset({"step", "to", "because"}),
     "profile": frozenset(),
     "consent": frozenset(),
+    "audience": frozenset(),
+    "command": frozenset({"target", "step", "contains", "address"}),
 }
 """What a `then` line can expect → the keys that say more about it."""
 
-TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "goal", "exited", "failed")
+TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "audience", "goal", "exited", "failed")
+COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
-STATES = frozenset({"in_step", "inside", "profile", "consent"})
+STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 
@@ -49,6 +52,8 @@ class Given:
     sends: tuple[tuple[int, str], ...] = ()
     arms: dict[str, str] = field(default_factory=dict)
     is_held_out: bool = False
+    audiences: dict[str, str] = field(default_factory=dict)
+    """Audience → who the customer is there."""
 
 
 @dataclass(frozen=True, slots=True)

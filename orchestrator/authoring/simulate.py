@@ -50,13 +50,14 @@ class ArmReport:
 
 @dataclass(slots=True)
 class JourneyReport:
-    """What one journey did. `not_entered`, `exits`, `not_sent`, `waiting_on`: reason → count;
-    `sent`: (channel, template) → count.
+    """What one journey did. `entered_by` (`event`, `date`, …), `not_entered`, `exits`, `not_sent`,
+    `waiting_on`: reason → count; `sent`: (channel, template) → count.
     """
 
     name: str
     treated: ArmReport = field(default_factory=ArmReport)
     held_out: ArmReport = field(default_factory=ArmReport)
+    entered_by: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
     steps: dict[str, StepReport] = field(default_factory=dict)
     exits: Counter[str] = field(default_factory=Counter)
@@ -68,7 +69,10 @@ class JourneyReport:
 
 @dataclass(slots=True)
 class Simulation:
-    """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end."""
+    """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
+
+    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages.
+    """
 
     journeys: dict[str, JourneyReport]
     events: int = 0
@@ -81,6 +85,8 @@ class Simulation:
     last_ms: int | None = None
     until_ms: int | None = None
     bad: list[BadLine] = field(default_factory=list)
+    audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class OutOfOrder(Exception):
@@ -166,8 +172,15 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
     result.duplicates += effects.duplicates
     result.timers += effects.timers_fired
     for action in effects.actions:
-        result.journeys[action.journey].sent[action.channel, action.template] += 1
+        if action.kind == "send":
+            result.journeys[action.journey].sent[action.channel, action.template] += 1
+        else:
+            result.commands[action.kind, action.target] += 1
     for transition in effects.transitions:
+        if transition.kind == "audience":
+            # What a withdrawn consent leads to belongs to no journey.
+            result.audiences[transition.value or "", transition.reason] += 1
+            continue
         _count_transition(result.journeys[transition.journey], transition, journeys)
 
 
@@ -175,9 +188,11 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
     match transition.kind:
         case "entered":
             report.treated.passages += 1
+            report.entered_by[transition.reason or "event"] += 1
             _step(report, transition.to).visits += 1
         case "held_out":
             report.held_out.passages += 1
+            report.entered_by[transition.reason or "event"] += 1
         case "not_entered":
             report.not_entered[transition.reason] += 1
         case "goal":

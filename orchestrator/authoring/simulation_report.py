@@ -30,6 +30,8 @@ def report_tables(result: Simulation, journeys: JourneySet, shown: Sequence[str]
         if journeys.current[name].goal is not None:
             blocks.append(_goal(report))
         blocks.append(Text())
+    if result.commands or result.audiences:
+        blocks += [_commands(result), Text()]
     blocks.append(Text(_totals(result, seconds)))
     return Group(*blocks)
 
@@ -49,6 +51,14 @@ def report_values(result: Simulation, shown: Sequence[str], *, seconds: float) -
         "bad_lines": [{"line": bad.number, "reason": bad.reason} for bad in result.bad],
         "seconds": round(seconds, 3),
         "events_per_second": round(result.events / seconds) if seconds else None,
+        "audiences": [
+            {"audience": name, "outcome": outcome, "count": count}
+            for (name, outcome), count in sorted(result.audiences.items())
+        ],
+        "commands": [
+            {"kind": kind, "target": target, "count": count}
+            for (kind, target), count in sorted(result.commands.items())
+        ],
         "journeys": {name: _journey_values(result.journeys[name]) for name in shown},
     }
 
@@ -57,6 +67,7 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
     return {
         "entered": report.treated.passages,
         "held_out": report.held_out.passages,
+        "entered_by": _sorted(report.entered_by),
         "not_entered": _sorted(report.not_entered),
         "steps": {
             name: {
@@ -98,6 +109,8 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 def _entries(report: JourneyReport) -> RenderableType:
     parts = [f"{report.treated.passages:,} entered", f"{report.held_out.passages:,} held out"]
+    if set(report.entered_by) - {"event"}:
+        parts.append(f"let in by: {_reasons(report.entered_by)}")
     if report.not_entered:
         parts.append(f"not entered: {_reasons(report.not_entered)}")
     if report.waiting_on:
@@ -132,6 +145,15 @@ def _sends(report: JourneyReport) -> Table:
         table.add_row(f"{channel} {template}", f"{count:,}")
     for reason, count in sorted(report.not_sent.items()):
         table.add_row(f"not sent: {reason}", f"{count:,}", style="dim")
+    return table
+
+
+def _commands(result: Simulation) -> Table:
+    table = _table("command", "count")
+    for (kind, target), count in sorted(result.commands.items()):
+        table.add_row(f"{kind} {target}", f"{count:,}")
+    for (name, outcome), count in sorted(result.audiences.items()):
+        table.add_row(f"audience {name}: {outcome}", f"{count:,}", style="dim")
     return table
 
 

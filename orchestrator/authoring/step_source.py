@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
+from orchestrator.authoring.action_source import (
+    EXPIRES_MS_DEFAULT,
+    MESSAGE_CLASSES,
+    PRIORITY_DEFAULT,
+    read_audience_step,
+    read_increment,
+    read_task,
+    read_variables,
+    read_webhook,
+)
 from orchestrator.authoring.drafts import (
     AwaitedDraft,
     BranchDraft,
@@ -17,7 +27,6 @@ from orchestrator.authoring.drafts import (
     StepDraft,
     WaitForDraft,
 )
-from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -40,11 +49,6 @@ from orchestrator.authoring.wait_source import read_wait, read_wait_while
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.problems import Problem
 
-MESSAGE_CLASSES = ("promotional", "transactional")
-PRIORITY_DEFAULT = 5
-EXPIRES_MS_DEFAULT = DAY_MS
-RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
-
 KEYS: dict[str, tuple[str, ...]] = {
     "wait": ("wait", "next"),
     "wait_for": ("wait_for", "timeout", "on_timeout"),
@@ -53,6 +57,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "split": ("split", "salt"),
     "send": ("send", "template", "with", "class", "priority", "expires", "next"),
     "set": ("set", "next"),
+    "increment": ("increment", "next"),
+    "audience": ("audience", "priority", "expires", "next"),
+    "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
+    "webhook": ("webhook", "with", "priority", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -191,17 +199,7 @@ def _send(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
         problems.append(
             problem_at(name.node, "J109", f'send step "{name.name}" needs "template"', hint="add template: ...")
         )
-    variables = read_assignments(found.get("with"), problems, what="with")
-    for variable, _ in variables:
-        if variable.name in RESERVED_VARIABLES:
-            problems.append(
-                problem_at(
-                    variable.node,
-                    "J118",
-                    f'"{variable.name}" means something else in templates',
-                    hint="use another name",
-                )
-            )
+    variables = read_variables(found, problems)
     message_class = read_word(found.get("class"), MESSAGE_CLASSES, problems, what="the class")
     priority = read_number(found.get("priority"), problems, what="the priority", least=0, most=9)
     expires_ms = read_duration(found.get("expires"), problems, what="expires")
@@ -245,5 +243,9 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "split": _split,
     "send": _send,
     "set": _set,
+    "increment": read_increment,
+    "audience": read_audience_step,
+    "task": read_task,
+    "webhook": read_webhook,
     "exit": _exit,
 }

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
+    AudienceDraft,
     CapDraft,
     ChannelDraft,
+    EndpointDraft,
     Formula,
+    IncrementDraft,
     JourneyDraft,
     QuietHoursDraft,
+    RateDraft,
     Ref,
     RuleDraft,
     SetDraft,
 )
+from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
 from orchestrator.authoring.reading import Problems
@@ -29,6 +34,7 @@ ROUNDS_MAX = 8
 
 NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
 NO_EVENT = "a step may be reached by a timer"
+NO_PAST = "a profile rule comes before them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +49,46 @@ class World:
     caps: tuple[CapDraft, ...]
     templates: Mapping[str, tuple[TemplateFile, ...]]
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
+    rates: tuple[RateDraft, ...] = ()
+    audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
+    segments: Mapping[str, object] = field(default_factory=dict)
+    """The segments that journeys can name."""
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
     """What a profile rule can refer to."""
-    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents)
+    return Names(event=event, no_entry=NOT_IN_A_JOURNEY, attributes=attributes, consents=consents, no_past=NO_PAST)
 
 
 def entry_names(draft: JourneyDraft, world: World) -> Names:
     """What an entry condition or key can refer to."""
-    event = world.event_types.get(draft.entry.on.name)
-    return rule_names(event, world.attributes, world.consents)
+    on = draft.entry.event
+    return Names(
+        event=None if on is None else world.event_types.get(on.name),
+        no_event=NO_ENTRY_EVENT if on is None else "",
+        no_entry=NOT_IN_A_JOURNEY,
+        attributes=world.attributes,
+        consents=world.consents,
+        audiences=frozenset(world.audiences),
+        event_types=world.event_types,
+    )
 
 
 def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> Names:
     """What a step, exit or goal can refer to; `on` is the event of that place."""
+    entered_on = draft.entry.event
     return Names(
         event=None if on is None else world.event_types.get(on.name),
         no_event=NO_EVENT if on is None else "",
-        entry=world.event_types.get(draft.entry.on.name),
+        entry=None if entered_on is None else world.event_types.get(entered_on.name),
+        no_entry=NO_ENTRY_EVENT if entered_on is None else "",
+        is_inside=True,
         attributes=world.attributes,
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
+        event_types=world.event_types,
+        audiences=frozenset(world.audiences),
     )
 
 
@@ -76,11 +100,14 @@ def make_world(
     templates: Mapping[str, tuple[TemplateFile, ...]],
     journeys: Iterable[JourneyDraft],
     problems: Problems,
+    *,
+    audiences: Iterable[AudienceDraft] = (),
 ) -> World:
-    """The world with the types of all profile attributes, as profile rules and set steps give them."""
+    """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
-    consents = frozenset(channel.consent.name for channel in by_name.values()) | _constant_keys(rules)
-    world = World(event_types, {}, consents, rules, by_name, caps, templates)
+    lists = {audience.name.name: audience for audience in audiences}
+    needed = frozenset(c.consent.name for c in by_name.values()) | {a.consent.name for a in lists.values()}
+    world = World(event_types, {}, needed | _constant_keys(rules), rules, by_name, caps, templates, audiences=lists)
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 
@@ -108,6 +135,8 @@ def _assignments(world: World, journeys: Iterable[JourneyDraft]) -> list[_Assign
         for step in draft.steps:
             if isinstance(step, SetDraft):
                 found.extend((attribute, formula, names) for attribute, formula in step.assignments)
+            elif isinstance(step, IncrementDraft):
+                found.extend((attribute, formula, names) for attribute, formula in step.increments)
     return found
 
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.cli._settings import with_settings
-from orchestrator.model.actions import SendMessage
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
 
@@ -76,6 +76,7 @@ def _verify(replay: Replay, form: str) -> int:
             "first_differences": lines,
             "customers_that_differ": len(verified.customers),
             "first_customers": customers,
+            "shared_records_that_differ": list(verified.shared),
         }
         click.echo(msgspec.json.format(msgspec.json.encode(values), indent=2))
         return 0 if verified.is_equal else 1
@@ -88,6 +89,8 @@ def _verify(replay: Replay, form: str) -> int:
         click.echo(line)
     for customer_id in customers:
         click.echo(f"the record of customer {customer_id} differs")
+    for number in verified.shared:
+        click.echo(f"the record of what the customers of partition {number} share differs")
     if any(part.is_moving for part in verified.partitions):
         click.echo("workers went on meanwhile: customers' records of the partitions that moved were not compared")
     if verified.is_equal:
@@ -109,7 +112,7 @@ def _print(replay: Replay, *, show_personal_data: bool) -> int:
     return 0
 
 
-def _masked(action: SendMessage) -> SendMessage:
+def _masked(action: ActionCommand) -> ActionCommand:
     return msgspec.structs.replace(action, address=MASK, content=dict.fromkeys(action.content, MASK))
 
 

@@ -40,7 +40,7 @@ def create(*, settings: Settings) -> int:
     from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
 
-    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.channels)
+    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
     created = ensure_topics(settings, specs, create=True)
     for name in created:
         click.echo(f"created {name}")
@@ -55,7 +55,7 @@ def check(*, settings: Settings) -> int:
     from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import mismatches, topic_specs  # noqa: PLC0415
 
-    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.channels)
+    specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
     wrong = mismatches(settings, specs)
     for problem in wrong:
         click.echo(str(problem))

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.demo.clickstream import occurred_at_ms
 from orchestrator.engine.ids import SCALE, draw
-from orchestrator.model.actions import SendMessage
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 
@@ -68,7 +68,7 @@ def _tell(audience: _Audience, at_ms: int, event: Event) -> None:
     _plan(audience, audience.engine.apply(at_ms, event).actions)
 
 
-def _plan(audience: _Audience, actions: Iterable[SendMessage]) -> None:
+def _plan(audience: _Audience, actions: Iterable[ActionCommand]) -> None:
     for action in actions:
         for event in reactions(action):
             at_ms = occurred_at_ms(event)
@@ -80,7 +80,7 @@ def _plan(audience: _Audience, actions: Iterable[SendMessage]) -> None:
             heappush(audience.coming, (at_ms, event.event_id, event))
 
 
-def reactions(action: SendMessage) -> Iterator[Event]:
+def reactions(action: ActionCommand) -> Iterator[Event]:
     """What the customer does with this message: opens it, follows its link, or nothing."""
     if action.channel != "email" or _share("opened", action) >= OPENED_SHARE:
         return
@@ -92,11 +92,11 @@ def reactions(action: SendMessage) -> Iterator[Event]:
         yield _event("email_clicked", "clicked", action, opened_ms + CLICK_AFTER_MS, url="https://shop.example/cart")
 
 
-def _event(event_type: str, suffix: str, action: SendMessage, at_ms: int, **fields: str) -> Event:
+def _event(event_type: str, suffix: str, action: ActionCommand, at_ms: int, **fields: str) -> Event:
     event_id = f"{action.action_id}-{suffix}"
     head = {"event_id": event_id, "customer_id": action.customer_id, "occurred_at": at_ms}
     return Event(event_type, event_id, action.customer_id, {**head, "action_id": action.action_id, **fields})
 
 
-def _share(salt: str, action: SendMessage) -> float:
+def _share(salt: str, action: ActionCommand) -> float:
     return draw(f"audience/{salt}", action.action_id) / SCALE

@@ -151,7 +151,7 @@ def _installation(
             schemas=schemas_dir(),
             time="stream",
         )
-        create_topics(settings, topic_specs(settings, journeys.channels))
+        create_topics(settings, topic_specs(settings, journeys.destinations))
         schema_ids = register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
         console.print(f"starting {options.workers} workers", style="dim", highlight=False)
         yield settings, schema_ids
@@ -194,7 +194,7 @@ def _watch(
     """The picture when everything is applied and every timer up to the last heartbeat has fired."""
     names = topic_names(settings)
     topics = [names.transitions, names.journal, names.dead_letters]
-    topics += [names.actions(channel) for channel in journeys.channels]
+    topics += [names.actions(channel) for channel in journeys.destinations]
     # Everybody in the demo is made up, so their addresses and what is written to them may be shown.
     decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
     source = Tail(settings.bootstrap_servers, topics, decoder, from_beginning=True)

@@ -6,10 +6,14 @@ decision asks for is appended to `effects`. The same record, events and times gi
 
 from __future__ import annotations
 
+from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
+from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.entry import enter
+from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
+from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.steps import (
     STEPS_PER_DECISION_MAX,
@@ -21,7 +25,7 @@ from orchestrator.engine.steps import (
     run_steps,
     without_moment,
 )
-from orchestrator.engine.turn import Turn, UnknownVersion, holds, record, value_of
+from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import ACTIVE, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
@@ -34,12 +38,17 @@ _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: int, effects: Effects) -> None:
     """Applies one event to its customer. `at_ms` is the record's timestamp.
 
-    Order: a redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
-    timers due before; profile rules; each instance (goal, exits, the wait of its step); entries; waits whose moment a
-    changed profile moves.
+    A customer who is to be forgotten is, before anything that was due is still done. Otherwise, in this order: a
+    redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
+    timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
+    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
+    if event.type == ERASED:
+        now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
+        erase(Turn(journeys, customer, event.customer_id, event.fields, event.event_id, now_ms, effects))
+        return
     digest = event_digest(event.event_id)
     recent = customer.recent
     if digest in recent and is_remembered(recent, digest):
@@ -57,6 +66,12 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     rules = journeys.profile_rules.get(event_type)
     if rules is not None:
         apply_profile_rules(turn, rules)
+        if customer.audiences:
+            withdraw(turn)
+    if journeys.tracked is not None:
+        aggregates = journeys.tracked.aggregates.get(event_type)
+        if aggregates is not None:
+            update_aggregates(turn, aggregates)
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     entries = journeys.entries.get(event_type)
@@ -102,14 +117,6 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             customer.instances = [other for other in customer.instances if other is not instance]
 
 
-def version_of(journeys: JourneySet, instance: Instance) -> Journey:
-    """The version that the instance is pinned to."""
-    journey = journeys.versions.get((instance.journey, instance.version))
-    if journey is None:
-        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
-    return journey
-
-
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
     """What the event means for one passage: goal, exit, exit condition, or a step on."""
     journey = version_of(turn.journeys, instance)
@@ -136,7 +143,8 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
 
 
 def rebase_waits(turn: Turn) -> None:
-    """Looks again at each wait for a local time or for a moment that the profile names, now that the profile changed.
+    """Looks again at each wait for a local time or for a moment that the profile names, and at the dates that let the
+    customer in, now that the profile changed.
 
     A passage that goes on may change the profile too. It then goes only ways that nobody waits on, of which the
     compiler lets no journey have a loop; the bound stops what a hand-made journey may do.
@@ -145,6 +153,8 @@ def rebase_waits(turn: Turn) -> None:
         if not turn.profile_changed:
             return
         turn.profile_changed = False
+        if turn.journeys.entries_by_profile:
+            rebase_entries(turn)
         for instance in turn.customer.instances:
             if instance.state == ACTIVE and instance.timer_at_ms < NEVER_MS:
                 rebase(turn, version_of(turn.journeys, instance), instance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xxhash import xxh3_64_digest, xxh3_64_intdigest, xxh3_128_hexdigest
+from xxhash import xxh3_64_digest, xxh3_64_hexdigest, xxh3_64_intdigest, xxh3_128_hexdigest
 
 SCALE = 1 << 64
 """Hash choices live on the scale 0 to 2**64."""
@@ -29,6 +29,15 @@ def draw(salt: str, customer_id: str) -> int:
     True
     """
     return xxh3_64_intdigest(f"{salt}{_SEPARATOR}{customer_id}".encode())
+
+
+def aggregate_key(text: str, kind: str) -> str:
+    """Ten characters under which an aggregate of values of this kind is kept.
+
+    >>> aggregate_key("sum(order_placed.total)", "decimal") == aggregate_key("sum(order_placed.total)", "integer")
+    False
+    """
+    return xxh3_64_hexdigest(f"{text}{_SEPARATOR}{kind}".encode())[:10]
 
 
 def event_digest(event_id: str) -> bytes:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from orchestrator.engine.ids import action_id, draw
-from orchestrator.engine.limits import choose_channel, remember_send
-from orchestrator.engine.quiet_hours import quiet_until
-from orchestrator.engine.turn import Turn, fail, holds, record, value_of
+from orchestrator.engine.actions import act
+from orchestrator.engine.ids import draw
+from orchestrator.engine.sending import send
+from orchestrator.engine.turn import Turn, go_on, holds, record, value_of
 from orchestrator.engine.waits import clock_due, moment_due, months_due
-from orchestrator.model.actions import SendMessage
-from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance, StepResult
+from orchestrator.model.action_steps import ChangeAudience, Increment, Task, Webhook
+from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.journey import (
     Branch,
     Exit,
     Journey,
-    RenderProblem,
     Send,
     SetProfile,
     Split,
-    Status,
     Wait,
     WaitFor,
     WaitMonths,
@@ -67,6 +65,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
+            case Increment() | ChangeAudience() | Task() | Webhook():
+                name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)
     leave(turn, journey, instance, "runaway")
@@ -109,7 +109,7 @@ def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
         case WaitUntilMoment():
             go = go_on(turn, journey, instance, step.name, step.next, "waited")
         case Send():
-            # Held in quiet hours: whether and on what channel it is sent is decided again.
+            # Held in quiet hours or for a slot: whether and on what channel it is sent is decided again.
             go = step.name
         case WaitFor() | WaitWhile():
             go = go_on(turn, journey, instance, step.name, step.timeout_go, "timeout")
@@ -145,103 +145,6 @@ def without_moment(turn: Turn, journey: Journey, instance: Instance, step: WaitU
     if due_ms is None:
         return go_on(turn, journey, instance, step.name, step.missing, "missing")
     return go_on(turn, journey, instance, step.name, step.past, "past")
-
-
-def go_on(turn: Turn, journey: Journey, instance: Instance, step: str, go: str, outcome: str) -> str:
-    """Keeps and records how the step ended; gives the step that follows."""
-    note(instance, step, turn.now_ms, outcome)
-    record(turn, journey, instance, "step", step=step, to=go, reason=outcome)
-    return go
-
-
-def note(
-    instance: Instance, step: str, at_ms: int, outcome: str, sent_as: str | None = None, channel: str | None = None
-) -> None:
-    """Keeps how the step ended, for later conditions and for the next visit's number."""
-    before = instance.results.get(step)
-    visits = 1 if before is None else before.visits + 1
-    instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
-
-
-def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | None:
-    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows. None if
-    the message is held until quiet hours end.
-    """
-    before = instance.results.get(step.name)
-    sent_as = action_id(
-        turn.customer_id, journey.name, instance.number, step.name, 1 if before is None else before.visits + 1
-    )
-    customer = turn.customer
-    channel, address_or_reason = choose_channel(turn.journeys, customer, step.channels, step.message_class, turn.now_ms)
-    free_ms: int | None = turn.now_ms
-    if channel is not None and turn.journeys.quiet_hours and step.message_class == "promotional":
-        free_ms = quiet_until(turn.journeys, customer, channel.name, turn.now_ms)
-        if free_ms is not None and free_ms > turn.now_ms:
-            instance.timer_at_ms = free_ms
-            record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="held", value=channel.name)
-            return None
-    if channel is None:
-        outcome, used = address_or_reason, None
-    elif free_ms is None:
-        outcome, used = "skipped_quiet_hours", None
-    else:
-        outcome, used = "sent", channel.name
-        rendered = render(turn, journey, instance, step, channel.name)
-        if rendered is None:
-            outcome = "template_failed"
-        elif journey.status is Status.SHADOW:
-            outcome = "shadow"
-        else:
-            language, content = rendered
-            turn.effects.actions.append(
-                SendMessage(
-                    sent_as,
-                    turn.customer_id,
-                    journey.name,
-                    journey.version,
-                    instance.number,
-                    step.name,
-                    channel.name,
-                    address_or_reason,
-                    step.template,
-                    language,
-                    content,
-                    step.message_class,
-                    step.priority,
-                    turn.now_ms,
-                    turn.now_ms + step.expires_after_ms,
-                )
-            )
-            if step.message_class == "promotional":
-                remember_send(turn.journeys.caps, customer, channel.name, turn.now_ms)
-    is_sent = outcome == "sent"
-    note(instance, step.name, turn.now_ms, outcome, sent_as if is_sent else None, used)
-    record(
-        turn,
-        journey,
-        instance,
-        "step",
-        step=step.name,
-        to=step.next,
-        reason=outcome,
-        action_id=sent_as if is_sent else None,
-        value=used,
-    )
-    return step.next
-
-
-def render(
-    turn: Turn, journey: Journey, instance: Instance, step: Send, channel: str
-) -> tuple[str, dict[str, str]] | None:
-    """(language, content) of the message, or None if the template failed; that it failed is recorded."""
-    variables = {name: value_of(turn, value, journey, instance, step.name) for name, value in step.variables}
-    variables["profile"] = turn.customer.profile
-    language = turn.customer.profile.get("language")
-    try:
-        return step.renders[channel](language if isinstance(language, str) else "", variables)
-    except RenderProblem as problem:
-        fail(turn, journey, instance, step.name, f"template {step.template}: {problem}")
-        return None
 
 
 def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.model.actions import Effects, Failure, Transition
-from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.customer import Customer, Instance, StepResult
 from orchestrator.model.journey import Expression, Journey, JourneySet, Scope
 
 
@@ -41,6 +41,14 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+
+
+def version_of(journeys: JourneySet, instance: Instance) -> Journey:
+    """The version that the instance is pinned to."""
+    journey = journeys.versions.get((instance.journey, instance.version))
+    if journey is None:
+        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
+    return journey
 
 
 def record(
@@ -98,3 +106,19 @@ def fail(turn: Turn, journey: Journey, instance: Instance, place: str, detail: s
     """Records that a condition or template failed; the passage goes on."""
     turn.effects.failures.append(Failure(journey.name, place, detail))
     record(turn, journey, instance, "failed", step=place, reason=detail)
+
+
+def go_on(turn: Turn, journey: Journey, instance: Instance, step: str, go: str, outcome: str) -> str:
+    """Keeps and records how the step ended; gives the step that follows."""
+    note(instance, step, turn.now_ms, outcome)
+    record(turn, journey, instance, "step", step=step, to=go, reason=outcome)
+    return go
+
+
+def note(
+    instance: Instance, step: str, at_ms: int, outcome: str, sent_as: str | None = None, channel: str | None = None
+) -> None:
+    """Keeps how the step ended, for later conditions and for the next visit's number."""
+    before = instance.results.get(step)
+    visits = 1 if before is None else before.visits + 1
+    instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)

@@ -36,7 +36,8 @@ class Instance(msgspec.Struct, array_like=True):
     `number` counts the customer's entries into any journey; `key` tells parallel instances apart ("" when the
     journey has none). `entry` holds the values of the entry event that the journey refers to, in the order of
     `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
-    `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none.
+    `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none. `reserved` is the channel of whose rate a
+    slot is reserved for the step's message, at `timer_at_ms`; "" for none.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Instance(msgspec.Struct, array_like=True):
     goal_until_ms: int
     entry: list[Any]
     results: dict[str, StepResult]
+    reserved: str = ""
 
 
 class Customer(msgspec.Struct, array_like=True):
@@ -61,8 +63,8 @@ class Customer(msgspec.Struct, array_like=True):
     `clocks` are timers of the customer, not of one passage: name (`kind:what`, see `engine/clocks.py`) to due instant.
     `aligned` says with which rules the record was brought in line last (`JourneySet.alignment`). `aggregates` holds
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
-    customer is in, with the instant of becoming a member; `audiences` likewise; `exposures` the arm of each named
-    experiment that the customer has met.
+    customer is in, with the instant of becoming a member; `audiences` those that the customer was added to, with the
+    instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
     """
 
     profile: dict[str, Any] = {}
@@ -77,7 +79,7 @@ class Customer(msgspec.Struct, array_like=True):
     aligned: str = ""
     aggregates: dict[str, Any] = {}
     segments: dict[str, int] = {}
-    audiences: dict[str, int] = {}
+    audiences: dict[str, tuple[int, str]] = {}
     exposures: dict[str, str] = {}
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from orchestrator.model.action_steps import ActionStep
+from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -235,6 +238,7 @@ Step = (
     | WaitMonths
     | WaitUntilMoment
     | WaitWhile
+    | ActionStep
 )
 
 
@@ -247,10 +251,30 @@ class ReEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Who enters: on event type `on` where the condition holds; `key` tells parallel instances apart."""
+class OnDate:
+    """At a date or instant that an attribute of the profile says, moved by an offset as in `WaitUntilMoment`.
 
-    on: str
+    `is_yearly`: it comes round each year, from its own on; 29 February is 28 February in a year without one.
+    """
+
+    value: Expression
+    is_date: bool
+    months: int
+    days: int
+    offset_ms: int
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart."""
+
+    trigger: Trigger
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
@@ -304,6 +328,8 @@ class Journey:
     listens: frozenset[str]
     waits_while: bool = False
     """Whether a step waits while a condition holds, so that every event is looked at."""
+    aggregates: tuple[Aggregate, ...] = ()
+    """What its expressions read of past events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +368,33 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `max` messages on `channels` (None: all) in any window of `per_ms`, over all customers.
+
+    A message waits for its slot; it is not sent where it would wait longer than `late_after_ms` (None: it waits).
+    """
+
+    name: str
+    channels: frozenset[str] | None
+    max: int
+    per_ms: int
+    late_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A list of people elsewhere: `identity` is the attribute that says who the customer is there, `consent` what the
+    customer must have agreed to; commands go to `topic`, which belongs to `channel`.
+    """
+
+    name: str
+    channel: str
+    topic: str
+    identity: str
+    consent: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
     """Event type → attributes and consent. A null value leaves the attribute as it is."""
 
@@ -357,7 +410,8 @@ class JourneySet:
 
     `set_id` is the hash of all sources. `versions` holds current and pinned versions by (name, version);
     `entries` the current journeys (live or shadow) by the event type that they are entered on, in name order;
-    `wanted` every event type that anything refers to: all others are skipped undecoded.
+    `entries_by_segment` those by (segment, whether entering it), in name order; `wanted` every event type that
+    anything refers to: all others are skipped undecoded.
     """
 
     set_id: str
@@ -372,5 +426,25 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    uses_shared: bool = False
+    """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
     alignment: str = ""
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
+    tracked: Tracked | None = None
+    """What is kept up to date for every customer because a journey asks for it; None for nothing."""
+    entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    entries_by_clock: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that a schedule or a date lets customers into."""
+    entries_by_profile: tuple[Journey, ...] = ()
+    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
+
+    @property
+    def destinations(self) -> dict[str, str]:
+        """Channel → topic, of everything that commands can go to, messages or others."""
+        topics = {channel.name: channel.topic for channel in self.channels.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}

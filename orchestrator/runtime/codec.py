@@ -20,7 +20,7 @@ import fastavro
 import msgspec
 from fastavro.schema import to_parsing_canonical_form
 
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.events import Event
 from orchestrator.runtime.ports import Clock, Record, SchemaSource
 from orchestrator.runtime.wire import Reader, Schema, Unsupported, compile_reader, compile_writer
@@ -323,10 +323,10 @@ class RecordEncoder:
             return compile_writer(schemas[name], prefix=frame(ids[name]), attributes=attributes, repeated=repeated)
 
         journey_words = frozenset({"journey", "version", "step", "kind", "to", "reason"})
-        self.action: Callable[[SendMessage], bytes] = writer(
+        self.action: Callable[[ActionCommand], bytes] = writer(
             "action_command",
-            {"created_at": "created_at_ms", "expires_at": "expires_at_ms"},
-            journey_words | {"channel", "template", "language"},
+            {"created_at": "created_at_ms", "expires_at": "expires_at_ms", "due_at": "due_at_ms"},
+            journey_words | {"channel", "template", "language", "target"},
         )
         self.transition: Callable[[Transition], bytes] = writer("journey_transition", {"at": "at_ms"}, journey_words)
         self.journal: Callable[[JournalEntry], bytes] = writer(

@@ -23,7 +23,7 @@ from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.journey import JourneySet
 from orchestrator.runtime import codec as wire_codec
 from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, RejectedRecord
-from orchestrator.runtime.decisions import Decided, Situation, UnknownFrames, decide
+from orchestrator.runtime.decisions import NOBODY, Decided, Situation, UnknownFrames, decide
 from orchestrator.runtime.merge import NOTHING_SHOWN_MS, MergeOptions, PartitionMerge, Taken
 from orchestrator.runtime.ports import (
     BatchReport,
@@ -40,12 +40,15 @@ from orchestrator.runtime.ports import (
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
-    """Topics and bounds. `topic_prefix` goes before the channels' topic names, which the journeys state without it."""
+    """Topics and bounds. `partitions` is how many the event topics have; `topic_prefix` goes before the channels' topic
+    names, which the journeys state without it.
+    """
 
     event_topics: tuple[str, ...]
     transitions_topic: str
     journal_topic: str
     dead_letters_topic: str
+    partitions: int
     topic_prefix: str = ""
     batch_records_max: int = 8_000
     timers_per_transaction_max: int = 4_000
@@ -237,6 +240,7 @@ class Cycle:
             return 0
         situation = Situation(
             partition=number,
+            partitions=self._options.partitions,
             journeys=self._journeys,
             codec=self._codec,
             store=owned.store,
@@ -274,12 +278,11 @@ class Cycle:
 
     def _uncommitted(self, number: int) -> dict[bytes, bytes]:
         return {
-            key: new
+            key: NOBODY if new is None else new
             for computed in self._pending
             for output in computed.outputs
             if output.partition == number
             for key, _, new in output.changes
-            if new is not None
         }
 
     def _encode(self, number: int, taken: Taken | None, decided: Decided) -> PartitionOutput:
@@ -289,10 +292,8 @@ class Cycle:
         encode_action, encode_transition = encoder.action, encoder.transition
         for action in decided.effects.actions:
             by_channel.setdefault(action.channel, []).append((action.customer_id.encode(), encode_action(action)))
-        records = [
-            (options.topic_prefix + self._journeys.channels[channel].topic, sent)
-            for channel, sent in by_channel.items()
-        ]
+        topics = self._journeys.destinations if by_channel else {}
+        records = [(options.topic_prefix + topics[channel], sent) for channel, sent in by_channel.items()]
         records.append(
             (
                 options.transitions_topic,
@@ -320,7 +321,7 @@ class Cycle:
         report.records += 0 if taken is None else len(taken.records)
         report.heartbeats += decided.heartbeats
         report.duplicates += effects.duplicates
-        report.customers += len(decided.changes)
+        report.customers += len(decided.changes) - decided.changed_shared
         report.timers_fired += effects.timers_fired
         report.lateness_ms += decided.lateness_ms
         _count(report.applied, decided.applied)

@@ -29,6 +29,7 @@ from orchestrator.model.customer import (
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.shared import SHARED_KEY, Shared, decode_shared, encode_shared
 from orchestrator.runtime.codec import (
     CONDITION_FAILED,
     FAILED,
@@ -47,7 +48,8 @@ from orchestrator.runtime.ports import Change, CustomerStore, Record
 RECORD_BYTES_MAX = 900_000
 """No customer record and no action grows beyond this: brokers refuse records above 1 MB, and with them the batch."""
 
-_NOBODY = encode_customer(Customer())
+NOBODY = encode_customer(Customer())
+"""The record of a customer who is not known, or was forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ class UnknownFrames:
 class Decided:
     """Everything that one partition's part of a batch leads to.
 
+    `changes` holds customers' records, and last the record of what they share if it `changed_shared`.
     `rejected` holds (record, why) for the dead-letter topic; where the reason is `condition_failed` the record was
     applied all the same. `timers_until` and `timers_until_customer` are the bound that the journal states.
     """
 
     effects: Effects = field(default_factory=Effects)
     changes: list[Change] = field(default_factory=list)
+    changed_shared: bool = False
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     applied: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -79,7 +83,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a partition's decisions depend on, besides its records.
+    """What a partition's decisions depend on, besides its records. It is one of `partitions`.
 
     `uncommitted` is the new records of the batch that is being committed meanwhile: they count, what the store says
     about these customers does not. Timers fire up to `timers_until_ms`, at most `timers_max` of them; `late_at_ms`
@@ -87,6 +91,7 @@ class Situation:
     """
 
     partition: int
+    partitions: int
     journeys: JourneySet
     codec: EventCodec
     store: CustomerStore
@@ -171,7 +176,8 @@ def _without_future(events: list[tuple[Record, Event]], taken: Taken, decided: D
 class _Batch:
     """The customers of one partition while a batch is decided.
 
-    `records` holds each customer's bytes from before the batch, `customers` what becomes of them.
+    `records` holds each customer's bytes from before the batch, `customers` what becomes of them; `shared_record` and
+    `shared` the same of what they share, None where nothing looks at it.
     """
 
     def __init__(self, situation: Situation, decided: Decided, *, is_careful: bool) -> None:
@@ -182,9 +188,13 @@ class _Batch:
         self.customers: dict[bytes, Customer] = {}
         # In the order in which they were touched first; the changes come out in it.
         self.touched: dict[bytes, None] = {}
+        self.shared_record: bytes | None = None
+        self.shared: Shared | None = None
 
     def run(self, events: list[tuple[Record, Event]]) -> None:
         self.load([record.key or b"" for record, _ in events])
+        if self.situation.journeys.uses_shared:
+            self.load_shared()
         if self.is_careful:
             self.apply_carefully(events)
         else:
@@ -200,10 +210,43 @@ class _Batch:
         for key in self.touched:
             old, new = records[key], encode_customer(customers[key])
             # A customer of whom every record was rejected stays unknown.
-            if new != old and (old is not None or new != _NOBODY):
+            if new != old and (old is not None or new != NOBODY):
                 if len(new) > RECORD_BYTES_MAX and not self.is_careful:
                     raise _NeedsCare
-                changes.append((key, old, new))
+                # Of a customer who was forgotten nothing is kept: a tombstone.
+                changes.append((key, old, None if new == NOBODY else new))
+        if self.shared is not None:
+            new = encode_shared(self.shared)
+            if new != (self.shared_record or self.encoded_new_shared()):
+                changes.append((SHARED_KEY, self.shared_record, new))
+                self.decided.changed_shared = True
+
+    def load_shared(self) -> None:
+        """Reads and decodes what the partition's customers share."""
+        situation = self.situation
+        record = situation.uncommitted.get(SHARED_KEY)
+        if record is None:
+            record = situation.store.read([SHARED_KEY])[0]
+        self.shared_record = record
+        self.take_shared(record)
+
+    def take_shared(self, record: bytes | None) -> None:
+        """Makes these bytes what the customers share."""
+        situation = self.situation
+        try:
+            self.shared = decode_shared(record, partition=situation.partition, partitions=situation.partitions)
+        except ValueError as error:
+            raise _damaged(situation, error) from None
+        self.decided.effects.shared = self.shared
+
+    def encoded_new_shared(self) -> bytes:
+        """The bytes of a partition whose customers have used nothing."""
+        return encode_shared(Shared(self.situation.partition, self.situation.partitions))
+
+    def own_effects(self) -> tuple[Effects, bytes | None]:
+        """Effects for one decision alone, and what the customers share as it is before."""
+        shared = self.shared
+        return Effects([], [], [], shared=shared), None if shared is None else encode_shared(shared)
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Reads and decodes the customers that are not here yet."""
@@ -216,10 +259,7 @@ class _Batch:
                 record = records[key] = uncommitted[key] if key in uncommitted else found[key]
                 customers[key] = Customer() if record is None else decode_customer(record)
         except ValueError as error:
-            raise EnvironmentProblem(
-                f"the customer store of partition {self.situation.partition} is damaged: {error}",
-                hint="delete its directory: it is rebuilt from the changelog",
-            ) from None
+            raise _damaged(self.situation, error) from None
 
     def apply(self, events: list[tuple[Record, Event]]) -> None:
         """The quick way: all decisions share one `Effects`."""
@@ -247,7 +287,7 @@ class _Batch:
         for record, event in events:
             key = record.key or b""
             before = encode_customer(self.customers[key])
-            effects = Effects([], [], [])
+            effects, shared_before = self.own_effects()
             try:
                 apply_event(self.situation.journeys, self.customers[key], event, record.timestamp, effects)
                 _check_sizes(self.customers[key], effects)
@@ -255,6 +295,8 @@ class _Batch:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
                 self.customers[key] = decode_customer(before)
+                if shared_before is not None:
+                    self.take_shared(shared_before)
                 self.decided.rejected.append((record, Rejection(FAILED, place_of(error))))
                 continue
             if effects.failures:
@@ -308,7 +350,7 @@ class _Batch:
         customer_id = key.decode()
         customer = self.customers[key]
         before = encode_customer(customer) if self.is_careful else b""
-        effects = Effects([], [], []) if self.is_careful else decided.effects
+        effects, shared_before = self.own_effects() if self.is_careful else (decided.effects, None)
         try:
             fire_timers(journeys, customer, customer_id, wake_ms, effects)
             next_ms = wake_at_ms(customer)
@@ -322,6 +364,8 @@ class _Batch:
             if not self.is_careful:
                 raise _NeedsCare from error
             customer = self.customers[key] = decode_customer(before)
+            if shared_before is not None:
+                self.take_shared(shared_before)
             effects = Effects([], [], [])
             drop_due_passages(customer, customer_id, wake_ms, place_of(error), effects)
             next_ms = wake_at_ms(customer)
@@ -333,6 +377,13 @@ class _Batch:
         decided.fired += 1
         decided.lateness_ms.append(max(0, self.situation.late_at_ms - wake_ms))
         return next_ms
+
+
+def _damaged(situation: Situation, error: ValueError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the customer store of partition {situation.partition} is damaged: {error}",
+        hint="delete its directory: it is rebuilt from the changelog",
+    )
 
 
 def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail: str, effects: Effects) -> None:

@@ -15,10 +15,11 @@ import msgspec
 from xxhash import xxh3_128_digest
 
 from orchestrator.authoring.offline import OfflineEngine
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
+from orchestrator.model.shared import Shared
 from orchestrator.runtime.codec import JournalEntry, Slice
 
 
@@ -40,11 +41,12 @@ Rejected ones are there without an event: their timestamps had a say in the orde
 
 @dataclass(slots=True)
 class Replayed:
-    """All that a partition's journal led to, in order, and how its customers are at the end."""
+    """All that a partition's journal led to, in order, and how its customers and what they share are at the end."""
 
-    actions: list[SendMessage] = field(default_factory=list)
+    actions: list[ActionCommand] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
 
 class ReplayImpossible(Exception):
@@ -52,26 +54,30 @@ class ReplayImpossible(Exception):
 
 
 def replay_partition(
-    entries: Iterable[JournalEntry], read_slice: ReadSlice, journeys_by_set: Mapping[str, JourneySet]
+    entries: Iterable[JournalEntry],
+    read_slice: ReadSlice,
+    journeys_by_set: Mapping[str, JourneySet],
+    *,
+    partitions: int = 1,
 ) -> Replayed:
-    """What the journal's entries, from the first on, led to.
+    """What the journal's entries, from the first on, led to, in one of so many partitions.
 
     Raises: ReplayImpossible.
     """
     result = Replayed()
     engine: OfflineEngine | None = None
     for entry in entries:
-        engine = engine_for(engine, entry, journeys_by_set)
+        engine = engine_for(engine, entry, journeys_by_set, partitions=partitions)
         for effects in replay_entry(engine, entry, read_slice):
             result.actions += effects.actions
             result.transitions += effects.transitions
     if engine is not None:
-        result.customers = engine.customers
+        result.customers, result.shared = engine.customers, engine.shared
     return result
 
 
 def engine_for(
-    engine: OfflineEngine | None, entry: JournalEntry, journeys_by_set: Mapping[str, JourneySet]
+    engine: OfflineEngine | None, entry: JournalEntry, journeys_by_set: Mapping[str, JourneySet], *, partitions: int
 ) -> OfflineEngine:
     """The engine, or a new one, under the journey set that was in force for the entry.
 
@@ -83,7 +89,7 @@ def engine_for(
             f"journey set {entry.journeys} is not among the definitions, or does not compile any more"
         )
     if engine is None:
-        return OfflineEngine(journeys)
+        return OfflineEngine(journeys, partition=entry.partition, partitions=partitions)
     engine.journeys = journeys
     return engine
 
@@ -117,7 +123,7 @@ Fingerprint = tuple[str, bytes]
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def action_fingerprint(action: SendMessage) -> Fingerprint:
+def action_fingerprint(action: ActionCommand) -> Fingerprint:
     """Equal for equal actions; the identity holds no personal data."""
     return f"action {action.action_id} of step {action.journey}/{action.step}", xxh3_128_digest(_encode(action))
 

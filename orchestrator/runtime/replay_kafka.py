@@ -18,11 +18,12 @@ from confluent_kafka import TopicPartition as Position
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
 from orchestrator.authoring.event_schemas import event_types_from_texts
 from orchestrator.authoring.sources import Sources
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.shared import SHARED_KEY
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.definitions import Definition
 from orchestrator.runtime.replay import (
@@ -285,11 +286,14 @@ def journey_sets(definitions: Iterable[Definition]) -> dict[str, JourneySet]:
     return sets
 
 
-def found_actions(reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds) -> Iterator[SendMessage]:
+def found_actions(
+    reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds
+) -> Iterator[ActionCommand]:
     """The action commands on the topic's partition."""
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         fields = avro.fields(message.value() or b"")
-        yield SendMessage(created_at_ms=fields.pop("created_at"), expires_at_ms=fields.pop("expires_at"), **fields)
+        instants = {f"{name}_ms": fields.pop(name) for name in ("created_at", "expires_at", "due_at")}
+        yield ActionCommand(**instants, **fields)
 
 
 def found_transitions(
@@ -301,9 +305,19 @@ def found_transitions(
         yield Transition(at_ms=fields.pop("at"), **fields)
 
 
-def found_customers(reader: TopicReader, topic: str, partition: int, bounds: Bounds) -> dict[str, Customer]:
-    """Customer id → record, as the changelog's partition has them at its end."""
+@dataclass(frozen=True, slots=True)
+class FoundRecords:
+    """The records of a changelog's partition: of its customers by id, and of what they share, if there is one."""
+
+    customers: dict[str, Customer]
+    shared: bytes | None
+
+
+def found_records(reader: TopicReader, topic: str, partition: int, bounds: Bounds) -> FoundRecords:
+    """The records as the changelog's partition has them at its end."""
     records: dict[bytes, bytes | None] = {}
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         records[message.key() or b""] = message.value()
-    return {key.decode(): decode_customer(value) for key, value in records.items() if value is not None}
+    shared = records.pop(SHARED_KEY, None)
+    customers = {key.decode(): decode_customer(value) for key, value in records.items() if value is not None}
+    return FoundRecords(customers, shared)

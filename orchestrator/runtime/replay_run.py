@@ -10,6 +10,7 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.shared import Shared, decode_shared
 from orchestrator.runtime.definitions import read_definitions
 from orchestrator.runtime.replay import (
     Differences,
@@ -27,7 +28,7 @@ from orchestrator.runtime.replay_kafka import (
     Bounds,
     TopicReader,
     found_actions,
-    found_customers,
+    found_records,
     found_transitions,
     journal_entries,
     journey_sets,
@@ -53,16 +54,19 @@ class PartitionReplay:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A replay's comparison with the topics. `customers` are the ids of those whose records differ."""
+    """A replay's comparison with the topics. `customers` are the ids of those whose records differ, `shared` the
+    partitions where the record of what they share does.
+    """
 
     partitions: tuple[PartitionReplay, ...]
     differences: Differences
     customers: tuple[str, ...]
+    shared: tuple[int, ...] = ()
 
     @property
     def is_equal(self) -> bool:
         """Whether the topics hold what the replay gives."""
-        return not self.differences.count and not self.customers
+        return not self.differences.count and not self.customers and not self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class Replay:
                 f"topic {self._names.journal} has no partition {self.partitions[-1]}",
                 hint=f"its partitions are 0 to {count - 1}",
             )
+        self._count = count
         self._is_whole = len(self.partitions) == count
         self._definitions = read_definitions(settings.bootstrap_servers, self._names.definitions)
         self._sets = journey_sets(self._definitions)
@@ -120,7 +125,7 @@ class Replay:
         read_slice = self._slices(partition)
         engine: OfflineEngine | None = None
         for offset, entry in journal_entries(self._reader, self._avro, self._names.journal, partition, bounds):
-            engine = engine_for(engine, entry, self._sets)
+            engine = engine_for(engine, entry, self._sets, partitions=self._count)
             yield from replay_entry(engine, entry, read_slice)
             on_entry(partition, offset + 1, bounds.end)
 
@@ -130,28 +135,31 @@ class Replay:
         tallies = _Tallies()
         results: list[PartitionReplay] = []
         wrong_customers: list[str] = []
+        wrong_shared: list[int] = []
         replayed: set[str] = set()
         for partition in self.partitions:
-            result, customers = self._replay(partition, ends, tallies, on_entry)
+            result, customers, shared = self._replay(partition, ends, tallies, on_entry)
             results.append(result)
             replayed |= customers.keys()
             if not result.is_moving:
-                found = found_customers(self._reader, self._names.changelog, partition, ends.changelog[partition])
-                wrong_customers += customer_differences(customers, found)
+                found = found_records(self._reader, self._names.changelog, partition, ends.changelog[partition])
+                wrong_customers += customer_differences(customers, found.customers)
+                if shared != decode_shared(found.shared, partition=partition, partitions=self._count):
+                    wrong_shared.append(partition)
         self._count_found(ends, tallies, None if self._is_whole else replayed)
         compared = differences(tallies.replayed, tallies.found, not_yet_visible=tallies.not_yet_visible)
-        return Verified(tuple(results), compared, tuple(wrong_customers))
+        return Verified(tuple(results), compared, tuple(wrong_customers), tuple(wrong_shared))
 
     def _replay(
         self, partition: int, ends: _Ends, tallies: _Tallies, on_entry: OnEntry
-    ) -> tuple[PartitionReplay, dict[str, Customer]]:
+    ) -> tuple[PartitionReplay, dict[str, Customer], Shared]:
         result = PartitionReplay(partition)
         bounds = ends.journal[partition]
         result.is_moving = bounds.end != ends.journal_before[partition]
         read_slice = self._slices(partition)
         engine: OfflineEngine | None = None
         for offset, entry in journal_entries(self._reader, self._avro, self._names.journal, partition, bounds):
-            engine = engine_for(engine, entry, self._sets)
+            engine = engine_for(engine, entry, self._sets, partitions=self._count)
             result.entries += 1
             for effects in replay_entry(engine, entry, read_slice):
                 result.events += 1
@@ -167,7 +175,7 @@ class Replay:
             on_entry(partition, offset + 1, bounds.end)
         customers = {} if engine is None else engine.customers
         result.customers = len(customers)
-        return result, customers
+        return result, customers, Shared(partition, self._count) if engine is None else engine.shared
 
     def _slices(self, partition: int) -> ReadSlice:
         return slice_reader(self._reader, self._avro, partition, self._sets, self._definitions)

@@ -87,7 +87,7 @@ def prepare(settings: Settings) -> Prepared:
     names = topic_names(settings)
     loaded = load_journeys(settings.journeys, settings.schemas)
     schema_files = read_schema_files(settings.schemas)
-    ensure_topics(settings, topic_specs(settings, loaded.journeys.channels), create=settings.create_topics)
+    ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
     registry = Registry(settings.registry_url)
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)
@@ -124,6 +124,7 @@ def make_cycle(prepared: Prepared) -> Cycle:
         transitions_topic=names.transitions,
         journal_topic=names.journal,
         dead_letters_topic=names.dead_letters,
+        partitions=settings.partitions,
         topic_prefix=settings.topic_prefix,
         batch_records_max=settings.batch_records_max,
         timers_per_transaction_max=settings.timers_per_transaction_max,

@@ -71,9 +71,16 @@ def test_a_copy_beside_its_example_compiles_and_all_scenarios_of_both_hold(examp
     assert loaded.problems == ()
     assert {scenario.journey for scenario in loaded.scenarios} == {example, "copied"}
     assert [r.scenario.name for r in run_scenarios(journeys, loaded.scenarios) if r.missed] == []
-    # Were the draft live already, its messages would count for the same caps.
+
+
+@pytest.mark.parametrize("example", ["cart_abandonment", "welcome_series"])
+def test_a_live_copy_takes_messages_from_its_example_for_both_count_for_the_same_caps(example: str) -> None:
+    files = FILES | copy_of(example, "copied", FILES)
+    journeys = compile_journeys(Sources(files), load_event_types(schemas_dir() / "events")).journeys
+    assert journeys is not None
     live = all_live(journeys)
-    assert any(r.missed for r in run_scenarios(live, loaded.scenarios))
+    chosen = {path: files[path] for path in (f"{example}.scenarios.yaml", "copied.scenarios.yaml")}
+    assert any(r.missed for r in run_scenarios(live, load_scenarios(chosen, live, shipped_shapes()).scenarios))
 
 
 def test_a_draft_is_played_alone_and_a_live_journey_with_all_but_drafts() -> None:

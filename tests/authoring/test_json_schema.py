@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from orchestrator.authoring import journey_source, reading, rules_source, scenario_nodes, step_source, wait_source
+from orchestrator.authoring import (
+    action_source,
+    entry_source,
+    journey_source,
+    reading,
+    rules_source,
+    scenario_nodes,
+    step_source,
+    wait_source,
+)
 from orchestrator.authoring.durations import UNITS_MS, parse_duration
 from orchestrator.authoring.json_schema import DURATION, MOVED, NAME, PERCENT, SCHEMAS, WAIT, editor_schema
 from orchestrator.authoring.scenario_files import load_scenarios
@@ -42,6 +51,9 @@ SHAPES_ONLY = frozenset(
         "J117",
         "J118",
         "J119",
+        "J140",
+        "J141",
+        "J160",
         "J501",
         "J502",
         "J506",
@@ -58,7 +70,7 @@ def kind_of(path: str) -> str:
     if path.endswith(SCENARIO_SUFFIXES):
         return "scenarios"
     stem = path.removesuffix(".yaml")
-    return stem if stem in {"channels", "policies", "profile"} else "journey"
+    return stem if stem in SCHEMAS else "journey"
 
 
 def plain(value: Any) -> Any:
@@ -162,12 +174,14 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         checked.update([frozenset(keys)] if keys else [])
         return mapping(self, node, keys, required=required)
 
-    for module in (journey_source, step_source, rules_source, wait_source):
+    for module in (entry_source, journey_source, step_source, action_source, rules_source, wait_source):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
     for code in all_codes():
         Case(code).problems()
-    # The problems at hand need not have every kind of step.
+    # The problems at hand need not have every kind of entry and step.
+    for kind in entry_source.TRIGGER_KEYS:
+        entry_source.read_entry(parse_yaml("x.yaml", f"{kind}: x", []), [])
     for kind in KEYS:
         steps = parse_yaml("x.yaml", f"a: {{{kind}: x}}", [])
         assert steps is not None

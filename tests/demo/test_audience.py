@@ -8,7 +8,7 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.demo.audience import with_reactions
 from orchestrator.demo.clickstream import convert, occurred_at_ms, read_clicks
 from orchestrator.demo.run import shipped_journeys
-from orchestrator.model.actions import SendMessage
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 
@@ -31,7 +31,7 @@ def events(journeys: JourneySet, log: list[Event]) -> list[Event]:
 
 
 @pytest.fixture(scope="module")
-def actions(journeys: JourneySet, events: list[Event]) -> dict[str, SendMessage]:
+def actions(journeys: JourneySet, events: list[Event]) -> dict[str, ActionCommand]:
     """What is sent when the events and the reactions among them are run from the start."""
     engine = OfflineEngine(journeys)
     return {
@@ -51,7 +51,7 @@ def test_reactions_stand_where_they_belong_in_time(events: list[Event]) -> None:
 
 
 def test_every_reaction_is_to_an_email_that_is_really_sent_before(
-    events: list[Event], actions: dict[str, SendMessage]
+    events: list[Event], actions: dict[str, ActionCommand]
 ) -> None:
     reactions = [event for event in events if event.type in REACTIONS]
     assert {event.type for event in reactions} == REACTIONS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orchestrator.engine.population import with_entries
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import (
@@ -26,6 +27,7 @@ from orchestrator.model.journey import (
     Status,
     Step,
 )
+from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import BOOLEAN, STRING
 
 MINUTE = 60_000
@@ -63,7 +65,9 @@ def send(name: str, next_step: str, *, channels: tuple[str, ...] = ("email",), *
 
 
 def journey(*steps: Step, name: str = "welcome", on: str = "registered", **changes: Any) -> Journey:
-    entry = Entry(on, changes.pop("where", None), changes.pop("key", None), changes.pop("reentry", ReEntry("never")))
+    trigger = changes.pop("trigger", OnEvent(on))
+    where, key, reentry = (changes.pop(name, None) for name in ("where", "key", "reentry"))
+    entry = Entry(trigger, where, key, reentry or ReEntry("never"))
     options: dict[str, Any] = {
         "status": Status.LIVE,
         "version": "v1",
@@ -87,15 +91,12 @@ def journey(*steps: Step, name: str = "welcome", on: str = "registered", **chang
 
 
 def journeys(*every: Journey, caps: tuple[Cap, ...] = ()) -> JourneySet:
-    entries: dict[str, tuple[Journey, ...]] = {}
-    for one in every:
-        entries[one.entry.on] = (*entries.get(one.entry.on, ()), one)
     consent = ((event_field("channel"), event_field("granted")),)
-    return JourneySet(
+    made = JourneySet(
         set_id="set",
         versions={(one.name, one.version): one for one in every},
         current={one.name: one for one in every},
-        entries=entries,
+        entries={},
         profile_rules={"consented": (ProfileRule("consented", (), consent),)},
         channels={
             "email": Channel("email", "email", "email", "actions.email"),
@@ -104,6 +105,7 @@ def journeys(*every: Journey, caps: tuple[Cap, ...] = ()) -> JourneySet:
         caps=caps,
         wanted=frozenset({"registered", "clicked", "ordered", "stopped", "consented"}),
     )
+    return with_entries(made, every)
 
 
 def reachable(**changes: Any) -> Customer:

@@ -20,7 +20,7 @@ from orchestrator.runtime.ports import BatchReport
 from tests.engine.build import event_field, expression, journey, journeys, send
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-EVENT_TYPES = ("registered", "clicked", "ignored")
+EVENT_TYPES = ("registered", "clicked", "ignored", "customer_erased")
 HEARTBEAT_ID = 90
 OUTPUT_IDS = {"action_command": 100, "journey_transition": 101, "journal_entry": 102}
 TOPICS = ("events.a", "events.b")
@@ -159,6 +159,7 @@ class World:
     is_strict: bool = True
     batch_records_max: int = 100
     timers_max: int = 100
+    partitions: int = 2
     topics: tuple[str, ...] = TOPICS
     journeys: JourneySet = field(default_factory=reminders)
     log: MemoryTransactionLog = field(default_factory=MemoryTransactionLog)
@@ -173,6 +174,7 @@ class World:
             transitions_topic="transitions",
             journal_topic="journal",
             dead_letters_topic="dead",
+            partitions=self.partitions,
             batch_records_max=self.batch_records_max,
             timers_per_transaction_max=self.timers_max,
             merge=MergeOptions(is_strict=self.is_strict, merge_wait_ms=50),

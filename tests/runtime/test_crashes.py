@@ -6,7 +6,7 @@ import heapq
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import fastavro
 from hypothesis import given, settings
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet, Rate
 from orchestrator.runtime.cycle import Computed, Cycle
 from orchestrator.runtime.store import MemoryCustomerStore
 from tests.runtime.cycle_build import (
@@ -139,8 +140,16 @@ class Workers:
         return True
 
 
-def lived_through(story: Story) -> Workers:
-    world = World(batch_records_max=story.batch_records_max, timers_max=story.timers_max)
+def rated() -> JourneySet:
+    """The reminders with rates: what one customer gets depends on others of the partition, and so on the batches."""
+    rates = (Rate("mail", frozenset({"email"}), 4, 40), Rate("all", None, 9, 300))
+    return replace(reminders(), rates=rates, uses_shared=True)
+
+
+def lived_through(story: Story, journeys: JourneySet | None = None) -> Workers:
+    world = World(
+        batch_records_max=story.batch_records_max, timers_max=story.timers_max, journeys=journeys or reminders()
+    )
     workers = Workers(story, world)
     for death, is_wiped in zip(story.deaths, story.wipes, strict=False):
         try:
@@ -218,11 +227,14 @@ def test_each_record_is_in_exactly_one_slice_and_each_store_is_level_with_its_ch
 
 
 @settings(max_examples=50, deadline=None)
-@given(stories())
-def test_the_journal_alone_repeats_the_actions_in_their_order(story: Story) -> None:
-    workers = lived_through(story)
+@given(stories(), st.booleans())
+def test_the_journal_alone_repeats_the_actions_in_their_order(story: Story, is_rated: bool) -> None:
+    journeys = rated() if is_rated else reminders()
+    workers = lived_through(story, journeys)
     schemas = {number: json.loads(text) for number, text in registry_texts().items()}
-    engines = {partition: OfflineEngine(reminders()) for partition in PARTITIONS}
+    engines = {
+        partition: OfflineEngine(journeys, partition=partition, partitions=len(PARTITIONS)) for partition in PARTITIONS
+    }
     actions: dict[int, list[str]] = {partition: [] for partition in PARTITIONS}
     for entry in workers.world.values("journal"):
         partition = entry["partition"]

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
+from orchestrator.model.journey import Rate
+from orchestrator.model.shared import SHARED_KEY, Shared, decode_shared
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.replay import (
     ReplayImpossible,
@@ -31,7 +33,12 @@ from orchestrator.runtime.store import MemoryCustomerStore
 from tests.runtime.cycle_build import PARSED, TOPICS, FakeRecord, World, heartbeat, record, reminders, run
 
 SET = reminders()
-SETS = {SET.set_id: SET}
+RATED = replace(
+    SET, set_id="rated", rates=(Rate("mail", frozenset({"email"}), 3, 40), Rate("all", None, 9, 300)), uses_shared=True
+)
+SETS = {SET.set_id: SET, RATED.set_id: RATED}
+PARTITIONS = 2
+"""As the cycle's world has them."""
 
 
 @dataclass(slots=True)
@@ -128,7 +135,7 @@ def test_an_empty_journal_gives_nothing() -> None:
     assert (result.actions, result.transitions, result.customers) == ([], [], {})
 
 
-def some_result() -> list[SendMessage]:
+def some_result() -> list[ActionCommand]:
     sources = Sources()
     sources.add("a", 1_000, "c1")
     return replay_partition([entry(Slice("a", 0, 0), until_ms=2_000)], sources.read, SETS).actions
@@ -254,6 +261,11 @@ def slices_of(done: Run, _set_id: str, part: Slice, rejected: frozenset[int]) ->
         yield SourceRecord(one.offset, one.timestamp, event)
 
 
+def replace_partitions(shared: Shared) -> Shared:
+    """Also where no journal entry told the replay in which partition it is."""
+    return Shared(0, PARTITIONS, shared.slots, shared.counts)
+
+
 def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object]) -> dict[str, Customer]:
     keys = [customer_id.encode() for customer_id in customer_ids]
     return {
@@ -268,6 +280,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=st.booleans(),
     batch_records_max=st.sampled_from([1, 3, 100]),
     timers_max=st.sampled_from([1, 2, 100]),
+    is_rated=st.booleans(),
 )
 # Two timers due at the same instant, one in the store's index and one in the batch: the customer id decides.
 @example(
@@ -279,24 +292,51 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=1,
+    is_rated=False,
+)
+# A decision that raises, and is taken back, has taken no slot.
+@example(
+    steps=[
+        ("events.a", 0, "c1", "registered", "", True),
+        ("events.a", 10, "c2", "registered", "", False),
+        ("events.a", 0, "c1", "registered", "boom", False),
+        ("events.b", 0, "c3", "registered", "", True),
+    ],
+    is_strict=False,
+    batch_records_max=100,
+    timers_max=100,
+    is_rated=True,
 )
 @settings(max_examples=150, deadline=None)
 def test_a_replay_gives_what_the_workers_cycle_gave(
-    steps: list[tuple[str, int, str, str, str, bool]], is_strict: bool, batch_records_max: int, timers_max: int
+    steps: list[tuple[str, int, str, str, str, bool]],
+    is_strict: bool,
+    batch_records_max: int,
+    timers_max: int,
+    is_rated: bool,
 ) -> None:
-    world = World(is_strict=is_strict, batch_records_max=batch_records_max, timers_max=timers_max)
+    world = World(
+        is_strict=is_strict,
+        batch_records_max=batch_records_max,
+        timers_max=timers_max,
+        partitions=PARTITIONS,
+        journeys=RATED if is_rated else SET,
+    )
     done = work(world, steps)
 
     def read(set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
         return slices_of(done, set_id, part, rejected)
 
-    result = replay_partition(journal_of(done), read, SETS)
+    result = replay_partition(journal_of(done), read, SETS, partitions=PARTITIONS)
     # The order within the partition is the same too, not only the multiset.
     sent = [action["action_id"] for action in world.values("actions.email")]
     assert [action.action_id for action in result.actions] == sent
     decided = [(t["customer_id"], t["kind"], t["step"], t["to"], t["reason"]) for t in world.values("transitions")]
     assert [(t.customer_id, t.kind, t.step, t.to, t.reason) for t in result.transitions] == decided
     assert customer_differences(result.customers, customers_of(done.store, result.customers)) == []
+    shared = done.store.read([SHARED_KEY])[0]
+    assert (shared is not None) == bool(result.shared.slots)
+    assert decode_shared(shared, partition=0, partitions=PARTITIONS) == replace_partitions(result.shared)
 
 
 def test_reading_a_schema_leaves_instants_integers_and_decimals_exact() -> None:

@@ -1,0 +1,138 @@
+"""A send step: on which channel and when a message goes out, or why it does not."""
+
+from __future__ import annotations
+
+from orchestrator.engine.ids import action_id
+from orchestrator.engine.limits import choose_channel, remember_send
+from orchestrator.engine.quiet_hours import quiet_until
+from orchestrator.engine.shared import next_slot_us, reserve_slot
+from orchestrator.engine.turn import Turn, fail, note, record, value_of
+from orchestrator.model.actions import ActionCommand
+from orchestrator.model.customer import Instance
+from orchestrator.model.journey import Channel, Journey, RenderProblem, Send, Status
+
+
+def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | None:
+    """Asks for the message on the first channel that may be used; whatever comes of it, the next step follows. None if
+    the message waits: for quiet hours to end, or for its slot of the channel's rate. Then everything is decided again.
+    """
+    reserved, instance.reserved = instance.reserved, ""
+    channel, address_or_reason = choose_channel(
+        turn.journeys, turn.customer, step.channels, step.message_class, turn.now_ms
+    )
+    if channel is None:
+        return _ended(turn, journey, instance, step, address_or_reason, None)
+    if turn.journeys.quiet_hours and step.message_class == "promotional":
+        free_ms = quiet_until(turn.journeys, turn.customer, channel.name, turn.now_ms)
+        if free_ms is None:
+            return _ended(turn, journey, instance, step, "skipped_quiet_hours", channel.name)
+        if free_ms > turn.now_ms:
+            _wait(turn, journey, instance, step, channel, free_ms, "held")
+            return None
+    if turn.journeys.rates and reserved != channel.name and journey.status is not Status.SHADOW:
+        slot_ms = _slot_ms(turn, channel)
+        if slot_ms is None:
+            return _ended(turn, journey, instance, step, "rate_limited", channel.name)
+        if slot_ms > turn.now_ms:
+            instance.reserved = channel.name
+            _wait(turn, journey, instance, step, channel, slot_ms, "rate")
+            return None
+    return _sent(turn, journey, instance, step, channel, address_or_reason)
+
+
+def _slot_ms(turn: Turn, channel: Channel) -> int | None:
+    """The instant of the message's slot, which is taken; None if it lies too far ahead."""
+    rates = tuple(rate for rate in turn.journeys.rates if rate.channels is None or channel.name in rate.channels)
+    if not rates:
+        return turn.now_ms
+    shared = turn.effects.shared
+    if shared is None:
+        raise LookupError("a rate is kept in the partition's shared state, and there is none")
+    slot_us = next_slot_us(shared, rates, turn.now_ms)
+    slot_ms = -(-slot_us // 1000)
+    late_after_ms = min((rate.late_after_ms for rate in rates if rate.late_after_ms is not None), default=None)
+    if late_after_ms is not None and slot_ms - turn.now_ms > late_after_ms:
+        return None
+    reserve_slot(shared, rates, slot_us)
+    return slot_ms
+
+
+def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel: Channel, address: str) -> str:
+    rendered = render(turn, journey, instance, step, channel.name)
+    if rendered is None:
+        return _ended(turn, journey, instance, step, "template_failed", channel.name)
+    if journey.status is Status.SHADOW:
+        return _ended(turn, journey, instance, step, "shadow", channel.name)
+    language, content = rendered
+    before = instance.results.get(step.name)
+    visit = 1 if before is None else before.visits + 1
+    sent_as = action_id(turn.customer_id, journey.name, instance.number, step.name, visit)
+    turn.effects.actions.append(
+        ActionCommand(
+            sent_as,
+            turn.customer_id,
+            journey.name,
+            journey.version,
+            instance.number,
+            step.name,
+            channel.name,
+            address,
+            step.template,
+            language,
+            content,
+            step.message_class,
+            step.priority,
+            turn.now_ms,
+            turn.now_ms + step.expires_after_ms,
+        )
+    )
+    if step.message_class == "promotional":
+        remember_send(turn.journeys.caps, turn.customer, channel.name, turn.now_ms)
+    return _ended(turn, journey, instance, step, "sent", channel.name, sent_as)
+
+
+def _wait(
+    turn: Turn, journey: Journey, instance: Instance, step: Send, channel: Channel, until_ms: int, why: str
+) -> None:
+    """The passage stays in the step until then."""
+    instance.timer_at_ms = until_ms
+    record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason=why, value=channel.name)
+
+
+def _ended(
+    turn: Turn,
+    journey: Journey,
+    instance: Instance,
+    step: Send,
+    outcome: str,
+    channel: str | None,
+    sent_as: str | None = None,
+) -> str:
+    """Keeps and records how the step ended; gives the step that follows."""
+    note(instance, step.name, turn.now_ms, outcome, sent_as, channel)
+    record(
+        turn,
+        journey,
+        instance,
+        "step",
+        step=step.name,
+        to=step.next,
+        reason=outcome,
+        action_id=sent_as,
+        value=channel,
+    )
+    return step.next
+
+
+def render(
+    turn: Turn, journey: Journey, instance: Instance, step: Send, channel: str
+) -> tuple[str, dict[str, str]] | None:
+    """(language, content) of the message, or None if the template failed; that it failed is recorded."""
+    variables = {name: value_of(turn, value, journey, instance, step.name) for name, value in step.variables}
+    variables["profile"] = turn.customer.profile
+    language = turn.customer.profile.get("language")
+    try:
+        return step.renders[channel](language if isinstance(language, str) else "", variables)
+    except RenderProblem as problem:
+        fail(turn, journey, instance, step.name, f"template {step.template}: {problem}")
+        return None
