@@ -127,6 +127,7 @@ class Live:
                 transitions_topic="transitions",
                 journal_topic="journal",
                 dead_letters_topic="dead",
+                partitions=1,
                 batch_records_max=self.batch_records_max,
                 timers_per_transaction_max=self.timers_max,
                 merge=MergeOptions(is_strict=True, merge_wait_ms=50),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.sources import Sources
 from orchestrator.engine.decide import apply_event, fire_timers
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
@@ -79,8 +79,12 @@ class Played:
     happenings: list[Happening] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
 
-    def messages(self, customer_id: str) -> list[SendMessage]:
+    def messages(self, customer_id: str) -> list[ActionCommand]:
         """The customer's messages, in order."""
+        return [action for action in self.actions(customer_id) if action.kind == "send"]
+
+    def actions(self, customer_id: str) -> list[ActionCommand]:
+        """What was asked for, for the customer, in order."""
         return [action for one in self._of(customer_id) for action in (*one.before.actions, *one.after.actions)]
 
     def transitions(self, customer_id: str) -> list[Transition]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
-from orchestrator.model.actions import Effects, SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import ACTIVE, Customer, Instance
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Expression, Scope, Send
@@ -75,8 +75,8 @@ def _send_step(played: Played, made: Transition) -> Send:
     return step
 
 
-def _promotional(effects: Effects) -> Iterator[SendMessage]:
-    return (one for one in effects.actions if one.message_class == "promotional")
+def _promotional(effects: Effects) -> Iterator[ActionCommand]:
+    return (one for one in effects.actions if one.kind == "send" and one.message_class == "promotional")
 
 
 def _is_quiet(played: Played, channel: str, at_ms: int, profile_zone: object) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.authoring.offline import OfflineEngine
-from orchestrator.model.actions import SendMessage, Transition
+from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import encode_customer
 from tests.properties.effort import examples
 from tests.properties.live import Entry, Live, topic_of
@@ -68,7 +68,7 @@ def _read(record: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _command(action: SendMessage) -> tuple[Any, ...]:
+def _command(action: ActionCommand) -> tuple[Any, ...]:
     return (action.action_id, action.channel, action.address, action.message_class, sorted(action.content.items()))
 
 

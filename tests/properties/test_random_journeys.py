@@ -54,5 +54,5 @@ def test_it_does_not_matter_when_a_worker_starts_again_or_gets_to_a_timer(case: 
         customers[one.customer_id] = reopened(customer)
     for customer_id in CUSTOMERS:
         assert effects[customer_id].transitions == played.transitions(customer_id)
-        assert effects[customer_id].actions == played.messages(customer_id)
+        assert effects[customer_id].actions == played.actions(customer_id)
         assert encode_customer(customers[customer_id]) == encode_customer(played.customers[customer_id])
