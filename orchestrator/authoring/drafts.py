@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 
 from orchestrator.authoring.expression_syntax import Tree
@@ -313,6 +314,26 @@ TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | O
 
 
 @dataclass(frozen=True, slots=True)
+class LocalMoment:
+    """A day and time of day in a zone; `zone` None is the journeys' default one."""
+
+    day: date
+    at: ClockTime
+    zone: str | None
+    node: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLimitDraft:
+    """`limit: {max: 3, per: 365 days, of: customer}`; `per_ms` None is ever."""
+
+    max: int
+    per_ms: int | None
+    is_of_all: bool
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class EntryDraft:
     """Who enters, and at what. `reentry` is None if the journey does not say."""
 
@@ -322,6 +343,11 @@ class EntryDraft:
     where: Formula | None
     key: Formula | None
     reentry: ReEntry | None
+    opens: LocalMoment | None = None
+    closes: LocalMoment | None = None
+    limits: tuple[EntryLimitDraft, ...] = ()
+    backfill: Scalar | None = None
+    """Where it says that those enter too who match already."""
 
     @property
     def event(self) -> Ref | None:

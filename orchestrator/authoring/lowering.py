@@ -39,6 +39,7 @@ from orchestrator.authoring.drafts import (
     WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
+from orchestrator.authoring.entry_checks import bounds_of
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -189,6 +190,8 @@ def lower_journey(
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
             draft.entry.reentry or ReEntry("never"),
+            bounds_of(draft.entry, world.default_zone),
+            draft.entry.backfill is not None,
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None

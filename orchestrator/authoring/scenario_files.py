@@ -132,7 +132,7 @@ class _StoryReader:
         read = self._read
         entries = read.mapping(
             node,
-            {"time", "customer", "profile", "consent", "audience", "sent_before", "split", "held_out"},
+            {"time", "customer", "profile", "consent", "audience", "sent_before", "split", "held_out", "backfill"},
             required=set(),
         )
         at_ms = DEFAULT_START_MS
@@ -160,6 +160,7 @@ class _StoryReader:
             arms,
             is_held_out,
             {name: str(profile.get(known[name].identity, "")) for name in inside},
+            is_backfilled=bool(read.boolean(entries.get("backfill"))),
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:

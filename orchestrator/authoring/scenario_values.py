@@ -42,7 +42,8 @@ STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
 class Given:
     """How things are at the start. `sends` are earlier messages: (milliseconds before the start, channel).
 
-    `arms` (step → arm) and `is_held_out` choose a customer whom chance treats so.
+    `arms` (step → arm) and `is_held_out` choose a customer whom chance treats so. `is_backfilled`: the journeys come
+    into force at the start, so that those with `backfill` let the customer in who matches already.
     """
 
     at_ms: int = DEFAULT_START_MS
@@ -54,6 +55,7 @@ class Given:
     is_held_out: bool = False
     audiences: dict[str, str] = field(default_factory=dict)
     """Audience → who the customer is there."""
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

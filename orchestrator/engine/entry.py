@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import draw
+from orchestrator.engine.shared import take
 from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, holds, record, value_of
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
 from orchestrator.model.journey import Journey
+from orchestrator.model.triggers import EntryLimit
 
 
 def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
@@ -17,6 +19,9 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     customer = turn.customer
     rules = journey.entry
     event = turn.event
+    bounds = rules.bounds
+    if bounds is not None and not bounds.opens_ms <= turn.now_ms < bounds.closes_ms:
+        return
     instance = Instance(
         customer.entries + 1, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {}
     )
@@ -44,6 +49,11 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     if any(holds(turn, condition, journey, instance, "exit") for condition in journey.exits_when):
         record(turn, journey, instance, "not_entered", reason="exit_condition")
         return
+    if bounds is not None and bounds.limits:
+        refused = admit(turn, journey, bounds.limits)
+        if refused:
+            record(turn, journey, instance, "not_entered", reason=refused)
+            return
     if earlier is not None:
         remove(turn, earlier)
     customer.entries = instance.number
@@ -83,3 +93,33 @@ def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
         for name in [n for n, at_ms in entered.items() if at_ms <= horizon and n.startswith(prefix)]:
             del entered[name]
     entered[memory] = turn.now_ms
+
+
+def admit(turn: Turn, journey: Journey, limits: tuple[EntryLimit, ...]) -> str:
+    """Counts the entry where the journey's limits leave room for it, and gives ""; otherwise why there is none.
+
+    Of one customer's entries those are kept that count still, which is never more than the limit itself.
+    """
+    now_ms = turn.now_ms
+    admissions = turn.customer.admissions
+    earlier = admissions.get(journey.name, [])
+    own = [limit for limit in limits if not limit.is_of_all]
+    if any(_counted(earlier, limit, now_ms) >= limit.max for limit in own):
+        return "limit"
+    shared = turn.effects.shared
+    for limit in limits:
+        # The last of all, because what is taken is not given back; of two such limits the second may be the full one.
+        if limit.is_of_all and shared is not None:
+            if not take(shared, f"entry/{journey.name}/{limit.per_ms or 'ever'}", limit.max, limit.per_ms, now_ms):
+                return "full"
+    if own:
+        kept = max(_counted(earlier, limit, now_ms) for limit in own)
+        admissions[journey.name] = [*earlier[len(earlier) - kept :], now_ms]
+    return ""
+
+
+def _counted(earlier: list[int], limit: EntryLimit, now_ms: int) -> int:
+    """How many of the earlier entries count; one that lies exactly the window's length back does not."""
+    if limit.per_ms is None:
+        return len(earlier)
+    return sum(1 for at_ms in earlier if at_ms > now_ms - limit.per_ms)

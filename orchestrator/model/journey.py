@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
+from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -272,12 +272,17 @@ Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart."""
+    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
+
+    `is_backfilled`: as the journey comes into force, those enter too who match already.
+    """
 
     trigger: Trigger
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
+    bounds: Bounds | None = None
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +443,8 @@ class JourneySet:
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""
     entries_by_profile: tuple[Journey, ...] = ()
     """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
