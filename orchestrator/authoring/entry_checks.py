@@ -85,9 +85,7 @@ def _check_backfill(place: Scalar, trigger: TriggerDraft, problems: Problems) ->
             message, hint = "nobody is asked for before it is done", "enter by a segment, a schedule or a date"
         case OnSegmentDraft(enters=False):
             message, hint = "everyone outside of a segment would match", "enter when customers enter the segment"
-        case OnDateDraft(offset=offset) if offset is None or not (
-            offset.months < 0 or offset.days < 0 or offset.ms < 0
-        ):
+        case OnDateDraft(offset=offset) if offset is None or min(offset.months, offset.days, offset.ms) >= 0:
             message, hint = "only a date that customers enter before can match already", "add an offset: -30 days"
         case _:
             return

@@ -39,7 +39,7 @@ NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
     "missing_key": "did not enter: the event lacks the value that tells passages apart",
     "limit": "did not enter: the customer has entered as often as the journey's limit allows",
-    "full": "did not enter: as many customers have entered as the journey's limit allows",
+    "limit_of_all": "did not enter: as many customers have entered as the journey's limit allows",
     "exit_condition": "did not enter: a condition that ends the journey holds already",
 }
 LEFT = {

@@ -11,6 +11,7 @@ from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.entry import enter
+from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
@@ -24,7 +25,7 @@ from orchestrator.engine.steps import (
     run_steps,
     without_moment,
 )
-from orchestrator.engine.turn import Turn, UnknownVersion, holds, record, value_of
+from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import ACTIVE, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
@@ -37,12 +38,17 @@ _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: int, effects: Effects) -> None:
     """Applies one event to its customer. `at_ms` is the record's timestamp.
 
-    Order: a redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
+    A customer who is to be forgotten is, before anything that was due is still done. Otherwise, in this order: a
+    redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
     included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
+    if event.type == ERASED:
+        now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
+        erase(Turn(journeys, customer, event.customer_id, event.fields, event.event_id, now_ms, effects))
+        return
     digest = event_digest(event.event_id)
     recent = customer.recent
     if digest in recent and is_remembered(recent, digest):
@@ -117,14 +123,6 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     align(turn)
     if turn.profile_changed:
         rebase_waits(turn)
-
-
-def version_of(journeys: JourneySet, instance: Instance) -> Journey:
-    """The version that the instance is pinned to."""
-    journey = journeys.versions.get((instance.journey, instance.version))
-    if journey is None:
-        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
-    return journey
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:

@@ -109,9 +109,9 @@ def admit(turn: Turn, journey: Journey, limits: tuple[EntryLimit, ...]) -> str:
     shared = turn.effects.shared
     for limit in limits:
         # The last of all, because what is taken is not given back; of two such limits the second may be the full one.
-        if limit.is_of_all and shared is not None:
-            if not take(shared, f"entry/{journey.name}/{limit.per_ms or 'ever'}", limit.max, limit.per_ms, now_ms):
-                return "full"
+        name = f"entry/{journey.name}/{limit.per_ms or 'ever'}"
+        if limit.is_of_all and shared is not None and not take(shared, name, limit.max, limit.per_ms, now_ms):
+            return "limit_of_all"
     if own:
         kept = max(_counted(earlier, limit, now_ms) for limit in own)
         admissions[journey.name] = [*earlier[len(earlier) - kept :], now_ms]

@@ -157,8 +157,8 @@ def _fill(turn: Turn, journey: Journey) -> None:
 
 
 def matches_now(turn: Turn, journey: Journey) -> bool:
-    """Whether the customer has what the trigger waits for already: is in the segment, or between the moment and the date
-    that it leads up to. A schedule takes everyone, or everyone in its segment.
+    """Whether the customer has what the trigger waits for already: is in the segment, or between the moment and the
+    date that it leads up to. A schedule takes everyone, or everyone in its segment.
     """
     trigger = journey.entry.trigger
     match trigger:

@@ -45,7 +45,7 @@ def moment_due(turn: Turn, journey: Journey, instance: Instance, step: WaitUntil
 
 
 def date_due(turn: Turn, trigger: OnDate, after_ms: int) -> int | None:
-    """When the date lets the customer in next, later than `after_ms` and by the profile as it is now; None for never."""
+    """When the date lets the customer in next, later than `after_ms`, by the profile as it is now; None for never."""
     found = _next_round(turn, trigger, after_ms)
     return None if found is None else found[1]
 

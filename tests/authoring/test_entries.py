@@ -280,4 +280,8 @@ def test_limits_are_compiled_and_drawn() -> None:
     assert compilation.journeys is not None
     assert compilation.journeys.uses_shared
     draft = next(draft for draft in compilation.drafts if draft.name.name == "greeting")
-    assert entry_words(draft.entry) == ["enters when it is asked for", "at most 3 times in 365 days", "at most 10000 in all"]
+    assert entry_words(draft.entry) == [
+        "enters when it is asked for",
+        "at most 3 times in 365 days",
+        "at most 10000 in all",
+    ]

@@ -331,8 +331,8 @@ def test_a_limit_of_all_customers_holds_over_them() -> None:
         apply_event(given, Customer(), event, START + number, effects)
     assert [t.customer_id for t in effects.transitions if t.kind == "entered"] == ["c0", "c1", "c2"]
     assert [(t.customer_id, t.reason) for t in effects.transitions if t.kind == "not_entered"] == [
-        ("c3", "full"),
-        ("c4", "full"),
+        ("c3", "limit_of_all"),
+        ("c4", "limit_of_all"),
     ]
 
 
@@ -392,7 +392,8 @@ def test_those_who_match_wait_until_the_window_opens() -> None:
 def test_a_journey_that_was_taken_away_is_filled_again_when_it_comes_back() -> None:
     one = held(journey(Wait("p", 1, "_end"), trigger=OnSegment("vip", enters=True), reentry=ReEntry("always")))
     customer, effects = known(segments={"vip": 1}), Effects()
-    sets = [profile_set(held(one, backfill=True)), replace(profile_set(), alignment="without")]
-    for number, given in enumerate([*sets, *sets]):
-        apply_event(given, customer, changed(number), at("2026-03-02") + number * HOUR, effects)
+    there = profile_set(held(one, backfill=True))
+    sets = [there, replace(there, entries_by_backfill={}, alignment="without")]
+    for number, in_force in enumerate([*sets, *sets]):
+        apply_event(in_force, customer, changed(number), at("2026-03-02") + number * HOUR, effects)
     assert [when[11:13] for _, when in entered(effects)] == ["00", "02"]
