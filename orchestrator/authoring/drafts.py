@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
+from orchestrator.authoring.durations import Span
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
@@ -96,7 +97,7 @@ class WaitWhileDraft:
 
     name: Ref
     condition: Formula
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
     next: Ref | None
 
@@ -116,7 +117,7 @@ class WaitForDraft:
 
     name: Ref
     awaited: tuple[AwaitedDraft, ...]
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
 
 
@@ -366,11 +367,11 @@ class ExitRuleDraft:
 
 @dataclass(frozen=True, slots=True)
 class GoalDraft:
-    """What the journey is for; `within_ms` None if it was not given."""
+    """What the journey is for; `within` None if it was not given."""
 
     on: Ref
     where: Formula | None
-    within_ms: int | None
+    within: Span | None
     value: Formula | None
 
 

@@ -14,7 +14,7 @@ from orchestrator.authoring.drafts import (
     OnSegmentDraft,
     TriggerDraft,
 )
-from orchestrator.authoring.durations import DurationProblem, parse_duration
+from orchestrator.authoring.durations import DurationProblem, Span, parse_span
 from orchestrator.authoring.entry_bounds import read_limits, read_moment
 from orchestrator.authoring.reading import Problems, fields, read_formula, read_ref, read_word
 from orchestrator.authoring.wait_source import read_clock, read_offset, read_zone
@@ -148,11 +148,11 @@ def _reentry(node: Node | None, problems: Problems) -> ReEntry | None:
     if mode in {"never", "always"} and not rest:
         return ReEntry(mode)
     if mode == "after":
-        duration = parse_duration(rest)
-        if isinstance(duration, int):
-            return ReEntry("after", duration)
+        span = parse_span(rest)
+        if isinstance(span, Span):
+            return ReEntry("after", span.ms, span.months)
         start = ref.name.find(rest) if rest else 0
-        problems.append(_duration_problem(ref.node, start, duration))
+        problems.append(_duration_problem(ref.node, start, span))
         return never
     problems.append(
         problem_at(

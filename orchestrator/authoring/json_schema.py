@@ -80,7 +80,7 @@ DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
     "type": "string",
-    "pattern": rf"^\s*(?:never|always|after {DURATION_PATTERN})$",
+    "pattern": rf"^\s*(?:never|always|after {CALENDAR_PATTERN})$",
     "examples": ["never", "always", "after 7 days"],
 }
 OFFSET: Schema = {"type": "string", "pattern": rf"^(?:start|\+{AMOUNTS})$", "examples": ["start", "+1 hour"]}
@@ -173,7 +173,7 @@ EXIT_RULE: Described = {
 GOAL: Described = {
     "on": (EVENT, "The type of event that is the goal."),
     "where": WHERE,
-    "within": (DURATION, "How long after the entry the goal counts; without it 30 days."),
+    "within": (CALENDAR_DURATION, "How long after the entry the goal counts; without it 30 days."),
     "value": (EXPRESSION, "What reaching the goal is worth, such as event.total."),
 }
 AWAITED: Described = {
@@ -212,7 +212,7 @@ STEP: Described = {
         "Goes on with the first of these events that fits.",
     ),
     "wait_while": (EXPRESSION, "Goes on as soon as this condition does not hold."),
-    "timeout": (DURATION, "How long to wait at most; without it there is no limit."),
+    "timeout": (CALENDAR_DURATION, "How long to wait at most; without it there is no limit."),
     "on_timeout": (STEP_NAME, "The step after the timeout; without it the next one in the file."),
     "branch": (
         items(keys(CASE, oneOf=[{"required": ["when", "go"]}, {"required": ["otherwise"], "maxProperties": 1}])),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import draw
+from orchestrator.engine.local_time import months_later
 from orchestrator.engine.shared import take
 from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, holds, record, value_of
+from orchestrator.engine.waits import later, zone_for
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
 from orchestrator.model.journey import Journey
 from orchestrator.model.triggers import EntryLimit
+
+_DAY_MS = 86_400_000
 
 
 def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
@@ -39,7 +43,7 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     earlier = next((i for i in customer.instances if i.journey == journey.name and i.key == instance.key), None)
     if earlier is not None and earlier.state != FINISHED:
         return
-    if not may_reenter(journey, customer.entered.get(memory), turn.now_ms):
+    if not may_reenter(turn, journey, customer.entered.get(memory)):
         record(turn, journey, instance, "not_entered", reason="reentry")
         return
     instance.entry = [
@@ -59,7 +63,7 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     customer.entries = instance.number
     remember_entry(turn, journey, memory)
     if journey.goal is not None:
-        instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
+        instance.goal_until_ms = later(turn, journey.goal.within_ms, journey.goal.within_months)
     if journey.holdout and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
         record(turn, journey, instance, "held_out", reason=cause)
@@ -71,13 +75,15 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     run_steps(turn, journey, instance, journey.first)
 
 
-def may_reenter(journey: Journey, last_entry_ms: int | None, now_ms: int) -> bool:
+def may_reenter(turn: Turn, journey: Journey, last_entry_ms: int | None) -> bool:
     """Whether a customer whose last entry with this key was at `last_entry_ms` may enter now."""
     if last_entry_ms is None:
         return True
     rule = journey.entry.reentry
     if rule.mode == "after":
-        return now_ms - last_entry_ms >= rule.after_ms
+        if rule.after_months:
+            return turn.now_ms >= months_later(last_entry_ms, rule.after_months, zone_for(turn, None))
+        return turn.now_ms - last_entry_ms >= rule.after_ms
     return rule.mode == "always"
 
 
@@ -89,7 +95,8 @@ def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
         return
     if rule.mode == "after":
         prefix = f"{journey.name}|"
-        horizon = turn.now_ms - rule.after_ms
+        # No month is longer than 31 days, and no zone jumps further than a day.
+        horizon = turn.now_ms - (rule.after_ms if not rule.after_months else (31 * rule.after_months + 1) * _DAY_MS)
         for name in [n for n, at_ms in entered.items() if at_ms <= horizon and n.startswith(prefix)]:
             del entered[name]
     entered[memory] = turn.now_ms

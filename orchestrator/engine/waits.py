@@ -31,6 +31,11 @@ def months_due(turn: Turn, step: WaitMonths) -> int:
     return months_later(turn.now_ms, step.months, zone_for(turn, None))
 
 
+def later(turn: Turn, duration_ms: int, months: int) -> int:
+    """So much later than now; or, if there are months, so many of them by the customer's calendar."""
+    return months_later(turn.now_ms, months, zone_for(turn, None)) if months else turn.now_ms + duration_ms
+
+
 def clock_due(turn: Turn, step: WaitUntilTime) -> int:
     """When it is next that time of day on one of the weekdays."""
     return next_clock_time(turn.now_ms, step.at, step.weekdays, zone_for(turn, step.zone))

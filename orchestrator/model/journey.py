@@ -132,13 +132,17 @@ class WaitUntilMoment:
 
 @dataclass(frozen=True, slots=True)
 class WaitWhile:
-    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`."""
+    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     condition: Expression
     timeout_ms: int | None
     timeout_go: str
     next: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,16 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`."""
+    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     awaited: tuple[Awaited, ...]
     timeout_ms: int | None
     timeout_go: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +252,14 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class ReEntry:
-    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key."""
+    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key.
+
+    With `after_months` it is so many months of the customer's calendar, of which `after_ms` is a lower bound.
+    """
 
     mode: str
     after_ms: int = 0
+    after_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +307,16 @@ class ExitOn:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry."""
+    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry.
+
+    With `within_months` it is so many months of the customer's calendar, of which `within_ms` is a lower bound.
+    """
 
     on: str
     where: Expression | None
     within_ms: int
     value: Expression | None
+    within_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from orchestrator.authoring.graph import mermaid
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenarios import run_scenarios
 from orchestrator.authoring.sources import Sources
-from orchestrator.model.journey import Journey, OnDate
+from orchestrator.model.journey import Journey, OnDate, WaitFor, WaitWhile
 from orchestrator.model.triggers import EntryLimit, OnCommand, OnSchedule
 from tests.authoring.cases import fixture_events, fixture_sources
 
@@ -285,3 +285,28 @@ def test_limits_are_compiled_and_drawn() -> None:
         "at most 3 times in 365 days",
         "at most 10000 in all",
     ]
+
+
+def test_months_are_understood_wherever_one_waits_for_so_long_at_most() -> None:
+    text = """journey: greeting
+owner: team@shop.example
+status: live
+entry: {on: order_placed, reentry: after 3 months}
+goal: {on: email_clicked, within: 1 year}
+steps:
+  click: {wait_for: [{on: email_clicked}], timeout: 2 months}
+  agree: {wait_while: consent.email, timeout: 6 weeks}
+"""
+    compilation = compile_journeys(fixture_sources({"greeting.yaml": text}), EVENTS)
+    assert compilation.journeys is not None, compilation.problems
+    journey = compilation.journeys.current["greeting"]
+    click, agree = journey.steps["click"], journey.steps["agree"]
+    assert isinstance(click, WaitFor)
+    assert isinstance(agree, WaitWhile)
+    assert (click.timeout_months, agree.timeout_months, agree.timeout_ms) == (2, 0, 42 * 86_400_000)
+    assert journey.goal is not None
+    assert (journey.goal.within_months, journey.entry.reentry.after_months) == (12, 3)
+    draft = next(draft for draft in compilation.drafts if draft.name.name == "greeting")
+    said = mermaid(draft)
+    for words in ("again after 3 months", "at most 2 months", "at most 42 days", "within 1 year"):
+        assert words in said
