@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.authoring.durations import Span, parse_span
@@ -66,6 +66,7 @@ def test_re_entry_after_a_month_is_open_from_its_very_end(zone: str, key: Any) -
     assert kinds == [("entered", start_ms), ("not_entered", end_ms - 1), ("entered", end_ms)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), st.integers(0, 60 * 365), st.sampled_from((*ZONES, "Pacific/Apia")))
 def test_no_months_are_shorter_than_their_lower_bound(months: int, day: int, zone: str) -> None:
     span = parse_span(f"{months} months")
