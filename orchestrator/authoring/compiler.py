@@ -6,19 +6,22 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import lower_audiences
+from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
+    Checks,
     check_journey,
     check_names,
     check_rules,
 )
 from orchestrator.authoring.drafts import (
     AudienceDraft,
-    ChangeAudienceDraft,
     ChannelDraft,
+    EndpointDraft,
+    EntryDraft,
     JourneyDraft,
-    Ref,
+    OnDateDraft,
+    OnScheduleDraft,
     RuleDraft,
     SendDraft,
 )
@@ -32,17 +35,21 @@ from orchestrator.authoring.lowering import (
     lower_rules,
     rules_behind,
 )
+from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
+from orchestrator.authoring.policies_source import read_policies
+from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
-    PoliciesDraft,
+    RULE_FILES,
+    WEBHOOKS_FILE,
     read_audiences,
     read_channels,
-    read_policies,
     read_profile,
+    read_webhooks,
 )
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
@@ -50,16 +57,18 @@ from orchestrator.authoring.templates import TemplateFile, is_template_path, rea
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
-from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
+from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
+from orchestrator.model.policies import Purpose
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE})
-DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
+"""Those for which each customer has a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    webhooks: tuple[EndpointDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -95,15 +105,17 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         event_types,
         read.rules,
         read.channels,
-        read.policies.caps,
+        read.policies,
         read.templates,
         read.journeys,
         problems,
         audiences=read.audiences,
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
+    webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
+    world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
+    check_policies(Checks(world, problems, checked), read.journeys)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
@@ -117,28 +129,43 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    return Compilation(_journey_set(journeys, world, checked, read.policies, set_id), ordered, read.journeys)
+    made = _journey_set(journeys, world, checked, set_id)
+    return Compilation(replace(made, alignment=_alignment(read.journeys, read.policies)), ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     """The current set, able to decide for customers inside versions of older sets too.
 
-    Entries, profile rules and caps stay those of `current`; so do channels and audiences, to which those are added that
-    only older versions still use. Give the older sets from the oldest to the newest.
+    Entries, profile rules and policies stay those of `current`; so do channels, audiences and purposes, to which those
+    are added that only older versions still use. Give the older sets from the oldest to the newest.
     """
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
+    purposes: dict[str, Purpose] = {}
+    services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
+        purposes.update(journeys.purposes)
         audiences.update(journeys.audiences)
+        services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
+    purposes.update(current.purposes)
     audiences.update(current.audiences)
     tracked = track(versions.values())
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, wanted=wanted, tracked=tracked)
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        purposes=purposes,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -146,6 +173,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
+    webhooks: tuple[EndpointDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -169,6 +197,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             channels = read_channels(root, problems)
         elif path == AUDIENCES_FILE:
             audiences = read_audiences(root, problems)
+        elif path == WEBHOOKS_FILE:
+            webhooks = read_webhooks(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -180,10 +210,11 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         rules=rules,
         channels=channels,
         audiences=audiences,
+        webhooks=webhooks,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
-        has_rules=not unreadable & RULE_FILES,
+        has_rules=not unreadable.intersection(RULE_FILES),
     )
 
 
@@ -210,19 +241,31 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
-    for name in {ref.name for step in draft.steps if isinstance(step, ChangeAudienceDraft) for ref in step.audiences}:
-        audience = world.audiences[name]
-        kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
-        texts.append((f"audience {name}", kept))
+    texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
         if id(rule) in behind:
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
-            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
+            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
+
+
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft) -> str:
+    """A hash of the rules that each customer record has to be in line with; "" if there are none."""
+    rules = [
+        (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
+        for draft in drafts
+        if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
+    ]
+    return hash_texts([*rules, ("default_zone", policies.default_zone or DEFAULT_ZONE)]) if rules else ""
+
+
+def _is_aligned(entry: EntryDraft) -> bool:
+    """Whether each customer's record has to be brought in line with the entry."""
+    return isinstance(entry.trigger, ALIGNED_TRIGGERS) or entry.backfill is not None
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:
@@ -238,15 +281,13 @@ def _canonical(node: Node, *, keeps_order: bool = False) -> object:
             return {"in_order": pairs} if keeps_order else dict(sorted((str(key), value) for key, value in pairs))
 
 
-def _journey_set(
-    journeys: dict[str, Journey], world: World, checked: CheckedFormulas, policies: PoliciesDraft, set_id: str
-) -> JourneySet:
+def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     tracked = track(running.values())
-    wanted = frozenset(rules) | entry_events | tracked_events(tracked)
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked) | ({ERASED} & world.event_types.keys())
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -257,30 +298,11 @@ def _journey_set(
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
             for name, channel in sorted(world.channels.items())
         },
-        caps=tuple(Cap(cap.name.name, _names(cap.channels), cap.max, cap.per_ms) for cap in world.caps),
+        caps=(),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
-        default_zone=policies.default_zone or DEFAULT_ZONE,
-        quiet_hours=tuple(
-            QuietHours(
-                _names(quiet.channels),
-                quiet.start,
-                quiet.end,
-                quiet.zone,
-                quiet.holds,
-                quiet.late_after_ms,
-            )
-            for quiet in policies.quiet_hours
-        ),
         tracked=tracked,
-        rates=tuple(
-            Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
-        ),
-        uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
+        services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
-    return with_entries(made, entered)
-
-
-def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:
-    return None if channels is None else frozenset(channel.name for channel in channels)
+    return with_entries(with_policies(made, world), entered)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 
+from orchestrator.authoring.durations import Span
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.triggers import Cron
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class WaitWhileDraft:
 
     name: Ref
     condition: Formula
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
     next: Ref | None
 
@@ -114,7 +117,7 @@ class WaitForDraft:
 
     name: Ref
     awaited: tuple[AwaitedDraft, ...]
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
 
 
@@ -156,6 +159,7 @@ class SendDraft:
     priority: int
     expires_ms: int
     next: Ref | None
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,32 @@ class ChangeAudienceDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskDraft:
+    """`task: sales` and all that goes with it."""
+
+    name: Ref
+    queue: Ref
+    template: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    due_ms: int | None
+    message_class: str
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDraft:
+    """`webhook: crm_lead` with its variables."""
+
+    name: Ref
+    webhook: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    priority: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -203,7 +233,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
 
 StepDraft = (
     BrokenDraft
@@ -235,6 +265,8 @@ STEP_KINDS: dict[type, str] = {
     SetDraft: "set",
     IncrementDraft: "increment",
     ChangeAudienceDraft: "audience",
+    TaskDraft: "task",
+    WebhookDraft: "webhook",
     ExitDraft: "exit",
 }
 
@@ -259,17 +291,65 @@ class OnCommandDraft:
     """`command: true`."""
 
 
-TriggerDraft = OnEventDraft | OnSegmentDraft | OnCommandDraft
+@dataclass(frozen=True, slots=True)
+class OnScheduleDraft:
+    """`schedule: "0 9 * * mon", zone: Europe/Berlin, segment: lapsing`; `zone` None is the customer's."""
+
+    schedule: Ref
+    cron: Cron
+    zone: str | None
+    segment: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDateDraft:
+    """`date: profile.birthday, offset: -7 days, at: "09:00", every: year`; `zone` None is the customer's."""
+
+    date: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | OnCommandDraft
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMoment:
+    """A day and time of day in a zone; `zone` None is the journeys' default one."""
+
+    day: date
+    at: ClockTime
+    zone: str | None
+    node: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLimitDraft:
+    """`limit: {max: 3, per: 365 days, of: customer}`; `per_ms` None is ever."""
+
+    max: int
+    per_ms: int | None
+    is_of_all: bool
+    node: Node
 
 
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
-    """Who enters, and at what."""
+    """Who enters, and at what. `reentry` is None if the journey does not say."""
+
+    node: MappingNode
 
     trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
-    reentry: ReEntry
+    reentry: ReEntry | None
+    opens: LocalMoment | None = None
+    closes: LocalMoment | None = None
+    limits: tuple[EntryLimitDraft, ...] = ()
+    backfill: Scalar | None = None
+    """Where it says that those enter too who match already."""
 
     @property
     def event(self) -> Ref | None:
@@ -288,11 +368,11 @@ class ExitRuleDraft:
 
 @dataclass(frozen=True, slots=True)
 class GoalDraft:
-    """What the journey is for; `within_ms` None if it was not given."""
+    """What the journey is for; `within` None if it was not given."""
 
     on: Ref
     where: Formula | None
-    within_ms: int | None
+    within: Span | None
     value: Formula | None
 
 
@@ -311,6 +391,7 @@ class JourneyDraft:
     goal: GoalDraft | None
     holdout: Fraction
     steps: tuple[StepDraft, ...]
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +409,7 @@ class RuleDraft:
     on: Ref
     attributes: tuple[tuple[Ref, Formula], ...]
     consents: tuple[ConsentDraft, ...]
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +432,17 @@ class AudienceDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """A webhook of webhooks.yaml: a request to an endpoint that the sink knows by name."""
+
+    name: Ref
+    endpoint: Ref
+    method: str
+    message_class: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuietHoursDraft:
     """Quiet hours of channels (None for all)."""
 
@@ -363,12 +456,14 @@ class QuietHoursDraft:
 
 @dataclass(frozen=True, slots=True)
 class CapDraft:
-    """A frequency cap; `channels` None for all."""
+    """A frequency cap; `channels`, `purposes` and `journeys` None for all."""
 
     name: Ref
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+    purposes: tuple[Ref, ...] | None = None
+    journeys: tuple[Ref, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.engine.population import is_entry_clock
+from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
 from orchestrator.model.journey import Journey, WaitFor
@@ -20,6 +22,7 @@ Versions = Mapping[tuple[str, str], Journey]
 
 NOT_SENT = {
     "capped": "sent nothing: the frequency caps leave no room for another message",
+    "global_holdout": "sent nothing: the customer is in the global holdout, which gets no promotional messages",
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
@@ -27,9 +30,17 @@ NOT_SENT = {
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
 }
+ENTERED = {
+    "segment": "because of a segment",
+    "schedule": "by the schedule",
+    "date": "because the date had come",
+    "backfill": "because the customer matched already as the journey came into force",
+}
 NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
     "missing_key": "did not enter: the event lacks the value that tells passages apart",
+    "limit": "did not enter: the customer has entered as often as the journey's limit allows",
+    "limit_of_all": "did not enter: as many customers have entered as the journey's limit allows",
     "exit_condition": "did not enter: a condition that ends the journey holds already",
 }
 LEFT = {
@@ -63,6 +74,7 @@ AUDIENCE_CHANGES = {
     "consent_withdrawn": "the consent was taken back, so the customer is removed from",
 }
 REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
+GROUPS = {"held_out": " by the control group", "global_holdout": " without promotional messages (global holdout)"}
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
 
@@ -170,7 +182,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "consent": dict(sorted(customer.consent.items())),
             "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
-            "messages_counted": [{"at": iso(at_ms), "channel": channel} for at_ms, channel in customer.sends],
+            "messages_counted": [{"at": iso(sent.at_ms), "channel": sent.channel} for sent in customer.sends],
         }
     return values
 
@@ -193,14 +205,15 @@ def _said(decision: Transition, versions: Versions) -> Said:
     reason = decision.reason
     match decision.kind:
         case "entered":
-            return Said(decision, f'entered and began with "{decision.to}"', is_refusal=False)
+            cause = f" {ENTERED[reason]}" if reason in ENTERED else ""
+            return Said(decision, f'entered{cause} and began with "{decision.to}"', is_refusal=False)
         case "held_out":
             return Said(decision, "is in the control group: gets nothing, and is measured", is_refusal=True)
         case "not_entered":
             return Said(decision, NOT_ENTERED.get(reason, f"did not enter: {reason}"), is_refusal=True)
         case "goal":
             worth = "" if decision.value is None else f", worth {decision.value}"
-            group = " by the control group" if reason == "held_out" else ""
+            group = GROUPS.get(reason, "")
             return Said(decision, f"the goal was reached{group}{worth}", is_refusal=False)
         case "exited":
             at = f' at "{decision.step}"' if decision.step else ""
@@ -235,6 +248,9 @@ def _step_said(decision: Transition, versions: Versions) -> Said:
     reason, then = decision.reason, f'; then "{decision.to}"' if decision.to else ""
     if reason in NOT_SENT:
         return Said(decision, f'"{decision.step}" {NOT_SENT[reason]}{then}', is_refusal=True)
+    if reason == "asked":
+        asked = "asked a person" if decision.value == HUMAN else "asked for a request to another system"
+        return Said(decision, f'"{decision.step}" {asked}, action {decision.action_id}{then}', is_refusal=False)
     if reason == "sent":
         sentence = f'"{decision.step}" sent a message by {decision.value}, action {decision.action_id}'
         return Said(decision, f"{sentence}{then}", is_refusal=False)
@@ -279,6 +295,9 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     wake = wake_at_ms(customer)
     if wake < NEVER_MS:
         lines.append(f"next timer: {shown(wake)}")
+    for name, due_ms in sorted(customer.clocks.items()):
+        if is_entry_clock(name):
+            lines.append(f"{name.partition(':')[2]} may let the customer in on {shown(due_ms)}")
     for title, is_granted in (("agreed to", True), ("not agreed to", False)):
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
@@ -290,7 +309,7 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     if profile:
         lines.append(f"profile: {', '.join(f'{name} {value}' for name, value in profile.items())}")
     if customer.sends:
-        sent = ", ".join(f"{channel} on {shown(at_ms)}" for at_ms, channel in customer.sends)
+        sent = ", ".join(f"{one.channel} on {shown(one.at_ms)}" for one in customer.sends)
         lines.append(f"messages that caps last counted: {sent}")
     lines.append(f"last decision: {shown(customer.last_at_ms)}")
     return lines

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from orchestrator.authoring.action_words import action_words
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
-    ChangeAudienceDraft,
     ExitDraft,
     Formula,
     IncrementDraft,
@@ -24,7 +25,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
-from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.durations import Span, describe_duration
 from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.graph_picture import (
@@ -103,7 +104,7 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
     yield _node("anytime", STADIUM, ["at any time"])
     if draft.goal is not None:
         goal = draft.goal
-        within = describe_duration(goal.within_ms or GOAL_WITHIN_MS_DEFAULT)
+        within = goal.within or Span(GOAL_WITHIN_MS_DEFAULT)
         said = ["goal", f"within {within}"]
         if goal.value is not None:
             said.append(f"worth {_text(goal.value)}")
@@ -120,24 +121,26 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _reentry(draft: JourneyDraft) -> str:
     rule = draft.entry.reentry
+    if rule is None or rule.mode == "never":
+        return "once only"
     match rule.mode:
-        case "never":
-            return "once only"
         case "always":
             return "again and again"
         case _:
-            return f"again after {describe_duration(rule.after_ms)}"
+            return f"again after {Span(rule.after_ms, rule.after_months)}"
 
 
 def _step_node(step: StepDraft) -> Box:
     name = step.name.name
+    if isinstance(step, ActionDraft):
+        return _node(_id(name), ROUND if isinstance(step, IncrementDraft) else BOX, [name, *action_words(step)])
     match step:
         case WaitDraft():
             return _node(_id(name), HEXAGON, [name, f"wait {describe_duration(step.duration_ms)}"])
         case WaitForDraft():
             said = [name, f"wait for {' or '.join(dict.fromkeys(item.on.name for item in step.awaited))}"]
-            if step.timeout_ms is not None:
-                said.append(f"at most {describe_duration(step.timeout_ms)}")
+            if step.timeout is not None:
+                said.append(f"at most {step.timeout}")
             return _node(_id(name), HEXAGON, said)
         case MonthsDraft() | UntilTimeDraft() | UntilMomentDraft() | WaitWhileDraft():
             return _node(_id(name), HEXAGON, [name, *wait_words(step)])
@@ -151,12 +154,6 @@ def _step_node(step: StepDraft) -> Box:
         case SetDraft():
             said = [f"set {attribute.name} to {_text(formula)}" for attribute, formula in step.assignments]
             return _node(_id(name), ROUND, [name, *said])
-        case IncrementDraft():
-            said = [f"add {_text(formula)} to {attribute.name}" for attribute, formula in step.increments]
-            return _node(_id(name), ROUND, [name, *said])
-        case ChangeAudienceDraft():
-            way = "add to" if step.is_add else "remove from"
-            return _node(_id(name), BOX, [name, *(f"{way} {ref.name}" for ref in step.audiences)])
         case BrokenDraft():
             return _node(_id(name), BOX, [name])
         case ExitDraft():

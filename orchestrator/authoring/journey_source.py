@@ -18,11 +18,11 @@ from orchestrator.authoring.reading import (
     Problems,
     fields,
     one_or_many,
-    read_duration,
     read_formula,
     read_name,
     read_percent,
     read_ref,
+    read_span,
     read_text,
     read_word,
     wrong_kind,
@@ -31,7 +31,7 @@ from orchestrator.authoring.step_source import read_step
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.journey import Status
 
-JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "steps")
+JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "purpose", "steps")
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 
@@ -67,6 +67,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         goal=goal,
         holdout=holdout or Fraction(0),
         steps=steps,
+        purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
     )
 
 
@@ -115,7 +116,7 @@ def _goal(node: Node | None, problems: Problems) -> GoalDraft | None:
         return None
     on = read_ref(found.get("on"), problems, what="on")
     where = read_formula(found.get("where"), problems, what="where")
-    within_ms = read_duration(found.get("within"), problems, what="within")
+    within = read_span(found.get("within"), problems, what="within")
     value = read_formula(found.get("value"), problems, what="value")
     if "within" not in found and on is not None:
         problems.append(
@@ -127,4 +128,4 @@ def _goal(node: Node | None, problems: Problems) -> GoalDraft | None:
                 severity="warning",
             )
         )
-    return None if on is None else GoalDraft(on, where, within_ms, value)
+    return None if on is None else GoalDraft(on, where, within, value)

@@ -13,14 +13,19 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from orchestrator.authoring.action_source import AUDIENCE_WAYS
+from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
-from orchestrator.authoring.entry_source import SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
+from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQUIRED, LIMIT_WAYS
+from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
-from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import (
-    AUDIENCE_KEYS,
+from orchestrator.authoring.policies_source import (
+    CAP_KEYS,
     CAP_MAX,
+    CAP_REQUIRED,
+    HOLDOUT_KEYS,
+    HOLDOUT_REQUIRED,
+    POLICY_KEYS,
+    PURPOSE_KEYS,
     QUIET_KEYS,
     QUIET_REQUIRED,
     QUIET_WAYS,
@@ -28,11 +33,14 @@ from orchestrator.authoring.rules_source import (
     RATE_MAX,
     RATE_REQUIRED,
 )
+from orchestrator.authoring.reading import NAME_LENGTH_MAX
+from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
-from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
+from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
 from orchestrator.model.journey import Status
+from orchestrator.model.policies import Basis
 
 Schema = dict[str, Any]
 Described = Mapping[str, tuple[Schema, str]]
@@ -66,11 +74,17 @@ MOVED: Schema = {
 }
 CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
 ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
+SCHEDULE: Schema = {"type": "string", "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$", "examples": ["0 9 * * mon"]}
+DAY: Schema = {
+    "type": "string",
+    "pattern": r"^\s*\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2})?(?:Z| [A-Za-z]\S*)?\s*$",
+    "examples": ["2026-03-01", "2026-03-01 09:00 Europe/Berlin"],
+}
 DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
     "type": "string",
-    "pattern": rf"^\s*(?:never|always|after {DURATION_PATTERN})$",
+    "pattern": rf"^\s*(?:never|always|after {CALENDAR_PATTERN})$",
     "examples": ["never", "always", "after 7 days"],
 }
 OFFSET: Schema = {"type": "string", "pattern": rf"^(?:start|\+{AMOUNTS})$", "examples": ["start", "+1 hour"]}
@@ -126,10 +140,30 @@ def picked(listed: Iterable[str], known: Described) -> Described:
 WHERE = (EXPRESSION, "A condition on the event; without it every event of this type counts.")
 NEXT = (STEP_NAME, "The step that follows; without it the next one in the file.")
 
+
+def _limit() -> Schema:
+    limit: Described = {
+        "max": (whole(1, LIMIT_MAX), "How many entries at most."),
+        "per": (DURATION, "In any window of this length; ever, without it."),
+        "of": (words(LIMIT_WAYS), "Entries of one customer (default), or of all customers together."),
+    }
+    return keys(picked(LIMIT_KEYS, limit), required=LIMIT_REQUIRED)
+
+
 ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
     "segment": (EVENT, "The segment whose members enter."),
     "when": (words(SEGMENT_WAYS), "Whether customers enter as they become members, or as they stop being members."),
+    "schedule": (SCHEDULE, "Customers enter at these times: minute, hour, day of the month, month, weekday."),
+    "date": (EXPRESSION, "The attribute of the profile whose date or instant lets customers in."),
+    "offset": (MOVED, "How long after the date, or before it with a minus sign."),
+    "at": (CLOCK, "The local time of day; midnight for a date without it."),
+    "every": (words(EVERY_WORDS), "The date comes round each year."),
+    "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
+    "from": (DAY, "When the first customers may enter: a date or a local time, with or without a zone."),
+    "until": (DAY, "From when on nobody enters any more."),
+    "limit": (one_or_many(_limit()), "How many entries there are at most."),
+    "backfill": ({"const": True}, "As the journey comes into force, those enter too who match already."),
     "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
     "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
@@ -143,7 +177,7 @@ EXIT_RULE: Described = {
 GOAL: Described = {
     "on": (EVENT, "The type of event that is the goal."),
     "where": WHERE,
-    "within": (DURATION, "How long after the entry the goal counts; without it 30 days."),
+    "within": (CALENDAR_DURATION, "How long after the entry the goal counts; without it 30 days."),
     "value": (EXPRESSION, "What reaching the goal is worth, such as event.total."),
 }
 AWAITED: Described = {
@@ -182,7 +216,7 @@ STEP: Described = {
         "Goes on with the first of these events that fits.",
     ),
     "wait_while": (EXPRESSION, "Goes on as soon as this condition does not hold."),
-    "timeout": (DURATION, "How long to wait at most; without it there is no limit."),
+    "timeout": (CALENDAR_DURATION, "How long to wait at most; without it there is no limit."),
     "on_timeout": (STEP_NAME, "The step after the timeout; without it the next one in the file."),
     "branch": (
         items(keys(CASE, oneOf=[{"required": ["when", "go"]}, {"required": ["otherwise"], "maxProperties": 1}])),
@@ -192,20 +226,27 @@ STEP: Described = {
     "salt": (TEXT, "Splits with the same salt draw the same lot."),
     "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
     "template": (EVENT, "The folder in templates/ with the text of the message."),
-    "with": (VARIABLES, "Variables of the template, as expressions."),
+    "with": (VARIABLES, "Variables, as expressions."),
+    "purpose": (EVENT, "What the message is for; policies.yaml names the purposes."),
     "class": (words(MESSAGE_CLASSES), "Promotional (default: caps hold) or transactional (they do not)."),
     "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
-    "expires": (DURATION, "A message that could not be delivered by then is not delivered; 1 day if nothing is said."),
+    "expires": (
+        DURATION,
+        "What could not be done by then is not done: 1 day for a message, 30 days for tasks and audiences.",
+    ),
     "set": (ASSIGNMENTS, "Sets attributes of the profile; null takes one away."),
     "increment": (pairs(EXPRESSION), "Adds to attributes of the profile; a missing one counts as 0."),
     "audience": (
         keys(picked(AUDIENCE_WAYS, AUDIENCE), minProperties=1, maxProperties=1),
         "Adds the customer to audiences, or removes the customer from them.",
     ),
+    "task": (NAME, "Asks a person of this queue to do something."),
+    "due": (DURATION, "When the person should have done it."),
+    "webhook": (EVENT, "The webhook of webhooks.yaml that is called with the variables as JSON."),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
-STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",)}
+STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",), "task": ("template",)}
 """Step kind -> keys that it cannot do without, beside its own."""
 
 
@@ -246,6 +287,7 @@ def journey() -> Schema:
         ),
         "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
+        "purpose": (EVENT, "What the journey's messages are for; a send step can name another purpose."),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),
         "steps": (pairs(_step()), "The steps, from top to bottom; each has a name that is its identity."),
@@ -283,6 +325,25 @@ def audiences() -> Schema:
     )
 
 
+def webhooks() -> Schema:
+    """Of `webhooks.yaml`."""
+    webhook: Described = {
+        "endpoint": (NAME, "The endpoint, by the name under which the sink knows its address and secrets."),
+        "method": (words(METHODS), "The method of the request; POST if nothing is said."),
+        "class": (words(MESSAGE_CLASSES), "Promotional or transactional (default), for the sink to know."),
+        "expires": (DURATION, "A request that could not be made by then is not made; 1 day if nothing is said."),
+    }
+    return keys(
+        {
+            "webhooks": (
+                pairs(keys(picked(WEBHOOK_KEYS, webhook), required=WEBHOOK_REQUIRED)),
+                "Requests to other systems, by name.",
+            )
+        },
+        required=["webhooks"],
+    )
+
+
 def policies() -> Schema:
     """Of `policies.yaml`."""
     cap: Described = {
@@ -290,6 +351,8 @@ def policies() -> Schema:
         "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
         "max": (whole(1, CAP_MAX), "How many promotional messages a customer gets at most in any window of `per`."),
         "per": (DURATION, "The length of the sliding window."),
+        "purposes": (one_or_many(EVENT), "The purposes whose messages count; without it all."),
+        "journeys": (one_or_many(EVENT), "The journeys whose messages count; without it all."),
     }
     quiet: Described = {
         "channels": (one_or_many(EVENT), "The channels that are quiet, or all."),
@@ -305,23 +368,35 @@ def policies() -> Schema:
         "per": (DURATION, "The length of the sliding window."),
         "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
     }
-    return keys(
-        {
-            "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
-            "default_zone": (
-                DEFAULT_ZONE,
-                "The time zone of customers whose own is not known; UTC if nothing is said.",
-            ),
-            "quiet_hours": (
-                items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
-                "When no promotional message goes out.",
-            ),
-            "rates": (
-                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
-                "How many messages a channel takes, of all customers together.",
-            ),
-        }
-    )
+    consent = {"anyOf": [NAME, {"type": "object", "additionalProperties": NAME, "minProperties": 1}]}
+    purpose: Described = {
+        "legal_basis": (words(basis.value for basis in Basis), "By what right messages are sent; consent by default."),
+        "consent": (consent, "The consent that messages need, or by channel; without it that of the purpose's name."),
+    }
+    holdout: Described = {
+        "share": (PERCENT, "How many customers get no promotional message of any journey."),
+        "salt": (TEXT, "Another salt draws other customers."),
+        "except": (one_or_many(EVENT), "What they get all the same: transactional, and purposes."),
+    }
+    known: Described = {
+        "caps": (items(keys(picked(CAP_KEYS, cap), required=CAP_REQUIRED)), "Frequency caps, over all journeys."),
+        "default_zone": (DEFAULT_ZONE, "The time zone of customers whose own is not known; UTC if nothing is said."),
+        "quiet_hours": (
+            items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
+            "When no promotional message goes out.",
+        ),
+        "rates": (
+            items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+            "How many messages a channel takes, of all customers together.",
+        ),
+        "purposes": (pairs(keys(picked(PURPOSE_KEYS, purpose))), "What messages are for, and by what right."),
+        "default_purpose": (EVENT, "The purpose of promotional messages that name none."),
+        "global_holdout": (
+            keys(picked(HOLDOUT_KEYS, holdout), required=HOLDOUT_REQUIRED),
+            "Customers who are left alone by all journeys, to measure what they do together.",
+        ),
+    }
+    return keys(picked(POLICY_KEYS, known))
 
 
 def profile() -> Schema:
@@ -333,6 +408,7 @@ def profile() -> Schema:
     rule: Described = {
         "on": (EVENT, "The type of event that says something about the customer."),
         "set": (ASSIGNMENTS, "Attributes and what they are set to; null leaves one as it is."),
+        "nulls": (words(NULL_WAYS), "Whether null leaves an attribute as it is (keep), or takes it away (clear)."),
         "consent": (one_or_many(keys(consent, required=consent)), "Consent that the event gives or takes."),
     }
     of_rule = keys(rule, required=["on"], anyOf=[{"required": ["set"]}, {"required": ["consent"]}])
@@ -364,7 +440,7 @@ EXPECTED_BESIDES: Described = {
     "contains": (one_or_many(TEXT), "Words that the message contains."),
     "step": (TEXT, "The step that it came from."),
     "address": (TEXT, "Where the message went."),
-    "target": (TEXT, "What the command is about: the audience."),
+    "target": (TEXT, "What the command is about: the audience, the queue, the webhook."),
     "because": (TEXT, "The reason, such as capped or no_consent."),
     "to": (TEXT, "The step gone to."),
     "key": (TEXT, "Which of several passages."),
@@ -390,6 +466,8 @@ def scenarios() -> Schema:
     sent: Described = {
         "ago": (AGO, "How long before the start."),
         "channel": (TEXT, "The channel that the message was sent on."),
+        "journey": (TEXT, "The journey that it came from."),
+        "purpose": (TEXT, "What it was for; without it the default purpose."),
     }
     given: Described = {
         "time": (TEXT, "When the scenario starts, in ISO 8601; a Monday at 09:00 UTC if nothing is said."),
@@ -397,9 +475,14 @@ def scenarios() -> Schema:
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
         "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
-        "sent_before": ({"type": "array", "items": keys(sent, required=sent)}, "Messages that count for caps."),
+        "sent_before": (
+            {"type": "array", "items": keys(sent, required=["ago", "channel"])},
+            "Messages that count for caps.",
+        ),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
+        "backfill": (BOOLEAN, "Whether journeys with backfill come into force at the start."),
+        "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
     }
     event: Described = {
         "at": (OFFSET, "When, from the start; without it when the event above happens."),
@@ -424,6 +507,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "journey": (journey, "A customer journey"),
     "channels": (channels, "How customers are reached: channels.yaml"),
     "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
+    "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),

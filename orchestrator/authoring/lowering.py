@@ -19,7 +19,9 @@ from orchestrator.authoring.drafts import (
     JourneyDraft,
     MonthsDraft,
     OnCommandDraft,
+    OnDateDraft,
     OnEventDraft,
+    OnScheduleDraft,
     OnSegmentDraft,
     Ref,
     RuleDraft,
@@ -27,14 +29,17 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
+    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
+    WebhookDraft,
 )
-from orchestrator.authoring.durations import DAY_MS
+from orchestrator.authoring.durations import DAY_MS, Span
+from orchestrator.authoring.entry_checks import bounds_of
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -53,7 +58,9 @@ from orchestrator.model.journey import (
     Expression,
     Goal,
     Journey,
+    OnDate,
     ProfileRule,
+    ReEntry,
     Render,
     Send,
     SetProfile,
@@ -67,7 +74,7 @@ from orchestrator.model.journey import (
     WaitUntilTime,
     WaitWhile,
 )
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
@@ -121,6 +128,7 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
             on=draft.on.name,
             attributes=lowering.assignments(draft.attributes),
             consent=tuple((lowering.expression(c.key), lowering.expression(c.granted)) for c in draft.consents),
+            nulls_clear=draft.nulls_clear,
         )
         rules[rule.on] = (*rules.get(rule.on, ()), rule)
     return rules
@@ -129,6 +137,8 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     """Every expression of the journey."""
     found: list[Formula | None] = [draft.entry.where, draft.entry.key]
+    if isinstance(draft.entry.trigger, OnDateDraft):
+        found.append(draft.entry.trigger.date)
     for rule in draft.exits:
         found += [rule.where, rule.when]
     if draft.goal is not None:
@@ -149,6 +159,8 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
+            case TaskDraft() | WebhookDraft():
+                found += [formula for _, formula in step.variables]
             case _:
                 pass
     return [formula for formula in found if formula is not None]
@@ -175,10 +187,12 @@ def lower_journey(
         status=draft.status,
         version=version,
         entry=Entry(
-            _trigger(draft.entry.trigger),
+            _trigger(draft.entry.trigger, lowering),
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
-            draft.entry.reentry,
+            draft.entry.reentry or ReEntry("never"),
+            bounds_of(draft.entry, world.default_zone),
+            draft.entry.backfill is not None,
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -189,8 +203,9 @@ def lower_journey(
         else Goal(
             goal.on.name,
             lowering.optional(goal.where),
-            goal.within_ms or GOAL_WITHIN_MS_DEFAULT,
+            GOAL_WITHIN_MS_DEFAULT if goal.within is None else goal.within.ms,
             lowering.optional(goal.value),
+            0 if goal.within is None else goal.within.months,
         ),
         holdout=int(draft.holdout * SCALE),
         captured=tuple(Captured(field, entry_fields[field], stored(entry_fields[field])) for field in fields),
@@ -212,12 +227,27 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
     return tuple(found.values())
 
 
-def _trigger(draft: TriggerDraft) -> Trigger:
+def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
     match draft:
         case OnEventDraft(event=event):
             return OnEvent(event.name)
         case OnSegmentDraft(segment=segment, enters=enters):
             return OnSegment(segment.name, enters)
+        case OnScheduleDraft(cron=cron, zone=zone, segment=ticked):
+            return OnSchedule(cron, zone, None if ticked is None else ticked.name)
+        case OnDateDraft():
+            value = lowering.expression(draft.date)
+            offset = draft.offset
+            return OnDate(
+                value=value,
+                is_date=value.type.kind is Kind.DATE,
+                months=0 if offset is None else offset.months,
+                days=0 if offset is None else offset.days,
+                offset_ms=0 if offset is None else offset.ms,
+                at=draft.at,
+                zone=draft.zone,
+                is_yearly=draft.is_yearly,
+            )
         case OnCommandDraft():
             return OnCommand()
         case _:
@@ -269,19 +299,21 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return _wait(step, target(step.next), lowering)
         case WaitWhileDraft():
             condition = lowering.expression(step.condition)
-            return WaitWhile(name, condition, step.timeout_ms, target(step.on_timeout), target(step.next))
+            timeout_ms, months = _timeout(step.timeout)
+            return WaitWhile(name, condition, timeout_ms, target(step.on_timeout), target(step.next), months)
         case WaitForDraft():
             awaited = tuple(
                 Awaited(item.on.name, lowering.optional(item.where), target(item.go)) for item in step.awaited
             )
-            return WaitFor(name, awaited, step.timeout_ms, target(step.on_timeout))
+            timeout_ms, months = _timeout(step.timeout)
+            return WaitFor(name, awaited, timeout_ms, target(step.on_timeout), months)
         case BranchDraft():
             cases = tuple(Case(lowering.expression(case.when), case.go.name) for case in step.cases)
             return Branch(name, cases, target(step.otherwise))
         case SplitDraft():
             return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
         case SendDraft():
-            return _send(step, target(step.next), lowering)
+            return _send(step, target(step.next), draft, lowering)
         case SetDraft():
             return SetProfile(name, lowering.assignments(step.assignments), target(step.next))
         case ExitDraft():
@@ -327,6 +359,10 @@ def _until_moment(step: UntilMomentDraft, following: str, lowering: Lowering) ->
     )
 
 
+def _timeout(timeout: Span | None) -> tuple[int | None, int]:
+    return (None, 0) if timeout is None else (timeout.ms, timeout.months)
+
+
 def _arms(step: SplitDraft) -> tuple[Arm, ...]:
     arms: list[Arm] = []
     total = Fraction(0)
@@ -336,7 +372,8 @@ def _arms(step: SplitDraft) -> tuple[Arm, ...]:
     return tuple(arms)
 
 
-def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
+def _send(step: SendDraft, following: str, draft: JourneyDraft, lowering: Lowering) -> Send:
+    purpose = step.purpose or draft.purpose
     channels = tuple(channel.name for channel in step.channels)
     return Send(
         name=step.name.name,
@@ -348,6 +385,7 @@ def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
         priority=step.priority,
         expires_after_ms=step.expires_ms,
         next=following,
+        purpose="" if purpose is None else purpose.name,
     )
 
 

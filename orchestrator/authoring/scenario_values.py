@@ -32,28 +32,36 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
 """What a `then` line can expect → the keys that say more about it."""
 
 TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "audience", "goal", "exited", "failed")
-COMMANDS = ("audience_add", "audience_remove")
+COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
 STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 
+SentBefore = tuple[int, str, str, str]
+"""(milliseconds before the start, channel, journey, purpose)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
-    """How things are at the start. `sends` are earlier messages: (milliseconds before the start, channel).
+    """How things are at the start. `sends` are earlier messages.
 
-    `arms` (step → arm) and `is_held_out` choose a customer whom chance treats so.
+    `arms` (step → arm), `is_held_out` and `is_left_alone` (by the global holdout) choose a customer whom chance treats
+    so. `is_backfilled`: the journeys come into force at the start, so that those with `backfill` let the customer in
+    who matches already.
     """
 
     at_ms: int = DEFAULT_START_MS
     customer: str | None = None
     profile: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, bool] = field(default_factory=dict)
-    sends: tuple[tuple[int, str], ...] = ()
+    sends: tuple[SentBefore, ...] = ()
     arms: dict[str, str] = field(default_factory=dict)
     is_held_out: bool = False
     audiences: dict[str, str] = field(default_factory=dict)
     """Audience → who the customer is there."""
+    is_left_alone: bool = False
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,13 @@ from fractions import Fraction
 
 from orchestrator.authoring.action_source import (
     EXPIRES_MS_DEFAULT,
+    MESSAGE_CLASSES,
     PRIORITY_DEFAULT,
     read_audience_step,
     read_increment,
+    read_task,
+    read_variables,
+    read_webhook,
 )
 from orchestrator.authoring.drafts import (
     AwaitedDraft,
@@ -36,6 +40,7 @@ from orchestrator.authoring.reading import (
     read_pairs,
     read_percent,
     read_ref,
+    read_span,
     read_text,
     read_word,
     wrong_kind,
@@ -45,19 +50,18 @@ from orchestrator.authoring.wait_source import read_wait, read_wait_while
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.problems import Problem
 
-MESSAGE_CLASSES = ("promotional", "transactional")
-RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
-
 KEYS: dict[str, tuple[str, ...]] = {
     "wait": ("wait", "next"),
     "wait_for": ("wait_for", "timeout", "on_timeout"),
     "wait_while": ("wait_while", "timeout", "on_timeout", "next"),
     "branch": ("branch",),
     "split": ("split", "salt"),
-    "send": ("send", "template", "with", "class", "priority", "expires", "next"),
+    "send": ("send", "template", "with", "class", "purpose", "priority", "expires", "next"),
     "set": ("set", "next"),
     "increment": ("increment", "next"),
     "audience": ("audience", "priority", "expires", "next"),
+    "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
+    "webhook": ("webhook", "with", "priority", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -96,16 +100,16 @@ def _not_one_kind(name: Ref, node: MappingNode, kinds: list[str]) -> Problem:
 def _wait_for(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     nodes = one_or_many(found["wait_for"], problems, what="wait_for")
     awaited = [_awaited(node, problems) for node in nodes]
-    timeout_ms = read_duration(found.get("timeout"), problems, what="timeout")
+    timeout = read_span(found.get("timeout"), problems, what="timeout")
     on_timeout = read_ref(found.get("on_timeout"), problems, what="on_timeout")
     if on_timeout is not None and "timeout" not in found:
         message = "on_timeout without a timeout never happens"
         problems.append(problem_at(on_timeout.node, "J506", message, hint="add timeout: 1 day"))
         return None
     kept = tuple(item for item in awaited if item is not None)
-    if not kept or len(kept) != len(nodes) or (timeout_ms is None and "timeout" in found):
+    if not kept or len(kept) != len(nodes) or (timeout is None and "timeout" in found):
         return None
-    return WaitForDraft(name, kept, timeout_ms, on_timeout)
+    return WaitForDraft(name, kept, timeout, on_timeout)
 
 
 def _awaited(node: Node, problems: Problems) -> AwaitedDraft | None:
@@ -196,17 +200,7 @@ def _send(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
         problems.append(
             problem_at(name.node, "J109", f'send step "{name.name}" needs "template"', hint="add template: ...")
         )
-    variables = read_assignments(found.get("with"), problems, what="with")
-    for variable, _ in variables:
-        if variable.name in RESERVED_VARIABLES:
-            problems.append(
-                problem_at(
-                    variable.node,
-                    "J118",
-                    f'"{variable.name}" means something else in templates',
-                    hint="use another name",
-                )
-            )
+    variables = read_variables(found, problems)
     message_class = read_word(found.get("class"), MESSAGE_CLASSES, problems, what="the class")
     priority = read_number(found.get("priority"), problems, what="the priority", least=0, most=9)
     expires_ms = read_duration(found.get("expires"), problems, what="expires")
@@ -228,6 +222,7 @@ def _send(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
         priority=PRIORITY_DEFAULT if priority is None else priority,
         expires_ms=expires_ms or EXPIRES_MS_DEFAULT,
         next=follows,
+        purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
     )
 
 
@@ -252,5 +247,7 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "set": _set,
     "increment": read_increment,
     "audience": read_audience_step,
+    "task": read_task,
+    "webhook": read_webhook,
     "exit": _exit,
 }

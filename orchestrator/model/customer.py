@@ -30,6 +30,15 @@ class StepResult(msgspec.Struct, array_like=True, gc=False):
     channel: str | None = None
 
 
+class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A promotional message that caps look at: when, on which channel, from which journey, for which purpose."""
+
+    at_ms: int
+    channel: str
+    journey: str = ""
+    purpose: str = ""
+
+
 class Instance(msgspec.Struct, array_like=True):
     """One passage of the customer through one version of a journey.
 
@@ -58,20 +67,22 @@ class Customer(msgspec.Struct, array_like=True):
     """Everything the orchestrator knows about one customer.
 
     `profile` values are in stored form. `consent` maps a consent key to granted. `entered` maps `journey` or
-    `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at:
-    (instant, channel) in time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
+    `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at, in
+    time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
     `clocks` are timers of the customer, not of one passage: name (`kind:what`, see `engine/clocks.py`) to due instant.
     `aligned` says with which rules the record was brought in line last (`JourneySet.alignment`). `aggregates` holds
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
     customer is in, with the instant of becoming a member; `audiences` those that the customer was added to, with the
     instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
+    `admissions` maps a journey with a limit of entries to those of the customer that count, in time order; `populated`
+    names the journeys that the customer was looked at for as they came into force.
     """
 
     profile: dict[str, Any] = {}
     consent: dict[str, bool] = {}
     instances: list[Instance] = []
     entered: dict[str, int] = {}
-    sends: list[tuple[int, str]] = []
+    sends: list[Sent] = []
     recent: bytes = b""
     last_at_ms: int = 0
     entries: int = 0
@@ -81,6 +92,8 @@ class Customer(msgspec.Struct, array_like=True):
     segments: dict[str, int] = {}
     audiences: dict[str, tuple[int, str]] = {}
     exposures: dict[str, str] = {}
+    admissions: dict[str, list[int]] = {}
+    populated: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

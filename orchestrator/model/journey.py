@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.policies import GlobalHoldout, Purpose
+from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -132,13 +133,17 @@ class WaitUntilMoment:
 
 @dataclass(frozen=True, slots=True)
 class WaitWhile:
-    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`."""
+    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     condition: Expression
     timeout_ms: int | None
     timeout_go: str
     next: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +157,16 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`."""
+    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     awaited: tuple[Awaited, ...]
     timeout_ms: int | None
     timeout_go: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,8 @@ class Send:
     priority: int
     expires_after_ms: int
     next: str
+    purpose: str = ""
+    """What the message is for; "" for the default of promotional messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,23 +255,49 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class ReEntry:
-    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key."""
+    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key.
+
+    With `after_months` it is so many months of the customer's calendar, of which `after_ms` is a lower bound.
+    """
 
     mode: str
     after_ms: int = 0
+    after_months: int = 0
 
 
-Trigger = OnEvent | OnSegment | OnCommand
+@dataclass(frozen=True, slots=True)
+class OnDate:
+    """At a date or instant that an attribute of the profile says, moved by an offset as in `WaitUntilMoment`.
+
+    `is_yearly`: it comes round each year, from its own on; 29 February is 28 February in a year without one.
+    """
+
+    value: Expression
+    is_date: bool
+    months: int
+    days: int
+    offset_ms: int
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart."""
+    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
+
+    `is_backfilled`: as the journey comes into force, those enter too who match already.
+    """
 
     trigger: Trigger
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
+    bounds: Bounds | None = None
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +310,16 @@ class ExitOn:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry."""
+    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry.
+
+    With `within_months` it is so many months of the customer's calendar, of which `within_ms` is a lower bound.
+    """
 
     on: str
     where: Expression | None
     within_ms: int
     value: Expression | None
+    within_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,12 +368,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most `max` promotional messages on `channels` (None: all) in any sliding window of `per_ms`."""
+    """At most `max` promotional messages on `channels` for `purposes` from `journeys` (None: all) in any sliding window
+    of `per_ms`.
+    """
 
     name: str
     channels: frozenset[str] | None
     max: int
     per_ms: int
+    purposes: frozenset[str] | None = None
+    journeys: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,12 +424,15 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is."""
+    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
+    away.
+    """
 
     on: str
     attributes: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +457,10 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    purposes: dict[str, Purpose] = field(default_factory=dict)
+    default_purpose: str = ""
+    """That of promotional messages which name none; "" for none."""
+    global_holdout: GlobalHoldout | None = None
     rates: tuple[Rate, ...] = ()
     uses_shared: bool = False
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
@@ -417,10 +469,19 @@ class JourneySet:
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    entries_by_clock: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that a schedule or a date lets customers into."""
+    entries_by_profile: tuple[Journey, ...] = ()
+    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
 
     @property
     def destinations(self) -> dict[str, str]:
-        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        """Channel → topic, of everything that commands can go to, messages or others."""
         topics = {channel.name: channel.topic for channel in self.channels.values()}
-        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}

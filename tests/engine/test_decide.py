@@ -14,6 +14,7 @@ from orchestrator.model.customer import (
     NEVER_MS,
     RECENT_EVENTS_MAX,
     Customer,
+    Sent,
     decode_customer,
     encode_customer,
     wake_at_ms,
@@ -25,6 +26,7 @@ from orchestrator.model.journey import (
     Cap,
     Case,
     JourneySet,
+    ProfileRule,
     ReEntry,
     SetProfile,
     Split,
@@ -172,7 +174,7 @@ def test_a_cap_holds_across_journeys_and_slides() -> None:
     fire_timers(given, customer, "c1", START + 7 * DAY, effects)
     assert [a.step for a in effects.actions] == ["a", "b", "d"]
     assert "capped" in reasons(effects)
-    assert customer.sends == [(START + 7 * DAY, "email")]
+    assert customer.sends == [Sent(START + 7 * DAY, "email", "welcome")]
 
 
 def test_transactional_messages_ignore_caps() -> None:
@@ -385,3 +387,13 @@ def test_encoding_a_customer_is_lossless() -> None:
     customer = reachable()
     run(given, customer, (START, "registered"))
     assert decode_customer(encode_customer(customer)) == customer
+
+
+def test_null_takes_an_attribute_away_only_where_the_rule_says_so() -> None:
+    phone = (("phone", event_field("phone"), None),)
+    for nulls_clear, expected in ((False, "+1"), (True, None)):
+        world = journeys()
+        world.profile_rules["registered"] = (ProfileRule("registered", phone, (), nulls_clear),)
+        customer = reachable()
+        apply_event(world, customer, event("registered", phone=None), START, Effects([], [], []))
+        assert customer.profile.get("phone") == expected
