@@ -37,7 +37,7 @@ CHANGES = {
     # One minute past midnight became one minute past eleven of the day before.
     "America/St_Johns": ("2010-03-13T12:00", "2010-11-06T12:00"),
 }
-HOURS = 48
+HOURS = 36
 
 
 def cron(text: str) -> Cron:
