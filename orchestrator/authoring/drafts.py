@@ -215,6 +215,16 @@ class WebhookDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class EmitDraft:
+    """`emit: became_vip` with its fields."""
+
+    name: Ref
+    event: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -229,7 +239,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft | EmitDraft
 
 StepDraft = (
     BrokenDraft
@@ -263,6 +273,7 @@ STEP_KINDS: dict[type, str] = {
     ChangeAudienceDraft: "audience",
     TaskDraft: "task",
     WebhookDraft: "webhook",
+    EmitDraft: "emit",
     ExitDraft: "exit",
 }
 

@@ -65,6 +65,7 @@ class Customer(msgspec.Struct, array_like=True):
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
     customer is in, with the instant of becoming a member; `audiences` those that the customer was added to, with the
     instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
+    `emitted` is when the hour began in which emitted events are counted, and how many there were in it.
     """
 
     profile: dict[str, Any] = {}
@@ -81,6 +82,7 @@ class Customer(msgspec.Struct, array_like=True):
     segments: dict[str, int] = {}
     audiences: dict[str, tuple[int, str]] = {}
     exposures: dict[str, str] = {}
+    emitted: tuple[int, int] = (0, 0)
 
 
 _encoder = msgspec.msgpack.Encoder()

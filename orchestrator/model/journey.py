@@ -418,6 +418,8 @@ class JourneySet:
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     audiences: dict[str, Audience] = field(default_factory=dict)
+    emits: dict[str, str] = field(default_factory=dict)
+    """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
 

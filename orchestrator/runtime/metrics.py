@@ -62,6 +62,9 @@ class Metrics:
         self._actions = Counter(
             "orchestrator_actions", "Action commands published.", ["channel", "journey"], registry=registry
         )
+        self._emitted = Counter(
+            "orchestrator_events_emitted", "Events that journeys published, by type.", ["type"], registry=registry
+        )
         self._not_sent = Counter(
             "orchestrator_not_sent",
             "Messages that a journey wanted and that were not sent, by reason (cap, consent, no address, ...).",
@@ -137,6 +140,8 @@ class Metrics:
         self._transitions_of(report)
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)
+        for event_type, count in report.emitted.items():
+            self._emitted.labels(event_type).inc(count)
         self._timers_fired.inc(report.timers_fired)
         for late_ms in report.lateness_ms:
             self._lateness.observe(max(0, late_ms) / 1000)

@@ -82,8 +82,13 @@ class TransactionLog(Protocol):
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] | None = None,
+        *,
+        timestamp_ms: int | None = None,
     ) -> None:
-        """Adds a record; partition None chooses by key, as the Java client's default partitioner does."""
+        """Adds a record; partition None chooses by key, as the Java client's default partitioner does.
+
+        `timestamp_ms` is the record's time, where it is not the time of sending.
+        """
 
     def produce_many(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> None:
         """Adds (key, value) records to one partition, in order."""
@@ -145,7 +150,8 @@ class BatchReport:
     """What one committed batch did, summed up: the one call that metrics get per batch.
 
     `records` is everything taken, heartbeats included; `applied` and `skipped` count by event type, `rejected` by
-    reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey). `lateness_ms` has
+    reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey), `emitted` by event
+    type. `lateness_ms` has
     one entry for each customer whose timer fired from the index: how long after it was due. `lag` is the number of
     records known to be on the broker and not yet committed. `compute_seconds` is CPU work, `commit_seconds` the
     transaction, `apply_seconds` the store's write.
@@ -162,6 +168,7 @@ class BatchReport:
     lateness_ms: list[int] = field(default_factory=list)
     transitions: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     actions: dict[tuple[str, str], int] = field(default_factory=dict)
+    emitted: dict[str, int] = field(default_factory=dict)
     lag: dict[TopicPartition, int] = field(default_factory=dict)
     compute_seconds: float = 0.0
     commit_seconds: float = 0.0
