@@ -23,6 +23,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     JourneyDraft,
     MonthsDraft,
+    OnDateDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -35,7 +36,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
-from orchestrator.authoring.entry_checks import check_trigger
+from orchestrator.authoring.entry_checks import an_entry_date, check_entry
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -45,6 +46,7 @@ from orchestrator.authoring.reading import Problems, expression_problem
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.world import World, entry_names, rule_names, step_names
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.policies import Basis
 from orchestrator.model.types import Kind, Type
 
 CheckedFormulas = dict[Formula, Checked]
@@ -185,12 +187,14 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                     severity="warning",
                 )
             )
+    for purpose in world.policies.purposes:
+        for ref in purpose.keys if purpose.basis is Basis.CONSENT and not is_dynamic else ():
+            if ref.name not in constant:
+                message = f'no profile rule ever grants consent "{ref.name}", so nothing is sent for this purpose'
+                hint = "add a consent rule to profile.yaml"
+                problems.append(problem_at(ref.node, "J218", message, hint=hint, severity="warning"))
     check_channel_names(checks)
     check_audiences(checks)
-    listed = [rule.channels for rules in (world.caps, world.quiet_hours, world.rates) for rule in rules]
-    for channels in listed:
-        for ref in channels or ():
-            checks.channel(ref)
 
 
 def _check_rule(rule: RuleDraft, checks: Checks) -> None:
@@ -224,10 +228,12 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     """Checks one journey: references, types, ways between steps."""
     checks = Checks(world, problems, checked)
     entry = draft.entry
-    check_trigger(entry.trigger, world, problems)
+    before = entry_names(draft, world)
     if entry.event is not None:
         checks.event(entry.event)
-    before = entry_names(draft, world)
+    if isinstance(entry.trigger, OnDateDraft):
+        checks.formula(entry.trigger.date, before, an_entry_date)
+    check_entry(entry, world, problems, checked)
     checks.formula(entry.where, before, a_condition)
     checks.formula(entry.key, before, a_key)
     inside = step_names(draft, world)

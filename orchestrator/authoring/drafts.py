@@ -8,6 +8,7 @@ from fractions import Fraction
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.triggers import Cron
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class SendDraft:
     priority: int
     expires_ms: int
     next: Ref | None
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,17 +300,40 @@ class OnCommandDraft:
     """`command: true`."""
 
 
-TriggerDraft = OnEventDraft | OnSegmentDraft | OnCommandDraft
+@dataclass(frozen=True, slots=True)
+class OnScheduleDraft:
+    """`schedule: "0 9 * * mon", zone: Europe/Berlin, segment: lapsing`; `zone` None is the customer's."""
+
+    schedule: Ref
+    cron: Cron
+    zone: str | None
+    segment: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDateDraft:
+    """`date: profile.birthday, offset: -7 days, at: "09:00", every: year`; `zone` None is the customer's."""
+
+    date: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | OnCommandDraft
 
 
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
-    """Who enters, and at what."""
+    """Who enters, and at what. `reentry` is None if the journey does not say."""
+
+    node: MappingNode
 
     trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
-    reentry: ReEntry
+    reentry: ReEntry | None
 
     @property
     def event(self) -> Ref | None:
@@ -350,6 +375,7 @@ class JourneyDraft:
     goal: GoalDraft | None
     holdout: Fraction
     steps: tuple[StepDraft, ...]
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,12 +439,14 @@ class QuietHoursDraft:
 
 @dataclass(frozen=True, slots=True)
 class CapDraft:
-    """A frequency cap; `channels` None for all."""
+    """A frequency cap; `channels`, `purposes` and `journeys` None for all."""
 
     name: Ref
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+    purposes: tuple[Ref, ...] | None = None
+    journeys: tuple[Ref, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

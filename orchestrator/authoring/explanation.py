@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.engine.population import is_entry_clock
 from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
@@ -21,6 +22,7 @@ Versions = Mapping[tuple[str, str], Journey]
 
 NOT_SENT = {
     "capped": "sent nothing: the frequency caps leave no room for another message",
+    "global_holdout": "sent nothing: the customer is in the global holdout, which gets no promotional messages",
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
@@ -31,6 +33,11 @@ NOT_SENT = {
 NOT_EMITTED = {
     "invalid_event": "published nothing: the values do not fit the event's schema",
     "too_many_events": "published nothing: too many events were published about the customer within an hour",
+}
+ENTERED = {
+    "segment": "because of a segment",
+    "schedule": "by the schedule",
+    "date": "because the date had come",
 }
 NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
@@ -68,6 +75,7 @@ AUDIENCE_CHANGES = {
     "consent_withdrawn": "the consent was taken back, so the customer is removed from",
 }
 REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
+GROUPS = {"held_out": " by the control group", "global_holdout": " without promotional messages (global holdout)"}
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
 
@@ -175,7 +183,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "consent": dict(sorted(customer.consent.items())),
             "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
-            "messages_counted": [{"at": iso(at_ms), "channel": channel} for at_ms, channel in customer.sends],
+            "messages_counted": [{"at": iso(sent.at_ms), "channel": sent.channel} for sent in customer.sends],
         }
     return values
 
@@ -198,14 +206,15 @@ def _said(decision: Transition, versions: Versions) -> Said:
     reason = decision.reason
     match decision.kind:
         case "entered":
-            return Said(decision, f'entered and began with "{decision.to}"', is_refusal=False)
+            cause = f" {ENTERED[reason]}" if reason in ENTERED else ""
+            return Said(decision, f'entered{cause} and began with "{decision.to}"', is_refusal=False)
         case "held_out":
             return Said(decision, "is in the control group: gets nothing, and is measured", is_refusal=True)
         case "not_entered":
             return Said(decision, NOT_ENTERED.get(reason, f"did not enter: {reason}"), is_refusal=True)
         case "goal":
             worth = "" if decision.value is None else f", worth {decision.value}"
-            group = " by the control group" if reason == "held_out" else ""
+            group = GROUPS.get(reason, "")
             return Said(decision, f"the goal was reached{group}{worth}", is_refusal=False)
         case "exited":
             at = f' at "{decision.step}"' if decision.step else ""
@@ -292,6 +301,9 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     wake = wake_at_ms(customer)
     if wake < NEVER_MS:
         lines.append(f"next timer: {shown(wake)}")
+    for name, due_ms in sorted(customer.clocks.items()):
+        if is_entry_clock(name):
+            lines.append(f"{name.partition(':')[2]} may let the customer in on {shown(due_ms)}")
     for title, is_granted in (("agreed to", True), ("not agreed to", False)):
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
@@ -303,7 +315,7 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     if profile:
         lines.append(f"profile: {', '.join(f'{name} {value}' for name, value in profile.items())}")
     if customer.sends:
-        sent = ", ".join(f"{channel} on {shown(at_ms)}" for at_ms, channel in customer.sends)
+        sent = ", ".join(f"{one.channel} on {shown(one.at_ms)}" for one in customer.sends)
         lines.append(f"messages that caps last counted: {sent}")
     lines.append(f"last decision: {shown(customer.last_at_ms)}")
     return lines

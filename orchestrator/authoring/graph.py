@@ -121,9 +121,9 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _reentry(draft: JourneyDraft) -> str:
     rule = draft.entry.reentry
+    if rule is None or rule.mode == "never":
+        return "once only"
     match rule.mode:
-        case "never":
-            return "once only"
         case "always":
             return "again and again"
         case _:

@@ -20,7 +20,9 @@ from orchestrator.authoring.drafts import (
     JourneyDraft,
     MonthsDraft,
     OnCommandDraft,
+    OnDateDraft,
     OnEventDraft,
+    OnScheduleDraft,
     OnSegmentDraft,
     Ref,
     RuleDraft,
@@ -56,7 +58,9 @@ from orchestrator.model.journey import (
     Expression,
     Goal,
     Journey,
+    OnDate,
     ProfileRule,
+    ReEntry,
     Render,
     Send,
     SetProfile,
@@ -70,7 +74,7 @@ from orchestrator.model.journey import (
     WaitUntilTime,
     WaitWhile,
 )
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
@@ -132,6 +136,8 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     """Every expression of the journey."""
     found: list[Formula | None] = [draft.entry.where, draft.entry.key]
+    if isinstance(draft.entry.trigger, OnDateDraft):
+        found.append(draft.entry.trigger.date)
     for rule in draft.exits:
         found += [rule.where, rule.when]
     if draft.goal is not None:
@@ -180,10 +186,10 @@ def lower_journey(
         status=draft.status,
         version=version,
         entry=Entry(
-            _trigger(draft.entry.trigger),
+            _trigger(draft.entry.trigger, lowering),
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
-            draft.entry.reentry,
+            draft.entry.reentry or ReEntry("never"),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -217,12 +223,27 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
     return tuple(found.values())
 
 
-def _trigger(draft: TriggerDraft) -> Trigger:
+def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
     match draft:
         case OnEventDraft(event=event):
             return OnEvent(event.name)
         case OnSegmentDraft(segment=segment, enters=enters):
             return OnSegment(segment.name, enters)
+        case OnScheduleDraft(cron=cron, zone=zone, segment=ticked):
+            return OnSchedule(cron, zone, None if ticked is None else ticked.name)
+        case OnDateDraft():
+            value = lowering.expression(draft.date)
+            offset = draft.offset
+            return OnDate(
+                value=value,
+                is_date=value.type.kind is Kind.DATE,
+                months=0 if offset is None else offset.months,
+                days=0 if offset is None else offset.days,
+                offset_ms=0 if offset is None else offset.ms,
+                at=draft.at,
+                zone=draft.zone,
+                is_yearly=draft.is_yearly,
+            )
         case OnCommandDraft():
             return OnCommand()
         case _:
@@ -286,7 +307,7 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
         case SplitDraft():
             return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
         case SendDraft():
-            return _send(step, target(step.next), lowering)
+            return _send(step, target(step.next), draft, lowering)
         case SetDraft():
             return SetProfile(name, lowering.assignments(step.assignments), target(step.next))
         case ExitDraft():
@@ -341,7 +362,8 @@ def _arms(step: SplitDraft) -> tuple[Arm, ...]:
     return tuple(arms)
 
 
-def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
+def _send(step: SendDraft, following: str, draft: JourneyDraft, lowering: Lowering) -> Send:
+    purpose = step.purpose or draft.purpose
     channels = tuple(channel.name for channel in step.channels)
     return Send(
         name=step.name.name,
@@ -353,6 +375,7 @@ def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
         priority=step.priority,
         expires_after_ms=step.expires_ms,
         next=following,
+        purpose="" if purpose is None else purpose.name,
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import draw
+from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, holds, record, value_of
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
 from orchestrator.model.journey import Journey
 
 
-def enter(turn: Turn, journey: Journey) -> None:
-    """Lets the customer into the journey if its entry rules say so, and runs the first steps."""
+def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
+    """Lets the customer into the journey if its entry rules say so, and runs the first steps.
+
+    `cause` says what lets the customer in, where it is not the journey's event: `segment`, `schedule`, `date`, ….
+    """
     customer = turn.customer
     rules = journey.entry
     event = turn.event
@@ -47,14 +51,16 @@ def enter(turn: Turn, journey: Journey) -> None:
     remember_entry(turn, journey, memory)
     if journey.goal is not None:
         instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
-    if journey.holdout and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
+    is_global = turn.journeys.global_holdout is not None and measured_globally(turn.journeys, journey, turn.customer_id)
+    if journey.holdout and not is_global and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
-        record(turn, journey, instance, "held_out")
+        record(turn, journey, instance, "held_out", reason=cause)
         if journey.goal is not None:
             customer.instances = [*customer.instances, instance]
         return
     customer.instances = [*customer.instances, instance]
-    record(turn, journey, instance, "entered", to=journey.first)
+    group = "global_holdout" if is_global else None
+    record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     run_steps(turn, journey, instance, journey.first)
 
 

@@ -43,6 +43,14 @@ class Turn(Scope):
         self.profile_changed = False
 
 
+def version_of(journeys: JourneySet, instance: Instance) -> Journey:
+    """The version that the instance is pinned to."""
+    journey = journeys.versions.get((instance.journey, instance.version))
+    if journey is None:
+        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
+    return journey
+
+
 def record(
     turn: Turn,
     journey: Journey,

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.policies import GlobalHoldout, Purpose
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -207,6 +208,8 @@ class Send:
     priority: int
     expires_after_ms: int
     next: str
+    purpose: str = ""
+    """What the message is for; "" for the default of promotional messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,24 @@ class ReEntry:
     after_ms: int = 0
 
 
-Trigger = OnEvent | OnSegment | OnCommand
+@dataclass(frozen=True, slots=True)
+class OnDate:
+    """At a date or instant that an attribute of the profile says, moved by an offset as in `WaitUntilMoment`.
+
+    `is_yearly`: it comes round each year, from its own on; 29 February is 28 February in a year without one.
+    """
+
+    value: Expression
+    is_date: bool
+    months: int
+    days: int
+    offset_ms: int
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,12 +347,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most `max` promotional messages on `channels` (None: all) in any sliding window of `per_ms`."""
+    """At most `max` promotional messages on `channels` for `purposes` from `journeys` (None: all) in any sliding window
+    of `per_ms`.
+    """
 
     name: str
     channels: frozenset[str] | None
     max: int
     per_ms: int
+    purposes: frozenset[str] | None = None
+    journeys: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +433,10 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    purposes: dict[str, Purpose] = field(default_factory=dict)
+    default_purpose: str = ""
+    """That of promotional messages which name none; "" for none."""
+    global_holdout: GlobalHoldout | None = None
     rates: tuple[Rate, ...] = ()
     uses_shared: bool = False
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
@@ -417,6 +445,10 @@ class JourneySet:
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    entries_by_clock: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that a schedule or a date lets customers into."""
+    entries_by_profile: tuple[Journey, ...] = ()
+    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
     audiences: dict[str, Audience] = field(default_factory=dict)
     emits: dict[str, str] = field(default_factory=dict)
     """Event type → topic, of the events that journeys emit."""

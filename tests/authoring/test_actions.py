@@ -263,10 +263,10 @@ def test_wrong_fields_of_an_expected_event_are_mistakes_of_the_scenario() -> Non
     wrong = wrong.replace("journey: glad, ", "")
     wrong = wrong.replace("emitted: tier_changed, step", "emitted: tier_changes, step")
     loaded = load_scenarios({"tiers.scenarios.yaml": wrong}, journeys, event_shapes(SHOP_EVENTS))
-    assert [problem.code for problem in loaded.problems] == ["J803"]
+    assert [problem.code for problem in loaded.problems] == ["J805"]
     wrong = wrong.replace("tier_changes", "tier_changed")
     loaded = load_scenarios({"tiers.scenarios.yaml": wrong}, journeys, event_shapes(SHOP_EVENTS))
-    assert sorted(problem.code for problem in loaded.problems) == ["J803", "J806"]
+    assert sorted(problem.code for problem in loaded.problems) == ["J805", "J806"]
 
 
 def test_an_event_that_is_too_exact_for_its_schema_is_a_recorded_outcome() -> None:
