@@ -47,7 +47,8 @@ def check_endless(journeys: Iterable[JourneyDraft], problems: Problems) -> None:
 def _leads(draft: JourneyDraft, emitted: frozenset[str]) -> Iterator[_Lead]:
     steps = {step.name.name: step for step in draft.steps}
     ways = _ways_without_time(draft, emitted)
-    is_entered_again = draft.entry.reentry.mode == "always"
+    reentry = draft.entry.reentry
+    is_entered_again = reentry is not None and reentry.mode == "always"
     if is_entered_again and draft.entry.event is not None:
         for emit in _emits(draft, _reached(draft.steps[0].name.name, ways)):
             yield _Lead(draft.entry.event.name, emit.event.name, emit.event)

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 
 from orchestrator.engine.align import align
 from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
@@ -45,7 +46,8 @@ class OfflineEngine:
         customer = self.customers.get(event.customer_id)
         if customer is None:
             customer = self.customers[event.customer_id] = Customer()
-        if self._returns_emitted and self.journeys.emits:
+        # Of a customer who is to be forgotten nothing that was due is done any more.
+        if self._returns_emitted and self.journeys.emits and event.type != ERASED:
             self._catch_up(customer, event.customer_id, at_ms, effects)
         apply_event(self.journeys, customer, event, at_ms, effects)
         self._return_emitted(customer, effects, 0)
