@@ -156,8 +156,8 @@ class BatchReport:
     reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey), `emitted` by event
     type. `lateness_ms` has one entry for each customer whose timer fired from the index: how long after it was due.
     `record_times_ms` holds the timestamps of each partition's records, ascending; it is empty on stream time, where
-    they say nothing about delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work, `commit_seconds` the
-    transaction, `apply_seconds` the store's write.
+    they say nothing about delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work,
+    `commit_seconds` the transaction, `apply_seconds` the store's write.
     """
 
     records: int = 0
