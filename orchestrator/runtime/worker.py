@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def prepare(settings: Settings) -> Prepared:
     uptake = Uptake(
         settings.bootstrap_servers,
         names.definitions,
-        check_usable=lambda found: _check_topics(settings, found),
+        check_usable=lambda found: _check_usable(settings, ids, found),
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
@@ -117,6 +117,17 @@ def prepare(settings: Settings) -> Prepared:
             f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
         ) from error
     return Prepared(settings, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
+
+
+def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
+    """Raises: EnvironmentProblem if journeys emit events to a topic that no worker reads."""
+    read = frozenset(event_topics)
+    for event_type, topic in sorted(emits.items()):
+        if topic not in read:
+            raise EnvironmentProblem(
+                f"journeys emit {event_type} to the topic {topic}, which no worker reads",
+                hint="add it to --event-topics, or correct the topic in the event's schema",
+            )
 
 
 def make_cycle(prepared: Prepared) -> Cycle:
@@ -150,8 +161,17 @@ def make_cycle(prepared: Prepared) -> Cycle:
     )
 
 
-def _check_topics(settings: Settings, found: InForce) -> None:
-    """Raises: EnvironmentProblem if a topic is missing that the set sends to, and may not be created."""
+def _check_usable(settings: Settings, ids: Mapping[str, int], found: InForce) -> None:
+    """Raises: EnvironmentProblem if a topic is missing that the set sends to, and may not be created, or if the worker
+    has no schema of an event that the set emits.
+    """
+    check_emitted_topics(found.journeys.emits, settings.event_topics)
+    unknown = sorted(found.journeys.emits.keys() - ids.keys())
+    if unknown:
+        raise EnvironmentProblem(
+            f"journeys emit {', '.join(unknown)}, of which this worker has no schema",
+            hint="add it to the worker's --schemas and start it again",
+        )
     ensure_topics(settings, topic_specs(settings, found.journeys.destinations), create=settings.create_topics)
 
 

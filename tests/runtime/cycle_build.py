@@ -182,10 +182,11 @@ class World:
             align_per_transaction_max=self.align_max,
             merge=MergeOptions(is_strict=self.is_strict, merge_wait_ms=50),
         )
+        event_texts = {name: schema_text(name) for name in EVENT_TYPES}
         codec = EventCodec(
             self.registry,
             wanted=self.journeys.wanted,
-            reader_schemas={name: schema_text(name) for name in EVENT_TYPES},
+            reader_schemas=event_texts,
             clock=self.clock,
         )
         if is_warm:
@@ -195,7 +196,7 @@ class World:
             journeys=self.journeys,
             definition=self.definition,
             codec=codec,
-            encoder=RecordEncoder(schemas=OUTPUTS, ids=OUTPUT_IDS),
+            encoder=RecordEncoder(schemas=OUTPUTS | event_texts, ids=OUTPUT_IDS | IDS),
             log=self.log,
             clock=self.clock,
             sink=self.reports,
