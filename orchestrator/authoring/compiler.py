@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     EndpointDraft,
+    ExperimentDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -25,6 +26,12 @@ from orchestrator.authoring.drafts import (
     SendDraft,
 )
 from orchestrator.authoring.event_schemas import hash_event_types
+from orchestrator.authoring.experiments import (
+    EXPERIMENTS_FILE,
+    check_experiments,
+    lower_experiment,
+    read_experiments,
+)
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.lowering import (
     Renders,
@@ -57,13 +64,14 @@ from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
+from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE, EXPERIMENTS_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
@@ -86,6 +94,7 @@ class _Read:
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
     webhooks: tuple[EndpointDraft, ...]
+    experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -109,7 +118,10 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         read.journeys,
         problems,
         audiences=read.audiences,
+        experiments=read.experiments,
     )
+    zone = read.policies.default_zone or DEFAULT_ZONE
+    check_experiments(world.experiments, read.journeys, zone, problems, is_complete=read.is_complete)
     webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
     world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
@@ -142,16 +154,19 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
     purposes: dict[str, Purpose] = {}
+    experiments: dict[str, Experiment] = {}
     services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         purposes.update(journeys.purposes)
+        experiments.update(journeys.experiments)
         audiences.update(journeys.audiences)
         services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
     purposes.update(current.purposes)
+    experiments.update(current.experiments)
     audiences.update(current.audiences)
     tracked = track(versions.values())
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
@@ -161,6 +176,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         channels=channels,
         audiences=audiences,
         purposes=purposes,
+        experiments=experiments,
         services=services,
         wanted=wanted,
         tracked=tracked,
@@ -173,6 +189,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
     webhooks: tuple[EndpointDraft, ...] = ()
+    experiments: tuple[ExperimentDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -198,6 +215,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             audiences = read_audiences(root, problems)
         elif path == WEBHOOKS_FILE:
             webhooks = read_webhooks(root, problems)
+        elif path == EXPERIMENTS_FILE:
+            experiments = read_experiments(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -210,6 +229,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         channels=channels,
         audiences=audiences,
         webhooks=webhooks,
+        experiments=experiments,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -293,6 +313,10 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
             for name, channel in sorted(world.channels.items())
         },
         caps=(),
+        experiments={
+            name: lower_experiment(draft, world.policies.default_zone or DEFAULT_ZONE)
+            for name, draft in world.experiments.items()
+        },
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         tracked=tracked,

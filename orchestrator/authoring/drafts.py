@@ -217,6 +217,15 @@ class WebhookDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class MeetExperimentDraft:
+    """`experiment: subject_line, arms: {arm: step, ...}`."""
+
+    name: Ref
+    experiment: Ref
+    arms: tuple[tuple[Ref, Ref], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -243,6 +252,7 @@ StepDraft = (
     | WaitForDraft
     | BranchDraft
     | SplitDraft
+    | MeetExperimentDraft
     | SendDraft
     | SetDraft
     | ActionDraft
@@ -259,6 +269,7 @@ STEP_KINDS: dict[type, str] = {
     WaitForDraft: "wait_for",
     BranchDraft: "branch",
     SplitDraft: "split",
+    MeetExperimentDraft: "experiment",
     SendDraft: "send",
     SetDraft: "set",
     IncrementDraft: "increment",
@@ -453,3 +464,14 @@ class RateDraft:
         """What the rate's slots are kept under: another `max` goes on from where the former one was."""
         channels = "all" if self.channels is None else ",".join(sorted({ref.name for ref in self.channels}))
         return f"rate:{channels}:{self.per_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentDraft:
+    """An experiment: arms with their shares of one, and from when until when it runs."""
+
+    name: Ref
+    arms: tuple[tuple[Ref, Fraction], ...]
+    salt: str
+    starts: Ref | None
+    ends: Ref | None
