@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from orchestrator.authoring.experiments import EXPERIMENTS_FILE
 from orchestrator.authoring.reading import Problems, read_name
-from orchestrator.authoring.rules_source import (
-    AUDIENCES_FILE,
-    CHANNELS_FILE,
-    POLICIES_FILE,
-    PROFILE_FILE,
-    WEBHOOKS_FILE,
-)
+from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.yaml_source import Document, ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.model.journey import Status
-
-RULE_FILES = (PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE)
-"""The rules that a directory with a journey needs."""
-
-NO_JOURNEYS = (*RULE_FILES, AUDIENCES_FILE, WEBHOOKS_FILE, EXPERIMENTS_FILE)
 
 Replacements = dict[tuple[int, int], str]
 """(start, end) of a text -> what comes there instead."""
@@ -32,7 +20,7 @@ def example_names(files: Mapping[str, str]) -> list[str]:
     return sorted(
         path.removesuffix(".yaml")
         for path in files
-        if path.endswith(".yaml") and "/" not in path and path not in NO_JOURNEYS and not is_scenario_file(path)
+        if path.endswith(".yaml") and "/" not in path and path not in RULE_FILES and not is_scenario_file(path)
     )
 
 
@@ -40,7 +28,7 @@ def is_journey_name(text: str) -> bool:
     """Whether a journey, and so its file, can be called this."""
     problems: Problems = []
     read_name(Scalar(Document("", text), 0, len(text), text, "'"), problems, what="a journey")
-    return not problems and f"{text}.yaml" not in NO_JOURNEYS
+    return not problems and f"{text}.yaml" not in RULE_FILES
 
 
 def copy_of(example: str, name: str, files: Mapping[str, str]) -> dict[str, str]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
 from fractions import Fraction
 
-from orchestrator.authoring.drafts import ExperimentDraft, JourneyDraft, MeetExperimentDraft, Ref, StepDraft
+from orchestrator.authoring.drafts import (
+    ExperimentDraft,
+    JourneyDraft,
+    LocalMoment,
+    MeetExperimentDraft,
+    Ref,
+    StepDraft,
+)
+from orchestrator.authoring.entry_bounds import read_moment
 from orchestrator.authoring.reading import Problems, fields, read_pairs, read_percent, read_ref, read_text
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import Node, problem_at
 from orchestrator.engine.local_time import at_time_of_day, zone_called
 from orchestrator.model.experiments import Experiment, MeetExperiment
-from orchestrator.model.journey import ClockTime
 
-EXPERIMENTS_FILE = "experiments.yaml"
 EXPERIMENT_KEYS = ("arms", "salt", "owner", "hypothesis", "from", "until")
 EXPERIMENT_REQUIRED = ("arms",)
 SCALE = 1 << 64
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def read_experiments(root: Node, problems: Problems) -> tuple[ExperimentDraft, ...]:
@@ -45,7 +47,7 @@ def _read(name: Ref, node: Node, problems: Problems) -> ExperimentDraft | None:
             arms.append((arm, share))
     for key in ("owner", "hypothesis"):
         read_text(found.get(key), problems, what=key)
-    starts, ends = (_read_moment(found.get(key), problems, what=key) for key in ("from", "until"))
+    starts, ends = (read_moment(found.get(key), problems, what=key) for key in ("from", "until"))
     if not arms or len(arms) != len(pairs):
         return None
     total = sum((share for _, share in arms), Fraction(0))
@@ -59,39 +61,9 @@ def _read(name: Ref, node: Node, problems: Problems) -> ExperimentDraft | None:
     return ExperimentDraft(name, tuple(arms), salt or name.name, starts, ends)
 
 
-def _read_moment(node: Node | None, problems: Problems, *, what: str) -> Ref | None:
-    """A date, or an instant with its offset from UTC."""
-    ref = read_ref(node, problems, what=what)
-    if ref is None or _moment_ms(ref.name, "UTC") is not None:
-        return ref
-    hint = "write 2026-10-01, or 2026-10-01T09:00+02:00"
-    problems.append(problem_at(ref.node, "J172", f'{what} is a date or an instant, not "{ref.name}"', hint=hint))
-    return None
-
-
-def _moment_ms(text: str, zone: str) -> int | None:
-    """Milliseconds since the epoch; a date begins at midnight in the zone."""
-    try:
-        if _DATE.fullmatch(text):
-            return at_time_of_day(date.fromisoformat(text), ClockTime(0, 0), zone_called(zone))
-        found = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        return None
-    return None if found.tzinfo is None else round(found.timestamp() * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """When an experiment runs, in milliseconds; None where there is no bound."""
-
-    from_ms: int | None
-    until_ms: int | None
-
-
-def bounds_of(draft: ExperimentDraft, zone: str) -> Bounds:
-    """When the experiment runs, its dates in this zone."""
-    starts, ends = (None if ref is None else _moment_ms(ref.name, zone) for ref in (draft.starts, draft.ends))
-    return Bounds(starts, ends)
+def _instant(moment: LocalMoment | None, zone: str) -> int | None:
+    """Milliseconds since the epoch; without a zone of its own, in this one."""
+    return None if moment is None else at_time_of_day(moment.day, moment.at, zone_called(moment.zone or zone))
 
 
 def read_meeting(name: Ref, found: Mapping[str, Node], problems: Problems) -> StepDraft | None:
@@ -124,8 +96,8 @@ def check_experiments(
     """Checks when experiments run, and that some journey uses each; `is_complete`: every journey could be read."""
     used = {step.experiment.name for draft in journeys for step in draft.steps if isinstance(step, MeetExperimentDraft)}
     for name, draft in experiments.items():
-        bounds = bounds_of(draft, zone)
-        if bounds.from_ms is not None and bounds.until_ms is not None and bounds.until_ms <= bounds.from_ms:
+        starts_ms, ends_ms = _instant(draft.starts, zone), _instant(draft.ends, zone)
+        if starts_ms is not None and ends_ms is not None and ends_ms <= starts_ms:
             message = f'experiment "{name}" ends before it begins'
             place = draft.name if draft.ends is None else draft.ends
             problems.append(problem_at(place.node, "J713", message, hint="give a later date"))
@@ -162,8 +134,13 @@ def lower_experiment(draft: ExperimentDraft, zone: str) -> Experiment:
     for arm, share in draft.arms:
         total += share
         arms.append((arm.name, int(total * SCALE)))
-    bounds = bounds_of(draft, zone)
-    return Experiment(draft.name.name, f"experiment/{draft.salt}", tuple(arms), bounds.from_ms, bounds.until_ms)
+    return Experiment(
+        draft.name.name,
+        f"experiment/{draft.salt}",
+        tuple(arms),
+        _instant(draft.starts, zone),
+        _instant(draft.ends, zone),
+    )
 
 
 def lower_meeting(step: MeetExperimentDraft, experiment: ExperimentDraft) -> MeetExperiment:

@@ -144,6 +144,7 @@ class _StoryReader:
                 "experiment",
                 "held_out",
                 "global_holdout",
+                "backfill",
             },
             required=set(),
         )
@@ -175,7 +176,8 @@ class _StoryReader:
             is_held_out,
             {name: str(profile.get(known[name].identity, "")) for name in inside},
             is_left_alone,
-            experiments,
+            experiments=experiments,
+            is_backfilled=bool(read.boolean(entries.get("backfill"))),
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:

@@ -114,7 +114,7 @@ experiments:
     owner: lifecycle@shop.example
     hypothesis: a short subject line is opened more often
     from: 2026-03-01
-    until: 2026-03-20T09:00+01:00
+    until: 2026-03-20 09:00
 """
 MEETING = """
   subject:
