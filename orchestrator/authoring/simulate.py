@@ -1,7 +1,8 @@
 """Recorded events through journeys, offline and at full speed: who entered, which way they went, what was sent.
 
-Customers do not affect each other, so each one's timers may wait for the customer's next event or for the end: the
-decisions are the same as if every timer had fired when it was due.
+Where customers do not affect each other, each one's timers may wait for the customer's next event or for the end: the
+decisions are the same as if every timer had fired when it was due. Where they share rates or limits, timers fire in
+time order among the events, as in one partition.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class JourneyReport:
 class Simulation:
     """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
 
-    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages.
+    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages;
+    `emitted`: event type → count.
     """
 
     journeys: dict[str, JourneyReport]
@@ -98,6 +100,7 @@ class Simulation:
     bad: list[BadLine] = field(default_factory=list)
     audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)
+    emitted: Counter[str] = field(default_factory=Counter)
 
 
 class OutOfOrder(Exception):
@@ -157,6 +160,8 @@ def simulate(
             result.skipped += 1
             continue
         result.events += 1
+        if journeys.uses_shared:
+            _count(result, engine.advance(line.at_ms), journeys)
         _count(result, engine.apply(line.at_ms, line.event), journeys)
         if result.events % PROGRESS_EVERY == 0:
             on_progress(result)
@@ -187,6 +192,8 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
             result.journeys[action.journey].sent[action.channel, action.template] += 1
         else:
             result.commands[action.kind, action.target] += 1
+    for made in effects.events:
+        result.emitted[made.event.type] += 1
     for transition in effects.transitions:
         if transition.kind == "audience":
             # What a withdrawn consent leads to belongs to no journey.
