@@ -310,3 +310,21 @@ steps:
     said = mermaid(draft)
     for words in ("again after 3 months", "at most 2 months", "at most 42 days", "within 1 year"):
         assert words in said
+
+
+def test_the_condition_of_a_tick_counts_past_events() -> None:
+    story = """
+    - name: one order, and it is long ago by the second tick
+      given: {time: 2026-03-03T09:00:00Z}
+      when:
+        - {event: order_placed, with: {cart_id: k1, total: 5}}
+        - {at: +1 hour, event: order_placed, with: {cart_id: k2, total: 50}}
+      until: +28 days
+      then:
+        - {at: +6 days, entered: true}
+        - {transition: entered, because: schedule}
+        - {messages: 0}
+    """
+    entry = "{schedule: '0 9 * * mon', zone: UTC, reentry: always, where: 'count(order_placed, 10 days) == %d'}"
+    assert played(entry % 2, story) == ""
+    assert played(entry % 1, story).startswith("entered: true at +6 days: nothing of the kind")
