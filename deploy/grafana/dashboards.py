@@ -92,6 +92,12 @@ OVERVIEW = Dashboard(
                 unit="eps",
             ),
             Panel(
+                "Events that journeys published",
+                "By type.",
+                (Query(rate("orchestrator_events_emitted_total", INSTANCE, "type"), "{{type}}"),),
+                unit="eps",
+            ),
+            Panel(
                 "Dead letters",
                 "By reason.",
                 (Query(rate("orchestrator_dead_letters_total", INSTANCE, "reason"), "{{reason}}"),),

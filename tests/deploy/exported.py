@@ -59,6 +59,7 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
                 ("welcome_series", "welcome", "failed", "ZeroDivisionError"): 1,
             },
             actions={("email", "welcome_series"): 2},
+            emitted={"cart_updated": 1},
             record_times_ms=[[now_ms - 40, now_ms - 20]],
             committed_at_ms=now_ms,
             compute_seconds=0.01,
@@ -77,6 +78,11 @@ def samples(metrics: Metrics) -> dict[str, set[str]]:
             if not sample.name.endswith("_created"):
                 found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def families(metrics: Metrics) -> set[str]:
+    """Every metric, also one of which nothing has happened."""
+    return {family.name for family in metrics.registry.collect()}
 
 
 def rules() -> list[dict[str, Any]]:

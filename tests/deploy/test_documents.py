@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deploy.documents import FOLDER, PAGES
-from tests.deploy.exported import exercised_metrics, samples
+from tests.deploy.exported import exercised_metrics, families, samples
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -21,6 +21,12 @@ def test_every_metric_that_is_exported_is_on_its_page_with_its_labels() -> None:
         if sample.startswith("orchestrator_"):
             name = sample if sample in rows else re.sub(r"_(bucket|sum|count)$", "", sample)
             assert set(re.findall(r"`(\w+)`", rows[name])) == labels - {"le"}, sample
+
+
+def test_everything_has_happened_to_the_worker_that_tests_look_at() -> None:
+    metrics = exercised_metrics()
+    seen = {family.name for family in metrics.registry.collect() if family.samples}
+    assert families(metrics) - seen == set(), "let it happen in tests/deploy/exported.py"
 
 
 def test_links_of_the_operations_pages_lead_somewhere() -> None:
