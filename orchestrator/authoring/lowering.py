@@ -13,10 +13,12 @@ from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
     BrokenDraft,
+    EmitDraft,
     ExitDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     OnCommandDraft,
     OnDateDraft,
@@ -40,6 +42,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
+from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -159,7 +162,7 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
-            case TaskDraft() | WebhookDraft():
+            case TaskDraft() | WebhookDraft() | EmitDraft():
                 found += [formula for _, formula in step.variables]
             case _:
                 pass
@@ -312,6 +315,8 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return Branch(name, cases, target(step.otherwise))
         case SplitDraft():
             return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
+        case MeetExperimentDraft():
+            return lower_meeting(step, lowering.world.experiments[step.experiment.name])
         case SendDraft():
             return _send(step, target(step.next), draft, lowering)
         case SetDraft():

@@ -1,7 +1,8 @@
 """Recorded events through journeys, offline and at full speed: who entered, which way they went, what was sent.
 
-Customers do not affect each other, so each one's timers may wait for the customer's next event or for the end: the
-decisions are the same as if every timer had fired when it was due.
+Where customers do not affect each other, each one's timers may wait for the customer's next event or for the end: the
+decisions are the same as if every timer had fired when it was due. Where they share rates or limits, timers fire in
+time order among the events, as in one partition.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ class JourneyReport:
     failures: Counter[str] = field(default_factory=Counter)
     waiting_on: Counter[str] = field(default_factory=Counter)
 
+    experiments: dict[tuple[str, str], ArmReport] = field(default_factory=dict)
+    """(experiment, arm) → the passages that were exposed to it."""
+    met: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    """(customer, passage) → experiment → arm, of passages that have not reached the goal."""
+
     @property
     def entered(self) -> int:
         """How many passages went through the steps."""
@@ -77,7 +83,8 @@ class JourneyReport:
 class Simulation:
     """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
 
-    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages.
+    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages;
+    `emitted`: event type → count.
     """
 
     journeys: dict[str, JourneyReport]
@@ -93,6 +100,7 @@ class Simulation:
     bad: list[BadLine] = field(default_factory=list)
     audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)
+    emitted: Counter[str] = field(default_factory=Counter)
 
 
 class OutOfOrder(Exception):
@@ -152,6 +160,8 @@ def simulate(
             result.skipped += 1
             continue
         result.events += 1
+        if journeys.uses_shared:
+            _count(result, engine.advance(line.at_ms), journeys)
         _count(result, engine.apply(line.at_ms, line.event), journeys)
         if result.events % PROGRESS_EVERY == 0:
             on_progress(result)
@@ -182,6 +192,8 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
             result.journeys[action.journey].sent[action.channel, action.template] += 1
         else:
             result.commands[action.kind, action.target] += 1
+    for made in effects.events:
+        result.emitted[made.event.type] += 1
     for transition in effects.transitions:
         if transition.kind == "audience":
             # What a withdrawn consent leads to belongs to no journey.
@@ -206,6 +218,14 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
             arm = others.get(transition.reason, report.treated)
             arm.converted += 1
             arm.value += Decimal(transition.value or 0)
+            for met in report.met.pop((transition.customer_id, transition.instance), {}).items():
+                report.experiments[met].converted += 1
+                report.experiments[met].value += Decimal(transition.value or 0)
+        case "exposed":
+            report.met.setdefault((transition.customer_id, transition.instance), {})[transition.reason] = (
+                transition.value or ""
+            )
+            report.experiments.setdefault((transition.reason, transition.value or ""), ArmReport()).passages += 1
         case "exited":
             report.exits[transition.reason] += 1
             _step(report, transition.step).left += 1

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.authoring.intervals import CONFIDENCE, wilson
 from orchestrator.authoring.simulate import ArmReport, JourneyReport, Simulation
 from orchestrator.model.journey import Exit, JourneySet
 
@@ -29,8 +30,10 @@ def report_tables(result: Simulation, journeys: JourneySet, shown: Sequence[str]
             blocks.append(_sends(report))
         if journeys.current[name].goal is not None:
             blocks.append(_goal(report))
+        if report.experiments:
+            blocks.append(_experiments(report, journeys))
         blocks.append(Text())
-    if result.commands or result.audiences:
+    if result.commands or result.audiences or result.emitted:
         blocks += [_commands(result), Text()]
     blocks.append(Text(_totals(result, seconds)))
     return Group(*blocks)
@@ -55,6 +58,7 @@ def report_values(result: Simulation, shown: Sequence[str], *, seconds: float) -
             {"audience": name, "outcome": outcome, "count": count}
             for (name, outcome), count in sorted(result.audiences.items())
         ],
+        "emitted": _sorted(result.emitted),
         "commands": [
             {"kind": kind, "target": target, "count": count}
             for (kind, target), count in sorted(result.commands.items())
@@ -90,12 +94,22 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
         "not_sent": _sorted(report.not_sent),
         "failures": _sorted(report.failures),
         "waiting_on": _sorted(report.waiting_on),
+        "experiments": _experiment_values(report),
         "goal": {
             "treated": _arm_values(report.treated),
             "held_out": _arm_values(report.held_out),
             "global_holdout": _arm_values(report.left_alone),
         },
     }
+
+
+def _experiment_values(report: JourneyReport) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = {}
+    for (experiment, name), arm in sorted(report.experiments.items()):
+        low, high = wilson(arm.converted, arm.passages)
+        interval = {"confidence": CONFIDENCE, "low": round(low, 6), "high": round(high, 6)}
+        values.setdefault(experiment, {})[name] = {**_arm_values(arm), "interval": interval}
+    return values
 
 
 def _arm_values(arm: ArmReport) -> dict[str, Any]:
@@ -157,6 +171,8 @@ def _commands(result: Simulation) -> Table:
     table = _table("command", "count")
     for (kind, target), count in sorted(result.commands.items()):
         table.add_row(f"{kind} {target}", f"{count:,}")
+    for event_type, count in sorted(result.emitted.items()):
+        table.add_row(f"event {event_type}", f"{count:,}")
     for (name, outcome), count in sorted(result.audiences.items()):
         table.add_row(f"audience {name}: {outcome}", f"{count:,}", style="dim")
     return table
@@ -170,6 +186,16 @@ def _goal(report: JourneyReport) -> Table:
         conversion = arm.conversion
         shown = "" if conversion is None else f"{conversion:.2%}"
         table.add_row(name, f"{arm.passages:,}", f"{arm.converted:,}", shown, f"{arm.value:,}")
+    return table
+
+
+def _experiments(report: JourneyReport, journeys: JourneySet) -> Table:
+    table = _table("experiment", "exposed", "reached", "conversion", f"{CONFIDENCE:.0%} interval", "worth")
+    has_goal = journeys.current[report.name].goal is not None
+    for (experiment, name), arm in sorted(report.experiments.items()):
+        low, high = wilson(arm.converted, arm.passages)
+        shown = [f"{arm.converted / arm.passages:.2%}", f"{low:.2%} to {high:.2%}"] if has_goal else ["", ""]
+        table.add_row(f"{experiment}: {name}", f"{arm.passages:,}", f"{arm.converted:,}", *shown, f"{arm.value:,}")
     return table
 
 

@@ -10,6 +10,7 @@ from orchestrator.authoring.action_source import (
     MESSAGE_CLASSES,
     PRIORITY_DEFAULT,
     read_audience_step,
+    read_emit,
     read_increment,
     read_task,
     read_variables,
@@ -27,6 +28,7 @@ from orchestrator.authoring.drafts import (
     StepDraft,
     WaitForDraft,
 )
+from orchestrator.authoring.experiments import read_meeting
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -56,12 +58,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     "wait_while": ("wait_while", "timeout", "on_timeout", "next"),
     "branch": ("branch",),
     "split": ("split", "salt"),
+    "experiment": ("experiment", "arms"),
     "send": ("send", "template", "with", "class", "purpose", "priority", "expires", "next"),
     "set": ("set", "next"),
     "increment": ("increment", "next"),
     "audience": ("audience", "priority", "expires", "next"),
     "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
     "webhook": ("webhook", "with", "priority", "next"),
+    "emit": ("emit", "with", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -243,11 +247,13 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "wait_while": read_wait_while,
     "branch": _branch,
     "split": _split,
+    "experiment": read_meeting,
     "send": _send,
     "set": _set,
     "increment": read_increment,
     "audience": read_audience_step,
     "task": read_task,
     "webhook": read_webhook,
+    "emit": read_emit,
     "exit": _exit,
 }

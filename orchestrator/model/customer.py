@@ -46,7 +46,8 @@ class Instance(msgspec.Struct, array_like=True):
     journey has none). `entry` holds the values of the entry event that the journey refers to, in the order of
     `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
     `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none. `reserved` is the channel of whose rate a
-    slot is reserved for the step's message, at `timer_at_ms`; "" for none.
+    slot is reserved for the step's message, at `timer_at_ms`; "" for none. `exposed` is the arm of each named
+    experiment that the passage has met.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Instance(msgspec.Struct, array_like=True):
     entry: list[Any]
     results: dict[str, StepResult]
     reserved: str = ""
+    exposed: dict[str, str] = {}
 
 
 class Customer(msgspec.Struct, array_like=True):
@@ -76,6 +78,7 @@ class Customer(msgspec.Struct, array_like=True):
     instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
     `admissions` maps a journey with a limit of entries to those of the customer that count, in time order; `populated`
     names the journeys that the customer was looked at for as they came into force.
+    `emitted` is when the hour began in which emitted events are counted, and how many there were in it.
     """
 
     profile: dict[str, Any] = {}
@@ -94,6 +97,7 @@ class Customer(msgspec.Struct, array_like=True):
     exposures: dict[str, str] = {}
     admissions: dict[str, list[int]] = {}
     populated: list[str] = []
+    emitted: tuple[int, int] = (0, 0)
 
 
 _encoder = msgspec.msgpack.Encoder()

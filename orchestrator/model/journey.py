@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
@@ -242,6 +243,7 @@ Step = (
     | WaitFor
     | Branch
     | Split
+    | MeetExperiment
     | Send
     | SetProfile
     | Exit
@@ -461,6 +463,7 @@ class JourneySet:
     default_purpose: str = ""
     """That of promotional messages which name none; "" for none."""
     global_holdout: GlobalHoldout | None = None
+    experiments: dict[str, Experiment] = field(default_factory=dict)
     rates: tuple[Rate, ...] = ()
     uses_shared: bool = False
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""
@@ -476,6 +479,8 @@ class JourneySet:
     entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    emits: dict[str, str] = field(default_factory=dict)
+    """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
 
