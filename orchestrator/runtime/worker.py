@@ -28,7 +28,7 @@ from orchestrator.runtime.cycle import Cycle, CycleOptions
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
 from orchestrator.runtime.health import HealthServer
 from orchestrator.runtime.in_force import InForce, load_journeys
-from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.logs import configure_logs, stack_of
 from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
@@ -98,7 +98,10 @@ def prepare(settings: Settings) -> Prepared:
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
-    clock, metrics = WallClock(), Metrics(in_force.event_types, in_force.journeys, data_dir=settings.data_dir)
+    clock = WallClock()
+    metrics = Metrics(
+        in_force.event_types, in_force.journeys, partitions=settings.partitions, data_dir=settings.data_dir
+    )
     codec = EventCodec(registry, wanted=in_force.journeys.wanted, reader_schemas=in_force.reader_schemas, clock=clock)
     encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
     membership = [(-1, "")]
@@ -399,7 +402,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, TransactionFailed):
         log.error("the worker ends", reason=str(error), hint="start it again: it goes on from the last transaction")
         return EXIT_ENVIRONMENT
-    log.error("the worker ends: a bug, or something outside that it does not know", exc_info=error)
+    log.error("the worker ends: a bug, or something outside that it does not know", stack=stack_of(error))
     return EXIT_BUG
 
 
