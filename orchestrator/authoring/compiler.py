@@ -23,6 +23,7 @@ from orchestrator.authoring.drafts import (
     SendDraft,
 )
 from orchestrator.authoring.event_schemas import hash_event_types
+from orchestrator.authoring.expressions import uses
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.lowering import (
     Renders,
@@ -44,19 +45,22 @@ from orchestrator.authoring.rules_source import (
     read_policies,
     read_profile,
 )
+from orchestrator.authoring.segment_checks import check_segments, segments_behind
+from orchestrator.authoring.segment_source import SEGMENTS_FILE, SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
-from orchestrator.authoring.tracking import track, tracked_events
+from orchestrator.authoring.tracking import alignment, lower_segments, track, tracked_events
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.population import with_entries
+from orchestrator.model.aggregates import Segment
 from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE, SEGMENTS_FILE})
 DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
@@ -77,6 +81,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    segments: tuple[SegmentDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -100,10 +105,12 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         read.journeys,
         problems,
         audiences=read.audiences,
+        segments=read.segments,
     )
     world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
+    check_segments(world, problems, checked)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
@@ -123,20 +130,23 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     """The current set, able to decide for customers inside versions of older sets too.
 
-    Entries, profile rules and caps stay those of `current`; so do channels and audiences, to which those are added that
-    only older versions still use. Give the older sets from the oldest to the newest.
+    Entries, profile rules and caps stay those of `current`; so do channels, audiences and segments, to which those are
+    added that only older versions still use. Give the older sets from the oldest to the newest.
     """
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
+    segments: dict[str, Segment] = {}
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         audiences.update(journeys.audiences)
+        segments.update(journeys.segments)
     versions.update(current.versions)
     channels.update(current.channels)
     audiences.update(current.audiences)
-    tracked = track(versions.values())
+    segments.update(current.segments)
+    tracked = track(versions.values(), segments)
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
     return replace(current, versions=versions, channels=channels, audiences=audiences, wanted=wanted, tracked=tracked)
 
@@ -146,6 +156,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     rules: tuple[RuleDraft, ...] = ()
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
+    segments: tuple[SegmentDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -169,6 +180,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             channels = read_channels(root, problems)
         elif path == AUDIENCES_FILE:
             audiences = read_audiences(root, problems)
+        elif path == SEGMENTS_FILE:
+            segments = read_segments(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -180,6 +193,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         rules=rules,
         channels=channels,
         audiences=audiences,
+        segments=segments,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -215,6 +229,10 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
         kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
         texts.append((f"audience {name}", kept))
     formulas = journey_formulas(draft)
+    named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))
+    for segment in segments_behind(named, world, checked):
+        texts.append((f"segment {segment.name.name}", checked[segment.when].text))
+        formulas.append(segment.when)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
         if id(rule) in behind:
@@ -245,7 +263,8 @@ def _journey_set(
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
-    tracked = track(running.values())
+    segments = lower_segments(world, checked)
+    tracked = track(running.values(), segments)
     wanted = frozenset(rules) | entry_events | tracked_events(tracked)
     made = JourneySet(
         set_id=set_id,
@@ -273,6 +292,8 @@ def _journey_set(
             for quiet in policies.quiet_hours
         ),
         tracked=tracked,
+        segments=segments,
+        alignment=alignment(tracked),
         rates=tuple(
             Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
         ),

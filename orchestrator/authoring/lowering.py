@@ -199,6 +199,7 @@ def lower_journey(
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
         aggregates=_aggregates(draft, checked),
+        segments=_segments(draft, checked),
     )
 
 
@@ -210,6 +211,13 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
         for aggregate in uses(checked[formula].node).aggregates
     }
     return tuple(found.values())
+
+
+def _segments(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
+    """The segments that the journey names, in expressions or to enter by."""
+    found = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in journey_formulas(draft)))
+    trigger = draft.entry.trigger
+    return found | {trigger.segment.name} if isinstance(trigger, OnSegmentDraft) else found
 
 
 def _trigger(draft: TriggerDraft) -> Trigger:

@@ -27,6 +27,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "profile": frozenset(),
     "consent": frozenset(),
     "audience": frozenset(),
+    "segment": frozenset(),
     "command": frozenset({"target", "step", "contains", "address"}),
 }
 """What a `then` line can expect → the keys that say more about it."""
@@ -34,7 +35,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
 TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "audience", "goal", "exited", "failed")
 COMMANDS = ("audience_add", "audience_remove")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
-STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
+STATES = frozenset({"in_step", "inside", "profile", "consent", "audience", "segment"})
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 

@@ -15,8 +15,10 @@ from orchestrator.authoring.scenario_checks import Happened, happened_instead, o
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
+from orchestrator.engine.align import align
 from orchestrator.engine.ids import draw
 from orchestrator.engine.population import with_entries
+from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
@@ -60,7 +62,8 @@ def all_live(journeys: JourneySet) -> JourneySet:
     """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
     live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
     entered = with_entries(journeys, live.values())
-    tracked = track(live.values())
+    # All segments, so that a scenario can say who is in one before a journey uses it.
+    tracked = track(live.values(), journeys.segments, also=journeys.segments)
     return replace(
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
@@ -154,7 +157,9 @@ class _Play:
         self.happened = Happened(scenario.given.at_ms)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
-        self._engine.put(customer_id, _customer(scenario.given))
+        customer = _customer(scenario.given)
+        align(Turn(journeys, customer, customer_id, {}, None, scenario.given.at_ms, Effects()))
+        self._engine.put(customer_id, customer)
         self._wanted = journeys.wanted
         # States at the same instant are looked at after everything that happens then.
         self._looks = sorted({e.after_ms for e in scenario.then if e.kind in STATES and e.after_ms is not None})
@@ -253,7 +258,15 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
 def _customer(given: Given) -> Customer:
     sends = [(given.at_ms - ago_ms, channel) for ago_ms, channel in given.sends]
     audiences = {name: (given.at_ms, identity) for name, identity in given.audiences.items()}
-    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends, audiences=audiences)
+    is_known = bool(given.profile or given.consent or sends or audiences)
+    return Customer(
+        profile=dict(given.profile),
+        consent=dict(given.consent),
+        sends=sends,
+        audiences=audiences,
+        # Something is known from earlier decisions, so that this is not the customer's first event.
+        last_at_ms=given.at_ms if is_known else 0,
+    )
 
 
 def _refused(

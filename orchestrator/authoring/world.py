@@ -23,6 +23,7 @@ from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
 from orchestrator.authoring.reading import Problems
+from orchestrator.authoring.segment_source import SegmentDraft
 from orchestrator.authoring.templates import TemplateFile
 from orchestrator.authoring.yaml_source import problem_at
 from orchestrator.model.problems import Problem
@@ -33,6 +34,8 @@ ROUNDS_MAX = 8
 
 NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
 NO_EVENT = "a step may be reached by a timer"
+IN_A_SEGMENT = "a segment is about the customer, whatever happens"
+NO_NOW = "a segment changes at instants that are known beforehand"
 NO_PAST = "a profile rule comes before them"
 
 
@@ -50,7 +53,7 @@ class World:
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
     rates: tuple[RateDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
-    segments: Mapping[str, object] = field(default_factory=dict)
+    segments: Mapping[str, SegmentDraft] = field(default_factory=dict)
     """The segments that journeys can name."""
 
 
@@ -70,6 +73,7 @@ def entry_names(draft: JourneyDraft, world: World) -> Names:
         consents=world.consents,
         audiences=frozenset(world.audiences),
         event_types=world.event_types,
+        segments=world.segments,
     )
 
 
@@ -86,7 +90,22 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
         event_types=world.event_types,
+        segments=world.segments,
         audiences=frozenset(world.audiences),
+    )
+
+
+def segment_names(world: World) -> Names:
+    """What the condition of a segment can refer to."""
+    return Names(
+        no_event=IN_A_SEGMENT,
+        no_entry=IN_A_SEGMENT,
+        attributes=world.attributes,
+        consents=world.consents,
+        audiences=frozenset(world.audiences),
+        event_types=world.event_types,
+        segments=world.segments,
+        no_now=NO_NOW,
     )
 
 
@@ -100,12 +119,14 @@ def make_world(
     problems: Problems,
     *,
     audiences: Iterable[AudienceDraft] = (),
+    segments: Iterable[SegmentDraft] = (),
 ) -> World:
     """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
     lists = {audience.name.name: audience for audience in audiences}
     needed = frozenset(c.consent.name for c in by_name.values()) | {a.consent.name for a in lists.values()}
     world = World(event_types, {}, needed | _constant_keys(rules), rules, by_name, caps, templates, audiences=lists)
+    world = replace(world, segments={segment.name.name: segment for segment in segments})
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 

@@ -20,7 +20,7 @@ class UnknownVersion(LookupError):
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("effects", "event_id", "journeys", "profile_changed")
+    __slots__ = ("effects", "event_id", "journeys", "profile_changed", "segment_changes")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        self.segment_changes: list[tuple[str, bool]] | None = None
 
 
 def record(
