@@ -21,6 +21,8 @@ PURE_IMPORTS = {
         *("__future__", "collections", "dataclasses", "decimal", "typing", "xxhash"),
         # Local times of day: arithmetic on the pinned tzdata package, whose tables are read once and never change.
         *("datetime", "functools", "importlib", "zoneinfo"),
+        # The next tick among those of a day.
+        "bisect",
     },
 }
 """All that the pure layers may import beside `orchestrator` itself."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.authoring.drafts import ChangeAudienceDraft, IncrementDraft, Ref, StepDraft
+from orchestrator.authoring.drafts import (
+    ChangeAudienceDraft,
+    Formula,
+    IncrementDraft,
+    Ref,
+    StepDraft,
+    TaskDraft,
+    WebhookDraft,
+)
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.reading import (
     Problems,
@@ -12,8 +20,10 @@ from orchestrator.authoring.reading import (
     one_or_many,
     read_assignments,
     read_duration,
+    read_name,
     read_number,
     read_ref,
+    read_word,
 )
 from orchestrator.authoring.yaml_source import Node, problem_at
 
@@ -21,6 +31,9 @@ PRIORITY_DEFAULT = 5
 EXPIRES_MS_DEFAULT = DAY_MS
 AUDIENCE_EXPIRES_MS_DEFAULT = 30 * DAY_MS
 AUDIENCE_WAYS = ("add", "remove")
+MESSAGE_CLASSES = ("promotional", "transactional")
+TASK_EXPIRES_MS_DEFAULT = 30 * DAY_MS
+RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
 
 Values = Mapping[str, Node]
 
@@ -58,3 +71,52 @@ def read_audience_step(name: Ref, found: Values, problems: Problems) -> StepDraf
         expires_ms=expires_ms or AUDIENCE_EXPIRES_MS_DEFAULT,
         next=follows,
     )
+
+
+def read_task(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
+    """`task: sales` with its template."""
+    queue = read_name(found["task"], problems, what="a queue")
+    template = read_ref(found.get("template"), problems, what="template")
+    if "template" not in found:
+        message = f'task step "{name.name}" needs "template"'
+        problems.append(problem_at(name.node, "J109", message, hint="add template: ..."))
+    variables = read_variables(found, problems)
+    due_ms = read_duration(found.get("due"), problems, what="due")
+    message_class = read_word(found.get("class"), MESSAGE_CLASSES, problems, what="the class")
+    priority = read_number(found.get("priority"), problems, what="the priority", least=0, most=9)
+    expires_ms = read_duration(found.get("expires"), problems, what="expires")
+    follows = read_ref(found.get("next"), problems, what="next")
+    if queue is None or template is None:
+        return None
+    return TaskDraft(
+        name=name,
+        queue=queue,
+        template=template,
+        variables=variables,
+        due_ms=due_ms,
+        message_class=message_class or MESSAGE_CLASSES[0],
+        priority=PRIORITY_DEFAULT if priority is None else priority,
+        expires_ms=expires_ms or TASK_EXPIRES_MS_DEFAULT,
+        next=follows,
+    )
+
+
+def read_webhook(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
+    """`webhook: crm_lead` with its variables."""
+    webhook = read_ref(found["webhook"], problems, what="webhook")
+    variables = read_assignments(found.get("with"), problems, what="with")
+    priority = read_number(found.get("priority"), problems, what="the priority", least=0, most=9)
+    follows = read_ref(found.get("next"), problems, what="next")
+    if webhook is None:
+        return None
+    return WebhookDraft(name, webhook, variables, PRIORITY_DEFAULT if priority is None else priority, follows)
+
+
+def read_variables(found: Values, problems: Problems) -> tuple[tuple[Ref, Formula], ...]:
+    """The variables of a template: no name that means something else there."""
+    variables = read_assignments(found.get("with"), problems, what="with")
+    for variable, _ in variables:
+        if variable.name in RESERVED_VARIABLES:
+            message = f'"{variable.name}" means something else in templates'
+            problems.append(problem_at(variable.node, "J118", message, hint="use another name"))
+    return variables

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import assert_never
 
-from orchestrator.authoring.action_checks import check_action, check_audiences
+from orchestrator.authoring.action_checks import (
+    check_action,
+    check_audiences,
+    check_channel_names,
+    check_message_channel,
+)
 from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
@@ -18,6 +23,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     JourneyDraft,
     MonthsDraft,
+    OnDateDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -30,7 +36,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
-from orchestrator.authoring.entry_checks import check_trigger
+from orchestrator.authoring.entry_checks import an_entry_date, check_entry
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -131,7 +137,7 @@ class Checks:
 
     def channel(self, ref: Ref) -> None:
         """Reports a channel that channels.yaml does not name."""
-        if ref.name not in self.world.channels:
+        if check_message_channel(ref, self) and ref.name not in self.world.channels:
             hint = did_you_mean(ref.name, self.world.channels, otherwise="channels.yaml names the channels")
             self.problems.append(problem_at(ref.node, "J205", f'there is no channel "{ref.name}"', hint=hint))
 
@@ -180,6 +186,7 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                     severity="warning",
                 )
             )
+    check_channel_names(checks)
     check_audiences(checks)
     listed = [rule.channels for rules in (world.caps, world.quiet_hours, world.rates) for rule in rules]
     for channels in listed:
@@ -218,10 +225,12 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     """Checks one journey: references, types, ways between steps."""
     checks = Checks(world, problems, checked)
     entry = draft.entry
-    check_trigger(entry.trigger, world, problems)
+    before = entry_names(draft, world)
     if entry.event is not None:
         checks.event(entry.event)
-    before = entry_names(draft, world)
+    if isinstance(entry.trigger, OnDateDraft):
+        checks.formula(entry.trigger.date, before, an_entry_date)
+    check_entry(entry, world, problems, checked)
     checks.formula(entry.where, before, a_condition)
     checks.formula(entry.key, before, a_key)
     inside = step_names(draft, world)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import lower_audiences
+from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     check_journey,
@@ -15,9 +15,11 @@ from orchestrator.authoring.checks import (
 )
 from orchestrator.authoring.drafts import (
     AudienceDraft,
-    ChangeAudienceDraft,
     ChannelDraft,
+    EndpointDraft,
     JourneyDraft,
+    OnDateDraft,
+    OnScheduleDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -39,31 +41,36 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    WEBHOOKS_FILE,
     PoliciesDraft,
     read_audiences,
     read_channels,
     read_policies,
     read_profile,
+    read_webhooks,
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SEGMENTS_FILE, SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
-from orchestrator.authoring.tracking import alignment, lower_segments, track, tracked_events
+from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
-from orchestrator.model.aggregates import Segment
+from orchestrator.model.aggregates import Segment, Tracked
 from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, POLICIES_FILE, SEGMENTS_FILE})
+RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE, SEGMENTS_FILE})
 DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
+"""Those for which each customer has a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class _Read:
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
     segments: tuple[SegmentDraft, ...]
+    webhooks: tuple[EndpointDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -107,7 +115,9 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         audiences=read.audiences,
         segments=read.segments,
     )
-    world = replace(world, quiet_hours=read.policies.quiet_hours, rates=read.policies.rates)
+    webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
+    policies = read.policies
+    world = replace(world, quiet_hours=policies.quiet_hours, rates=policies.rates, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_segments(world, problems, checked)
@@ -124,7 +134,9 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    return Compilation(_journey_set(journeys, world, checked, read.policies, set_id), ordered, read.journeys)
+    made = _journey_set(journeys, world, checked, read.policies, set_id)
+    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made.tracked))
+    return Compilation(aligned, ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -137,18 +149,28 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
     segments: dict[str, Segment] = {}
+    services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         audiences.update(journeys.audiences)
         segments.update(journeys.segments)
+        services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
     audiences.update(current.audiences)
     segments.update(current.segments)
     tracked = track(versions.values(), segments)
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
-    return replace(current, versions=versions, channels=channels, audiences=audiences, wanted=wanted, tracked=tracked)
+    return replace(
+        current,
+        versions=versions,
+        channels=channels,
+        audiences=audiences,
+        services=services,
+        wanted=wanted,
+        tracked=tracked,
+    )
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
@@ -157,6 +179,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
     segments: tuple[SegmentDraft, ...] = ()
+    webhooks: tuple[EndpointDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -182,6 +205,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             audiences = read_audiences(root, problems)
         elif path == SEGMENTS_FILE:
             segments = read_segments(root, problems)
+        elif path == WEBHOOKS_FILE:
+            webhooks = read_webhooks(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -194,6 +219,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         channels=channels,
         audiences=audiences,
         segments=segments,
+        webhooks=webhooks,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -224,10 +250,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
-    for name in {ref.name for step in draft.steps if isinstance(step, ChangeAudienceDraft) for ref in step.audiences}:
-        audience = world.audiences[name]
-        kept = f"{audience.destination.name} {audience.identity.name} {audience.consent.name}"
-        texts.append((f"audience {name}", kept))
+    texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))
     for segment in segments_behind(named, world, checked):
@@ -241,6 +264,19 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
+
+
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked: Tracked | None) -> str:
+    """A hash of the rules that each customer record has to be in line with; "" if there are none."""
+    rules = [
+        (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
+        for draft in drafts
+        if draft.status in {Status.LIVE, Status.SHADOW} and isinstance(draft.entry.trigger, ALIGNED_TRIGGERS)
+    ]
+    if rules:
+        rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
+    rules += tracked_rules(tracked)
+    return hash_texts(rules) if rules else ""
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:
@@ -265,7 +301,7 @@ def _journey_set(
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     segments = lower_segments(world, checked)
     tracked = track(running.values(), segments)
-    wanted = frozenset(rules) | entry_events | tracked_events(tracked)
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked) | ({ERASED} & world.event_types.keys())
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},
@@ -293,12 +329,12 @@ def _journey_set(
         ),
         tracked=tracked,
         segments=segments,
-        alignment=alignment(tracked),
         rates=tuple(
             Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
         ),
         uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
+        services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(made, entered)
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.triggers import Cron
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,32 @@ class ChangeAudienceDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskDraft:
+    """`task: sales` and all that goes with it."""
+
+    name: Ref
+    queue: Ref
+    template: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    due_ms: int | None
+    message_class: str
+    priority: int
+    expires_ms: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDraft:
+    """`webhook: crm_lead` with its variables."""
+
+    name: Ref
+    webhook: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    priority: int
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -203,7 +230,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
 
 StepDraft = (
     BrokenDraft
@@ -235,6 +262,8 @@ STEP_KINDS: dict[type, str] = {
     SetDraft: "set",
     IncrementDraft: "increment",
     ChangeAudienceDraft: "audience",
+    TaskDraft: "task",
+    WebhookDraft: "webhook",
     ExitDraft: "exit",
 }
 
@@ -259,17 +288,40 @@ class OnCommandDraft:
     """`command: true`."""
 
 
-TriggerDraft = OnEventDraft | OnSegmentDraft | OnCommandDraft
+@dataclass(frozen=True, slots=True)
+class OnScheduleDraft:
+    """`schedule: "0 9 * * mon", zone: Europe/Berlin, segment: lapsing`; `zone` None is the customer's."""
+
+    schedule: Ref
+    cron: Cron
+    zone: str | None
+    segment: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnDateDraft:
+    """`date: profile.birthday, offset: -7 days, at: "09:00", every: year`; `zone` None is the customer's."""
+
+    date: Formula
+    offset: Offset | None
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | OnCommandDraft
 
 
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
-    """Who enters, and at what."""
+    """Who enters, and at what. `reentry` is None if the journey does not say."""
+
+    node: MappingNode
 
     trigger: TriggerDraft
     where: Formula | None
     key: Formula | None
-    reentry: ReEntry
+    reentry: ReEntry | None
 
     @property
     def event(self) -> Ref | None:
@@ -347,6 +399,17 @@ class AudienceDraft:
     destination: Ref
     identity: Ref
     consent: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """A webhook of webhooks.yaml: a request to an endpoint that the sink knows by name."""
+
+    name: Ref
+    endpoint: Ref
+    method: str
+    message_class: str
+    expires_ms: int
 
 
 @dataclass(frozen=True, slots=True)

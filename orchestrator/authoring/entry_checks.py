@@ -2,20 +2,76 @@
 
 from __future__ import annotations
 
-from orchestrator.authoring.drafts import OnSegmentDraft, Ref, TriggerDraft
+from collections.abc import Mapping
+
+from orchestrator.authoring.cron_source import ticks_a_day
+from orchestrator.authoring.drafts import EntryDraft, Formula, OnDateDraft, OnScheduleDraft, OnSegmentDraft, Ref
+from orchestrator.authoring.expression_nodes import Attribute
+from orchestrator.authoring.expression_types import described
+from orchestrator.authoring.expressions import Checked
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.world import World
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.types import Kind, Type
+
+TICKS_A_DAY_MAX = 24
+"""A schedule looks at every customer each time; more often than hourly is hardly meant."""
 
 
-def check_trigger(trigger: TriggerDraft, world: World, problems: Problems) -> None:
-    """Appends what is wrong with a trigger other than an event."""
+def an_entry_date(of: Type) -> tuple[str, str, str] | None:
+    """Demands something that customers can enter at."""
+    if of.kind in {Kind.INSTANT, Kind.DATE}:
+        return None
+    hint = "name an attribute that is a date or an instant: profile.birthday"
+    return "J520", f"customers enter at a date or an instant, and this is {described(of)}", hint
+
+
+def check_entry(entry: EntryDraft, world: World, problems: Problems, checked: Mapping[Formula, Checked]) -> None:
+    """Appends what is wrong with a trigger other than an event; expressions are typed already."""
+    trigger = entry.trigger
     if isinstance(trigger, OnSegmentDraft):
         _check_segment(trigger.segment, world, problems)
+    elif isinstance(trigger, OnScheduleDraft):
+        _check_schedule(trigger, world, problems)
+    elif isinstance(trigger, OnDateDraft):
+        _check_date(trigger, entry, problems, checked)
 
 
 def _check_segment(ref: Ref, world: World, problems: Problems) -> None:
     if ref.name not in world.segments:
         hint = did_you_mean(ref.name, world.segments, otherwise="segments.yaml names the segments")
         problems.append(problem_at(ref.node, "J250", f'there is no segment "{ref.name}"', hint=hint))
+
+
+def _check_schedule(trigger: OnScheduleDraft, world: World, problems: Problems) -> None:
+    if trigger.segment is not None:
+        _check_segment(trigger.segment, world, problems)
+    place = trigger.schedule.node
+    often = ticks_a_day(trigger.cron)
+    if often > TICKS_A_DAY_MAX:
+        message = f"this schedule looks at every customer {often} times a day"
+        hint = "tick at most once an hour, or enter on an event or a segment"
+        problems.append(problem_at(place, "J522", message, hint=hint, severity="warning"))
+
+
+def _check_date(
+    trigger: OnDateDraft, entry: EntryDraft, problems: Problems, checked: Mapping[Formula, Checked]
+) -> None:
+    found = checked.get(trigger.date)
+    if found is None:
+        return
+    if not isinstance(found.node, Attribute):
+        # What is computed, from `now` say, would be another moment each time that it is looked at.
+        message = "customers enter at an attribute of the profile as it is"
+        hint = "use profile.renewal_date, with offset: -30 days"
+        problems.append(problem_at(trigger.date.node, "J520", message, hint=hint))
+    offset = trigger.offset
+    if offset is not None and offset.ms and (found.type.kind is Kind.DATE or trigger.at is not None):
+        message = f'an offset of "{offset.text}" does not go with a day'
+        hint = "count in days, weeks, months or years, and give the time of day: at"
+        problems.append(problem_at(offset.node, "J514", message, hint=hint))
+    if trigger.is_yearly and entry.reentry is None:
+        message = "the date comes round each year, but customers enter once only"
+        hint = "add reentry: always, or reentry: never if that is meant"
+        problems.append(problem_at(trigger.date.node, "J521", message, hint=hint, severity="warning"))

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.authoring.drafts import EntryDraft, OnCommandDraft, OnEventDraft, OnSegmentDraft, TriggerDraft
+from orchestrator.authoring.cron_source import parse_cron
+from orchestrator.authoring.drafts import (
+    EntryDraft,
+    OnCommandDraft,
+    OnDateDraft,
+    OnEventDraft,
+    OnScheduleDraft,
+    OnSegmentDraft,
+    TriggerDraft,
+)
 from orchestrator.authoring.durations import DurationProblem, parse_duration
 from orchestrator.authoring.reading import Problems, fields, read_formula, read_ref, read_word
+from orchestrator.authoring.wait_source import read_clock, read_offset, read_zone
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar, problem_at, problem_inside
 from orchestrator.model.journey import ReEntry
 from orchestrator.model.problems import Problem
@@ -14,9 +24,13 @@ from orchestrator.model.problems import Problem
 TRIGGER_KEYS: dict[str, tuple[str, ...]] = {
     "on": (),
     "segment": ("when",),
+    "schedule": ("zone", "segment"),
+    "date": ("offset", "at", "every", "zone"),
     "command": (),
 }
-"""What lets customers in -> the keys that say more about it. An entry has exactly one of these."""
+"""What lets customers in -> the keys that say more about it. An entry has exactly one of these; the segment of a
+schedule says for whom it ticks.
+"""
 
 TRIGGER_NEEDS: dict[str, tuple[str, ...]] = {"segment": ("when",)}
 """Trigger -> keys that it cannot do without."""
@@ -26,6 +40,7 @@ ENTRY_KEYS = ("where", "key", "reentry")
 
 SEGMENT_WAYS = ("enters", "leaves")
 COMMAND_WORDS = ("true",)
+EVERY_WORDS = ("year",)
 
 Values = Mapping[str, Node]
 
@@ -47,7 +62,7 @@ def read_entry(node: Node | None, problems: Problems) -> EntryDraft | None:
     where = read_formula(found.get("where"), problems, what="where")
     key = read_formula(found.get("key"), problems, what="key")
     reentry = _reentry(found.get("reentry"), problems)
-    return None if trigger is None else EntryDraft(trigger, where, key, reentry)
+    return None if trigger is None else EntryDraft(node, trigger, where, key, reentry)
 
 
 def keys_of(kind: str) -> tuple[str, ...]:
@@ -58,6 +73,8 @@ def keys_of(kind: str) -> tuple[str, ...]:
 def _kind(node: MappingNode, problems: Problems) -> str | None:
     """The one key that says what lets customers in."""
     given = [key for key, _ in node.entries if key.value in TRIGGER_KEYS]
+    if any(key.value == "schedule" for key in given):
+        given = [key for key in given if key.value != "segment"]
     if not given:
         place = node.entries[0][0] if node.entries else node
         hint = f"add one of: {', '.join(TRIGGER_KEYS)}"
@@ -79,16 +96,46 @@ def _trigger(kind: str, found: Values, problems: Problems) -> TriggerDraft | Non
             segment = read_ref(found["segment"], problems, what="segment")
             way = read_word(found.get("when"), SEGMENT_WAYS, problems, what="when")
             return None if segment is None or way is None else OnSegmentDraft(segment, way == "enters")
+        case "schedule":
+            return _schedule(found, problems)
+        case "date":
+            return _date(found, problems)
         case _:
             word = read_word(found["command"], COMMAND_WORDS, problems, what="command")
             return None if word is None else OnCommandDraft()
 
 
-def _reentry(node: Node | None, problems: Problems) -> ReEntry:
+def _schedule(found: Values, problems: Problems) -> TriggerDraft | None:
+    schedule = read_ref(found["schedule"], problems, what="schedule")
+    zone = read_zone(found.get("zone"), problems)
+    segment = read_ref(found.get("segment"), problems, what="segment")
+    if schedule is None or (segment is None and "segment" in found):
+        return None
+    cron = parse_cron(schedule.name)
+    if isinstance(cron, str):
+        hint = 'write minute, hour, day, month and weekday: "0 9 * * mon"'
+        problems.append(problem_at(schedule.node, "J161", cron, hint=hint))
+        return None
+    return OnScheduleDraft(schedule, cron, zone, segment)
+
+
+def _date(found: Values, problems: Problems) -> TriggerDraft | None:
+    before = len(problems)
+    date = read_formula(found["date"], problems, what="date")
+    offset = read_offset(found.get("offset"), problems)
+    at = read_clock(found.get("at"), problems)
+    every = read_word(found.get("every"), EVERY_WORDS, problems, what="every")
+    zone = read_zone(found.get("zone"), problems)
+    if date is None or len(problems) > before:
+        return None
+    return OnDateDraft(date, offset, at, zone, every is not None)
+
+
+def _reentry(node: Node | None, problems: Problems) -> ReEntry | None:
     never = ReEntry("never")
     ref = read_ref(node, problems, what="reentry")
     if ref is None:
-        return never
+        return None
     mode, _, rest = ref.name.strip().partition(" ")
     if mode in {"never", "always"} and not rest:
         return ReEntry(mode)

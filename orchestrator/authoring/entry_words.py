@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from orchestrator.authoring.drafts import EntryDraft, OnCommandDraft, OnEventDraft, OnSegmentDraft
+from orchestrator.authoring.drafts import (
+    EntryDraft,
+    OnCommandDraft,
+    OnDateDraft,
+    OnEventDraft,
+    OnScheduleDraft,
+    OnSegmentDraft,
+)
 
 
 def entry_words(entry: EntryDraft) -> list[str]:
@@ -14,7 +21,19 @@ def entry_words(entry: EntryDraft) -> list[str]:
             return [f"enters on {event.name}"]
         case OnSegmentDraft(segment=segment, enters=enters):
             return [f"enters with segment {segment.name}" if enters else f"enters on leaving segment {segment.name}"]
+        case OnScheduleDraft(schedule=schedule, zone=zone, segment=ticked):
+            whom = [] if ticked is None else [f"for segment {ticked.name}"]
+            return [f"enters at {' '.join(schedule.name.split())}", *_zone(zone), *whom]
+        case OnDateDraft(date=date, offset=offset, at=at, zone=zone, is_yearly=is_yearly):
+            moved = "" if offset is None else f" {offset.text}"
+            yearly = " every year" if is_yearly else ""
+            time_of_day = [] if at is None else [f"at {at}"]
+            return [f"enters on {' '.join(date.text.split())}{moved}{yearly}", *time_of_day, *_zone(zone)]
         case OnCommandDraft():
             return ["enters when it is asked for"]
         case _ as unknown:
             assert_never(unknown)
+
+
+def _zone(zone: str | None) -> list[str]:
+    return [] if zone is None else [f"in {zone}"]

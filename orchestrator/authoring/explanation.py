@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.engine.population import is_entry_clock
+from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
 from orchestrator.model.journey import Journey, WaitFor
@@ -26,6 +28,11 @@ NOT_SENT = {
     "rate_limited": "sent nothing: the channel's rate had no slot for the message soon enough",
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
+}
+ENTERED = {
+    "segment": "because of a segment",
+    "schedule": "by the schedule",
+    "date": "because the date had come",
 }
 NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
@@ -194,7 +201,8 @@ def _said(decision: Transition, versions: Versions) -> Said:
     reason = decision.reason
     match decision.kind:
         case "entered":
-            return Said(decision, f'entered and began with "{decision.to}"', is_refusal=False)
+            cause = f" {ENTERED[reason]}" if reason in ENTERED else ""
+            return Said(decision, f'entered{cause} and began with "{decision.to}"', is_refusal=False)
         case "held_out":
             return Said(decision, "is in the control group: gets nothing, and is measured", is_refusal=True)
         case "not_entered":
@@ -236,6 +244,9 @@ def _step_said(decision: Transition, versions: Versions) -> Said:
     reason, then = decision.reason, f'; then "{decision.to}"' if decision.to else ""
     if reason in NOT_SENT:
         return Said(decision, f'"{decision.step}" {NOT_SENT[reason]}{then}', is_refusal=True)
+    if reason == "asked":
+        asked = "asked a person" if decision.value == HUMAN else "asked for a request to another system"
+        return Said(decision, f'"{decision.step}" {asked}, action {decision.action_id}{then}', is_refusal=False)
     if reason == "sent":
         sentence = f'"{decision.step}" sent a message by {decision.value}, action {decision.action_id}'
         return Said(decision, f"{sentence}{then}", is_refusal=False)
@@ -280,6 +291,9 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     wake = wake_at_ms(customer)
     if wake < NEVER_MS:
         lines.append(f"next timer: {shown(wake)}")
+    for name, due_ms in sorted(customer.clocks.items()):
+        if is_entry_clock(name):
+            lines.append(f"{name.partition(':')[2]} may let the customer in on {shown(due_ms)}")
     for title, is_granted in (("agreed to", True), ("not agreed to", False)):
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:

@@ -26,7 +26,8 @@ from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventTyp
 ROOTS = ("event", "entry", "profile", "consent", "audience", "segment", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
-"""Results that only a send step has."""
+"""Results that only a step that asks for something has."""
+ASKING = frozenset({"send", "task", "webhook"})
 
 ENTRY_AT = "at"
 """When the customer entered, for journeys without an entry event; an entry event has fields of its own."""
@@ -184,13 +185,13 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
     if field[0] not in STEP_FIELDS:
         return _bad(problems, "J209", field, f'a step has no result "{field[0]}"', did_you_mean(field[0], STEP_FIELDS))
     kind = names.steps[step[0]]
-    if field[0] in SEND_FIELDS and kind != "send":
+    if field[0] in SEND_FIELDS and kind not in ASKING:
         return _bad(
             problems,
             "J209",
             field,
             f'step "{step[0]}" is a {kind} step: it has no {field[0]}',
-            "only send steps have one",
+            "only send, task and webhook steps have one",
         )
     of = STEP_FIELDS[field[0]]
     return StepField(of if field[0] == "visits" else replace(of, nullable=True), step[0], field[0])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from orchestrator.authoring.action_words import action_words
 from orchestrator.authoring.drafts import (
+    ActionDraft,
     BranchDraft,
     BrokenDraft,
-    ChangeAudienceDraft,
     ExitDraft,
     Formula,
     IncrementDraft,
@@ -120,9 +121,9 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _reentry(draft: JourneyDraft) -> str:
     rule = draft.entry.reentry
+    if rule is None or rule.mode == "never":
+        return "once only"
     match rule.mode:
-        case "never":
-            return "once only"
         case "always":
             return "again and again"
         case _:
@@ -131,6 +132,8 @@ def _reentry(draft: JourneyDraft) -> str:
 
 def _step_node(step: StepDraft) -> Box:
     name = step.name.name
+    if isinstance(step, ActionDraft):
+        return _node(_id(name), ROUND if isinstance(step, IncrementDraft) else BOX, [name, *action_words(step)])
     match step:
         case WaitDraft():
             return _node(_id(name), HEXAGON, [name, f"wait {describe_duration(step.duration_ms)}"])
@@ -151,12 +154,6 @@ def _step_node(step: StepDraft) -> Box:
         case SetDraft():
             said = [f"set {attribute.name} to {_text(formula)}" for attribute, formula in step.assignments]
             return _node(_id(name), ROUND, [name, *said])
-        case IncrementDraft():
-            said = [f"add {_text(formula)} to {attribute.name}" for attribute, formula in step.increments]
-            return _node(_id(name), ROUND, [name, *said])
-        case ChangeAudienceDraft():
-            way = "add to" if step.is_add else "remove from"
-            return _node(_id(name), BOX, [name, *(f"{way} {ref.name}" for ref in step.audiences)])
         case BrokenDraft():
             return _node(_id(name), BOX, [name])
         case ExitDraft():

@@ -13,24 +13,27 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from orchestrator.authoring.action_source import AUDIENCE_WAYS
+from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
-from orchestrator.authoring.entry_source import SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
+from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
 from orchestrator.authoring.rules_source import (
     AUDIENCE_KEYS,
     CAP_MAX,
+    METHODS,
     QUIET_KEYS,
     QUIET_REQUIRED,
     QUIET_WAYS,
     RATE_KEYS,
     RATE_MAX,
     RATE_REQUIRED,
+    WEBHOOK_KEYS,
+    WEBHOOK_REQUIRED,
 )
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
-from orchestrator.authoring.step_source import KEYS, MESSAGE_CLASSES, RESERVED_VARIABLES
+from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
 from orchestrator.model.journey import Status
@@ -67,6 +70,7 @@ MOVED: Schema = {
 }
 CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
 ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
+SCHEDULE: Schema = {"type": "string", "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$", "examples": ["0 9 * * mon"]}
 DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
@@ -131,6 +135,12 @@ ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
     "segment": (EVENT, "The segment whose members enter."),
     "when": (words(SEGMENT_WAYS), "Whether customers enter as they become members, or as they stop being members."),
+    "schedule": (SCHEDULE, "Customers enter at these times: minute, hour, day of the month, month, weekday."),
+    "date": (EXPRESSION, "The attribute of the profile whose date or instant lets customers in."),
+    "offset": (MOVED, "How long after the date, or before it with a minus sign."),
+    "at": (CLOCK, "The local time of day; midnight for a date without it."),
+    "every": (words(EVERY_WORDS), "The date comes round each year."),
+    "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
     "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
     "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
@@ -193,20 +203,26 @@ STEP: Described = {
     "salt": (TEXT, "Splits with the same salt draw the same lot."),
     "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
     "template": (EVENT, "The folder in templates/ with the text of the message."),
-    "with": (VARIABLES, "Variables of the template, as expressions."),
+    "with": (VARIABLES, "Variables, as expressions."),
     "class": (words(MESSAGE_CLASSES), "Promotional (default: caps hold) or transactional (they do not)."),
     "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
-    "expires": (DURATION, "A message that could not be delivered by then is not delivered; 1 day if nothing is said."),
+    "expires": (
+        DURATION,
+        "What could not be done by then is not done: 1 day for a message, 30 days for tasks and audiences.",
+    ),
     "set": (ASSIGNMENTS, "Sets attributes of the profile; null takes one away."),
     "increment": (pairs(EXPRESSION), "Adds to attributes of the profile; a missing one counts as 0."),
     "audience": (
         keys(picked(AUDIENCE_WAYS, AUDIENCE), minProperties=1, maxProperties=1),
         "Adds the customer to audiences, or removes the customer from them.",
     ),
+    "task": (NAME, "Asks a person of this queue to do something."),
+    "due": (DURATION, "When the person should have done it."),
+    "webhook": (EVENT, "The webhook of webhooks.yaml that is called with the variables as JSON."),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
-STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",)}
+STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",), "task": ("template",)}
 """Step kind -> keys that it cannot do without, beside its own."""
 
 
@@ -301,6 +317,25 @@ def segments() -> Schema:
     )
 
 
+def webhooks() -> Schema:
+    """Of `webhooks.yaml`."""
+    webhook: Described = {
+        "endpoint": (NAME, "The endpoint, by the name under which the sink knows its address and secrets."),
+        "method": (words(METHODS), "The method of the request; POST if nothing is said."),
+        "class": (words(MESSAGE_CLASSES), "Promotional or transactional (default), for the sink to know."),
+        "expires": (DURATION, "A request that could not be made by then is not made; 1 day if nothing is said."),
+    }
+    return keys(
+        {
+            "webhooks": (
+                pairs(keys(picked(WEBHOOK_KEYS, webhook), required=WEBHOOK_REQUIRED)),
+                "Requests to other systems, by name.",
+            )
+        },
+        required=["webhooks"],
+    )
+
+
 def policies() -> Schema:
     """Of `policies.yaml`."""
     cap: Described = {
@@ -383,7 +418,7 @@ EXPECTED_BESIDES: Described = {
     "contains": (one_or_many(TEXT), "Words that the message contains."),
     "step": (TEXT, "The step that it came from."),
     "address": (TEXT, "Where the message went."),
-    "target": (TEXT, "What the command is about: the audience."),
+    "target": (TEXT, "What the command is about: the audience, the queue, the webhook."),
     "because": (TEXT, "The reason, such as capped or no_consent."),
     "to": (TEXT, "The step gone to."),
     "key": (TEXT, "Which of several passages."),
@@ -444,6 +479,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "channels": (channels, "How customers are reached: channels.yaml"),
     "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
     "segments": (segments, "Who belongs together: segments.yaml"),
+    "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),

@@ -19,7 +19,9 @@ from orchestrator.authoring.drafts import (
     JourneyDraft,
     MonthsDraft,
     OnCommandDraft,
+    OnDateDraft,
     OnEventDraft,
+    OnScheduleDraft,
     OnSegmentDraft,
     Ref,
     RuleDraft,
@@ -27,12 +29,14 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
+    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
+    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
@@ -53,7 +57,9 @@ from orchestrator.model.journey import (
     Expression,
     Goal,
     Journey,
+    OnDate,
     ProfileRule,
+    ReEntry,
     Render,
     Send,
     SetProfile,
@@ -67,7 +73,7 @@ from orchestrator.model.journey import (
     WaitUntilTime,
     WaitWhile,
 )
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
 
 SCALE = 1 << 64
@@ -129,6 +135,8 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     """Every expression of the journey."""
     found: list[Formula | None] = [draft.entry.where, draft.entry.key]
+    if isinstance(draft.entry.trigger, OnDateDraft):
+        found.append(draft.entry.trigger.date)
     for rule in draft.exits:
         found += [rule.where, rule.when]
     if draft.goal is not None:
@@ -149,6 +157,8 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
+            case TaskDraft() | WebhookDraft():
+                found += [formula for _, formula in step.variables]
             case _:
                 pass
     return [formula for formula in found if formula is not None]
@@ -175,10 +185,10 @@ def lower_journey(
         status=draft.status,
         version=version,
         entry=Entry(
-            _trigger(draft.entry.trigger),
+            _trigger(draft.entry.trigger, lowering),
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
-            draft.entry.reentry,
+            draft.entry.reentry or ReEntry("never"),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -217,15 +227,31 @@ def _segments(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
     """The segments that the journey names, in expressions or to enter by."""
     found = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in journey_formulas(draft)))
     trigger = draft.entry.trigger
-    return found | {trigger.segment.name} if isinstance(trigger, OnSegmentDraft) else found
+    segment = trigger.segment if isinstance(trigger, OnSegmentDraft | OnScheduleDraft) else None
+    return found if segment is None else found | {segment.name}
 
 
-def _trigger(draft: TriggerDraft) -> Trigger:
+def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
     match draft:
         case OnEventDraft(event=event):
             return OnEvent(event.name)
         case OnSegmentDraft(segment=segment, enters=enters):
             return OnSegment(segment.name, enters)
+        case OnScheduleDraft(cron=cron, zone=zone, segment=ticked):
+            return OnSchedule(cron, zone, None if ticked is None else ticked.name)
+        case OnDateDraft():
+            value = lowering.expression(draft.date)
+            offset = draft.offset
+            return OnDate(
+                value=value,
+                is_date=value.type.kind is Kind.DATE,
+                months=0 if offset is None else offset.months,
+                days=0 if offset is None else offset.days,
+                offset_ms=0 if offset is None else offset.ms,
+                at=draft.at,
+                zone=draft.zone,
+                is_yearly=draft.is_yearly,
+            )
         case OnCommandDraft():
             return OnCommand()
         case _:

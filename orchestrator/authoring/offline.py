@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from orchestrator.engine.align import align
 from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
 from orchestrator.model.events import Event
@@ -71,6 +73,14 @@ class OfflineEngine:
 
     def _effects(self) -> Effects:
         return Effects(shared=self.shared if self.journeys.uses_shared else None)
+
+    def align(self, customer_id: str, at_ms: int) -> Effects:
+        """Brings the customer's record in line with the journeys."""
+        effects = self._effects()
+        customer = self.customers[customer_id]
+        align(Turn(self.journeys, customer, customer_id, {}, None, at_ms, effects))
+        self._set_wake(customer_id.encode(), wake_at_ms(customer))
+        return effects
 
     def _fire(self, due_ms: int, key: bytes, effects: Effects) -> None:
         customer_id = key.decode()

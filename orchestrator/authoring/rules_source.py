@@ -1,15 +1,17 @@
-"""profile.yaml, channels.yaml, audiences.yaml and policies.yaml -> drafts."""
+"""profile.yaml, channels.yaml, audiences.yaml, webhooks.yaml and policies.yaml -> drafts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.authoring.action_source import EXPIRES_MS_DEFAULT, MESSAGE_CLASSES
 from orchestrator.authoring.drafts import (
     AudienceDraft,
     CapDraft,
     ChannelDraft,
     ConsentDraft,
+    EndpointDraft,
     QuietHoursDraft,
     RateDraft,
     Ref,
@@ -36,6 +38,10 @@ PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
 AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
+WEBHOOKS_FILE = "webhooks.yaml"
+WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
+WEBHOOK_REQUIRED = ("endpoint",)
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
 AUDIENCE_KEYS = ("destination", "identity", "consent")
 CAP_MAX = 1_000
 RATE_MAX = 10_000_000
@@ -120,6 +126,44 @@ def read_audiences(root: Node, problems: Problems) -> tuple[AudienceDraft, ...]:
         if destination is not None and identity is not None and consent is not None:
             audiences.append(AudienceDraft(name, destination, identity, consent))
     return tuple(audiences)
+
+
+def read_webhooks(root: Node, problems: Problems) -> tuple[EndpointDraft, ...]:
+    """The webhooks; appends what is wrong."""
+    found = fields(root, ("webhooks",), problems, what="webhooks.yaml", required=("webhooks",))
+    if found is None:
+        return ()
+    webhooks: list[EndpointDraft] = []
+    for name, node in read_pairs(found.get("webhooks"), problems, what="webhooks"):
+        values = fields(node, WEBHOOK_KEYS, problems, what=f'webhook "{name.name}"', required=WEBHOOK_REQUIRED)
+        if values is None:
+            continue
+        endpoint = _endpoint(values.get("endpoint"), problems)
+        method = read_word(values.get("method"), METHODS, problems, what="the method")
+        message_class = read_word(values.get("class"), MESSAGE_CLASSES, problems, what="the class")
+        expires_ms = read_duration(values.get("expires"), problems, what="expires")
+        if endpoint is not None:
+            webhooks.append(
+                EndpointDraft(
+                    name,
+                    endpoint,
+                    method or METHODS[0],
+                    message_class or MESSAGE_CLASSES[1],
+                    expires_ms or EXPIRES_MS_DEFAULT,
+                )
+            )
+    return tuple(webhooks)
+
+
+def _endpoint(node: Node | None, problems: Problems) -> Ref | None:
+    ref = read_ref(node, problems, what="endpoint")
+    if ref is not None and any(character in ref.name for character in ":/?@"):
+        hint = "write a name, such as crm: addresses and secrets are the sink's, never a journey's"
+        problems.append(
+            problem_at(ref.node, "J141", "an endpoint is a name that the sink knows, no address", hint=hint)
+        )
+        return None
+    return read_name(node, problems, what="an endpoint")
 
 
 @dataclass(frozen=True, slots=True)

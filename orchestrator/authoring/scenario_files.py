@@ -39,6 +39,7 @@ from orchestrator.authoring.scenario_values import (
 )
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.model.action_steps import Task
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
@@ -386,7 +387,7 @@ class _StoryReader:
 
 def _templates(journeys: JourneySet) -> set[str]:
     steps = (step for journey in journeys.current.values() for step in journey.steps.values())
-    return {step.template for step in steps if isinstance(step, Send)}
+    return {step.template for step in steps if isinstance(step, Send | Task)}
 
 
 def _exit_reasons(journey: Journey) -> set[str]:

@@ -33,7 +33,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
 """What a `then` line can expect → the keys that say more about it."""
 
 TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "audience", "goal", "exited", "failed")
-COMMANDS = ("audience_add", "audience_remove")
+COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
 STATES = frozenset({"in_step", "inside", "profile", "consent", "audience", "segment"})
 """Expectations about how things stand at an instant; all others are about what happened then."""

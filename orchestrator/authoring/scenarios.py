@@ -15,12 +15,10 @@ from orchestrator.authoring.scenario_checks import Happened, happened_instead, o
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
-from orchestrator.engine.align import align
 from orchestrator.engine.ids import draw
-from orchestrator.engine.population import with_entries
-from orchestrator.engine.turn import Turn
+from orchestrator.engine.population import is_entry_clock, with_entries
 from orchestrator.model.actions import ActionCommand, Effects, Transition
-from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.customer import NEVER_MS, Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet, Split, Status
 
@@ -68,6 +66,8 @@ def all_live(journeys: JourneySet) -> JourneySet:
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
+        # What drafts ask of a record is in no set that ever was in force.
+        alignment=f"{journeys.alignment}+{','.join(entered.entries_by_clock)}",
         wanted=journeys.wanted.union(
             entered.entries, tracked_events(tracked), *(journey.listens for journey in live.values())
         ),
@@ -157,9 +157,9 @@ class _Play:
         self.happened = Happened(scenario.given.at_ms)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
-        customer = _customer(scenario.given)
-        align(Turn(journeys, customer, customer_id, {}, None, scenario.given.at_ms, Effects()))
-        self._engine.put(customer_id, customer)
+        self._engine.put(customer_id, _customer(scenario.given))
+        # The record is in line with the journeys from the start, as it is where they have been in force before.
+        self._keep(self._engine.align(customer_id, scenario.given.at_ms))
         self._wanted = journeys.wanted
         # States at the same instant are looked at after everything that happens then.
         self._looks = sorted({e.after_ms for e in scenario.then if e.kind in STATES and e.after_ms is not None})
@@ -180,9 +180,22 @@ class _Play:
         return None
 
     def _run_out(self, end_ms: int) -> None:
-        """Lets time pass until no timer is pending any more."""
-        while (wake := self._engine.next_wake()) is not None and wake[0] <= end_ms:
-            self._keep(self._engine.advance(wake[0]))
+        """Lets time pass until no timer is pending any more. What lets customers in again and again comes once."""
+        come: set[str] = set()
+        while (due := self._next_due(come)) is not None and due <= end_ms:
+            come |= {name for name, due_ms in self._record().clocks.items() if due_ms == due}
+            self._keep(self._engine.advance(due))
+
+    def _next_due(self, without: set[str]) -> int | None:
+        """When something is due, clocks of these names left out."""
+        customer = self._record()
+        pending = [time_ms for i in customer.instances for time_ms in (i.timer_at_ms, i.goal_until_ms)]
+        pending += [due for name, due in customer.clocks.items() if not (name in without and is_entry_clock(name))]
+        due_ms = min(pending, default=NEVER_MS)
+        return None if due_ms == NEVER_MS else due_ms
+
+    def _record(self) -> Customer:
+        return self._engine.customers[self._customer_id]
 
     def _look_until(self, after_ms: int) -> None:
         while self._looks and self._looks[0] <= after_ms:
@@ -228,7 +241,7 @@ class _Play:
             self.trace.append(TraceLine(after_ms, describe(transition, actions.get(transition.action_id or ""))))
 
     def _state(self) -> Customer:
-        return decode_customer(encode_customer(self._engine.customers[self._customer_id]))
+        return decode_customer(encode_customer(self._record()))
 
 
 def describe(transition: Transition, action: ActionCommand | None) -> str:
@@ -236,7 +249,8 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
     journey = transition.journey
     match transition.kind:
         case "entered":
-            return f"{journey}: entered at {transition.to}"
+            cause = f" (by {transition.reason})" if transition.reason else ""
+            return f"{journey}: entered at {transition.to}{cause}"
         case "held_out":
             return f"{journey}: in the control group"
         case "not_entered":

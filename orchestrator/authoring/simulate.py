@@ -50,13 +50,14 @@ class ArmReport:
 
 @dataclass(slots=True)
 class JourneyReport:
-    """What one journey did. `not_entered`, `exits`, `not_sent`, `waiting_on`: reason → count;
-    `sent`: (channel, template) → count.
+    """What one journey did. `entered_by` (`event`, `date`, …), `not_entered`, `exits`, `not_sent`,
+    `waiting_on`: reason → count; `sent`: (channel, template) → count.
     """
 
     name: str
     treated: ArmReport = field(default_factory=ArmReport)
     held_out: ArmReport = field(default_factory=ArmReport)
+    entered_by: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
     steps: dict[str, StepReport] = field(default_factory=dict)
     exits: Counter[str] = field(default_factory=Counter)
@@ -193,9 +194,11 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
     match transition.kind:
         case "entered":
             report.treated.passages += 1
+            report.entered_by[transition.reason or "event"] += 1
             _step(report, transition.to).visits += 1
         case "held_out":
             report.held_out.passages += 1
+            report.entered_by[transition.reason or "event"] += 1
         case "not_entered":
             report.not_entered[transition.reason] += 1
         case "goal":

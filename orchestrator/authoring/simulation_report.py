@@ -70,6 +70,7 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
     return {
         "entered": report.treated.passages,
         "held_out": report.held_out.passages,
+        "entered_by": _sorted(report.entered_by),
         "not_entered": _sorted(report.not_entered),
         "steps": {
             name: {
@@ -111,6 +112,8 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 def _entries(report: JourneyReport) -> RenderableType:
     parts = [f"{report.treated.passages:,} entered", f"{report.held_out.passages:,} held out"]
+    if set(report.entered_by) - {"event"}:
+        parts.append(f"let in by: {_reasons(report.entered_by)}")
     if report.not_entered:
         parts.append(f"not entered: {_reasons(report.not_entered)}")
     if report.waiting_on:

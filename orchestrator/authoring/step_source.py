@@ -7,9 +7,13 @@ from fractions import Fraction
 
 from orchestrator.authoring.action_source import (
     EXPIRES_MS_DEFAULT,
+    MESSAGE_CLASSES,
     PRIORITY_DEFAULT,
     read_audience_step,
     read_increment,
+    read_task,
+    read_variables,
+    read_webhook,
 )
 from orchestrator.authoring.drafts import (
     AwaitedDraft,
@@ -45,9 +49,6 @@ from orchestrator.authoring.wait_source import read_wait, read_wait_while
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.problems import Problem
 
-MESSAGE_CLASSES = ("promotional", "transactional")
-RESERVED_VARIABLES = frozenset({"profile", "forloop", "now", "today"})
-
 KEYS: dict[str, tuple[str, ...]] = {
     "wait": ("wait", "next"),
     "wait_for": ("wait_for", "timeout", "on_timeout"),
@@ -58,6 +59,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "set": ("set", "next"),
     "increment": ("increment", "next"),
     "audience": ("audience", "priority", "expires", "next"),
+    "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
+    "webhook": ("webhook", "with", "priority", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -196,17 +199,7 @@ def _send(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
         problems.append(
             problem_at(name.node, "J109", f'send step "{name.name}" needs "template"', hint="add template: ...")
         )
-    variables = read_assignments(found.get("with"), problems, what="with")
-    for variable, _ in variables:
-        if variable.name in RESERVED_VARIABLES:
-            problems.append(
-                problem_at(
-                    variable.node,
-                    "J118",
-                    f'"{variable.name}" means something else in templates',
-                    hint="use another name",
-                )
-            )
+    variables = read_variables(found, problems)
     message_class = read_word(found.get("class"), MESSAGE_CLASSES, problems, what="the class")
     priority = read_number(found.get("priority"), problems, what="the priority", least=0, most=9)
     expires_ms = read_duration(found.get("expires"), problems, what="expires")
@@ -252,5 +245,7 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "set": _set,
     "increment": read_increment,
     "audience": read_audience_step,
+    "task": read_task,
+    "webhook": read_webhook,
     "exit": _exit,
 }

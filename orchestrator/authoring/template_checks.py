@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, SendDraft
+from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, SendDraft, TaskDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.templates import Part, TemplateFile, Variable
 from orchestrator.authoring.world import World
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.problems import Problem
 
 
@@ -21,7 +22,7 @@ def check_templates(journeys: Iterable[JourneyDraft], world: World, problems: Pr
     used: set[str] = set()
     for draft in journeys:
         for step in draft.steps:
-            if isinstance(step, SendDraft):
+            if isinstance(step, SendDraft | TaskDraft):
                 used.add(step.template.name)
                 is_complete = is_complete and step.template.name in world.templates
                 _check_step(step, draft, world, problems)
@@ -45,7 +46,7 @@ def check_templates(journeys: Iterable[JourneyDraft], world: World, problems: Pr
 def _check_files(files: tuple[TemplateFile, ...], world: World, problems: Problems) -> None:
     defaults = {file.channel for file in files if not file.language}
     for file in files:
-        if file.channel not in world.channels:
+        if file.channel not in world.channels and file.channel != HUMAN:
             hint = did_you_mean(file.channel, world.channels)
             problems.append(Problem(file.path, 1, 1, "J205", f'there is no channel "{file.channel}"', hint=hint))
         elif file.channel not in defaults:
@@ -78,10 +79,10 @@ def _check_attribute(part: Part, variable: Variable, world: World, problems: Pro
         problems.append(part.problem(variable.index, length, "J207", message, hint=hint))
 
 
-def _check_step(step: SendDraft, draft: JourneyDraft, world: World, problems: Problems) -> None:
+def _check_step(step: SendDraft | TaskDraft, draft: JourneyDraft, world: World, problems: Problems) -> None:
     given = {variable.name for variable, _ in step.variables}
     read: set[str] = set()
-    channels = {channel.name for channel in step.channels}
+    channels = {channel.name for channel in step.channels} if isinstance(step, SendDraft) else {HUMAN}
     files = [file for file in world.templates.get(step.template.name, ()) if file.channel in channels]
     for file in files:
         for part in file.parts:
@@ -90,7 +91,8 @@ def _check_step(step: SendDraft, draft: JourneyDraft, world: World, problems: Pr
                 read.add(root)
                 if root not in given and root != "profile":
                     problems.append(_unknown(part, variable, step, draft, given))
-    if not files or not all(file.is_whole for file in files):
+    # A person is told the variables of a task whether or not the text uses them.
+    if isinstance(step, TaskDraft) or not files or not all(file.is_whole for file in files):
         return
     for variable_ref, _ in step.variables:
         if variable_ref.name not in read:
@@ -100,7 +102,9 @@ def _check_step(step: SendDraft, draft: JourneyDraft, world: World, problems: Pr
             )
 
 
-def _unknown(part: Part, variable: Variable, step: SendDraft, draft: JourneyDraft, given: set[str]) -> Problem:
+def _unknown(
+    part: Part, variable: Variable, step: SendDraft | TaskDraft, draft: JourneyDraft, given: set[str]
+) -> Problem:
     root = variable.path[0]
     message = f'step "{step.name.name}" of journey "{draft.name.name}" gives no variable "{root}"'
     known: Mapping[str, str] = {name: name for name in [*given, "profile"]}

@@ -10,7 +10,6 @@ from orchestrator.authoring.expression_horizons import horizon
 from orchestrator.authoring.expressions import uses
 from orchestrator.authoring.lowering import rules_behind
 from orchestrator.authoring.segment_source import SegmentDraft
-from orchestrator.authoring.sources import hash_texts
 from orchestrator.authoring.world import World
 from orchestrator.engine.segments import clock_of
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
@@ -108,12 +107,6 @@ def tracked_rules(tracked: Tracked | None) -> list[tuple[str, str]]:
         ("aggregates", " ".join(keys)),
         *((f"segment {segment.name}", segment.text) for segment in tracked.segments),
     ]
-
-
-def alignment(tracked: Tracked | None) -> str:
-    """A hash of what each customer record has to be in line with; "" for nothing."""
-    rules = tracked_rules(tracked)
-    return hash_texts(rules) if rules else ""
 
 
 def listed_aggregates(journeys: JourneySet) -> dict[str, Aggregate]:

@@ -102,7 +102,7 @@ def _until(name: Ref, node: MappingNode, follows: Ref | None, problems: Problems
             return None
         return UntilTimeDraft(name, at, weekdays, zone, follows)
     until = read_formula(scalar, problems, what="until")
-    offset = _offset(found.get("offset"), problems)
+    offset = read_offset(found.get("offset"), problems)
     at = read_clock(found.get("at"), problems)
     missing = read_ref(found.get("missing"), problems, what="missing")
     past = read_ref(found.get("past"), problems, what="past")
@@ -165,7 +165,7 @@ def _weekdays(node: Node | None, problems: Problems) -> frozenset[int]:
     return frozenset(seen)
 
 
-def _offset(node: Node | None, problems: Problems) -> Offset | None:
+def read_offset(node: Node | None, problems: Problems) -> Offset | None:
     """A duration with or without a sign; days, weeks, months and years are those of the calendar."""
     if node is None:
         return None

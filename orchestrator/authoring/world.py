@@ -10,6 +10,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     CapDraft,
     ChannelDraft,
+    EndpointDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -53,6 +54,7 @@ class World:
     quiet_hours: tuple[QuietHoursDraft, ...] = ()
     rates: tuple[RateDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     segments: Mapping[str, SegmentDraft] = field(default_factory=dict)
     """The segments that journeys can name."""
 

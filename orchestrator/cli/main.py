@@ -36,6 +36,8 @@ COMMANDS = (
     "produce",
     "tail",
     "explain",
+    "export",
+    "erase",
     "replay",
 )
 """In the order in which a person meets them. Each is a file in this folder whose `command` is loaded when asked for;

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.engine.audiences import change_audiences
-from orchestrator.engine.turn import Turn, record, value_of
-from orchestrator.model.action_steps import ActionStep, ChangeAudience, Increment
+from orchestrator.engine.ids import action_id
+from orchestrator.engine.turn import Turn, fail, note, record, value_of
+from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Increment, Task, Webhook
+from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
-from orchestrator.model.journey import Journey
+from orchestrator.model.journey import Expression, Journey, RenderProblem, Status
+
+CONTEXT = "context"
+"""The part of a task's content that tells, as JSON, where it comes from and with what values."""
 
 
 def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> str:
@@ -18,6 +23,10 @@ def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> s
             return increment(turn, journey, instance, step)
         case ChangeAudience():
             return change_audiences(turn, journey, instance, step)
+        case Task():
+            return ask_person(turn, journey, instance, step)
+        case Webhook():
+            return ask_endpoint(turn, journey, instance, step)
         case _:
             assert_never(step)
 
@@ -34,4 +43,109 @@ def increment(turn: Turn, journey: Journey, instance: Instance, step: Increment)
             profile[attribute] = kept
             turn.profile_changed = True
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="incremented")
+    return step.next
+
+
+def ask_person(turn: Turn, journey: Journey, instance: Instance, step: Task) -> str:
+    """Asks a person of the queue; the outcome is `asked`, `shadow` or `template_failed`."""
+    values = values_of(turn, step.variables, journey, instance, step.name)
+    printed = {name: step.print_as[name](value) if name in step.print_as else value for name, value in values.items()}
+    printed["profile"] = turn.customer.profile
+    wanted = turn.customer.profile.get("language")
+    try:
+        language, content = step.render(wanted if isinstance(wanted, str) else "", printed)
+    except RenderProblem as problem:
+        fail(turn, journey, instance, step.name, f"template {step.template}: {problem}")
+        return finish(turn, journey, instance, step, "template_failed", None, HUMAN)
+    content[CONTEXT] = step.context(journey.title, instance.entered_at_ms, values)
+    command = ActionCommand(
+        id_of(turn, journey, instance, step.name),
+        turn.customer_id,
+        journey.name,
+        journey.version,
+        instance.number,
+        step.name,
+        HUMAN,
+        "",
+        step.template,
+        language,
+        content,
+        step.message_class,
+        step.priority,
+        turn.now_ms,
+        turn.now_ms + step.expires_after_ms,
+        "task",
+        step.queue,
+        None if step.due_after_ms is None else turn.now_ms + step.due_after_ms,
+    )
+    return finish(turn, journey, instance, step, "asked", command, HUMAN)
+
+
+def ask_endpoint(turn: Turn, journey: Journey, instance: Instance, step: Webhook) -> str:
+    """Asks for a request to the endpoint; the outcome is `asked` or `shadow`."""
+    values = values_of(turn, step.variables, journey, instance, step.name)
+    command = ActionCommand(
+        id_of(turn, journey, instance, step.name),
+        turn.customer_id,
+        journey.name,
+        journey.version,
+        instance.number,
+        step.name,
+        WEBHOOK,
+        step.endpoint,
+        "",
+        "",
+        {"method": step.method, "body": step.body(values)},
+        step.message_class,
+        step.priority,
+        turn.now_ms,
+        turn.now_ms + step.expires_after_ms,
+        "webhook",
+        step.webhook,
+    )
+    return finish(turn, journey, instance, step, "asked", command, WEBHOOK)
+
+
+def values_of(
+    turn: Turn, variables: tuple[tuple[str, Expression], ...], journey: Journey, instance: Instance, place: str
+) -> dict[str, object]:
+    """The variables' values; null for one that cannot be computed, which is recorded."""
+    return {name: value_of(turn, expression, journey, instance, place) for name, expression in variables}
+
+
+def id_of(turn: Turn, journey: Journey, instance: Instance, step: str) -> str:
+    """The id of what this visit of the step asks for."""
+    before = instance.results.get(step)
+    visit = 1 if before is None else before.visits + 1
+    return action_id(turn.customer_id, journey.name, instance.number, step, visit)
+
+
+def finish(
+    turn: Turn,
+    journey: Journey,
+    instance: Instance,
+    step: Task | Webhook,
+    outcome: str,
+    command: ActionCommand | None,
+    channel: str,
+) -> str:
+    """Asks for the command, if there is one and the journey is not in shadow; keeps and records how the step ended."""
+    if command is not None and journey.status is Status.SHADOW:
+        outcome, command = "shadow", None
+    asked_as = None
+    if command is not None:
+        asked_as = command.action_id
+        turn.effects.actions.append(command)
+    note(instance, step.name, turn.now_ms, outcome, asked_as, channel if asked_as else None)
+    record(
+        turn,
+        journey,
+        instance,
+        "step",
+        step=step.name,
+        to=step.next,
+        reason=outcome,
+        action_id=asked_as,
+        value=channel if asked_as else None,
+    )
     return step.next

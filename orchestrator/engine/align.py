@@ -6,6 +6,7 @@ decided the worker does it soon after the set came into force.
 
 from __future__ import annotations
 
+from orchestrator.engine.population import align_entries
 from orchestrator.engine.segments import align_segments
 from orchestrator.engine.turn import Turn
 
@@ -17,4 +18,5 @@ def align(turn: Turn) -> None:
     anyway.
     """
     align_segments(turn)
+    align_entries(turn)
     turn.customer.aligned = turn.journeys.alignment

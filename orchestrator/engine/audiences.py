@@ -73,14 +73,20 @@ def keep(turn: Turn, name: str, identity: str, *, is_member: bool) -> None:
 
 def withdraw(turn: Turn) -> None:
     """Removes the customer from the audiences whose consent is not given any more."""
-    customer = turn.customer
-    for name, (since_ms, identity) in list(customer.audiences.items()):
+    audiences, consent = turn.journeys.audiences, turn.customer.consent
+    lost = [name for name in turn.customer.audiences if name in audiences and not consent.get(audiences[name].consent)]
+    withdraw_from(turn, lost, reason=WITHDRAWN)
+
+
+def withdraw_from(turn: Turn, names: list[str], *, reason: str) -> None:
+    """Removes the customer from these audiences at once. One that no journey set declares any more is left alone."""
+    for name in names:
         audience = turn.journeys.audiences.get(name)
-        if audience is None or customer.consent.get(audience.consent, False):
+        if audience is None:
             continue
-        del customer.audiences[name]
+        since_ms, identity = turn.customer.audiences.pop(name)
         turn.profile_changed = True
-        command_id = action_id(turn.customer_id, "", 0, f"{name}:{WITHDRAWN}:{turn.event_id}", since_ms)
+        command_id = action_id(turn.customer_id, "", 0, f"{name}:{reason}:{turn.event_id}", since_ms)
         turn.effects.actions.append(
             ActionCommand(
                 command_id,
@@ -104,7 +110,7 @@ def withdraw(turn: Turn) -> None:
         )
         turn.effects.transitions.append(
             Transition(
-                turn.customer_id, "", "", 0, "audience", "", "", WITHDRAWN, turn.now_ms, turn.event_id, command_id, name
+                turn.customer_id, "", "", 0, "audience", "", "", reason, turn.now_ms, turn.event_id, command_id, name
             )
         )
 

@@ -9,8 +9,11 @@ from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, In
 from orchestrator.model.journey import Journey
 
 
-def enter(turn: Turn, journey: Journey) -> None:
-    """Lets the customer into the journey if its entry rules say so, and runs the first steps."""
+def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
+    """Lets the customer into the journey if its entry rules say so, and runs the first steps.
+
+    `cause` says what lets the customer in, where it is not the journey's event: `segment`, `schedule`, `date`, ….
+    """
     customer = turn.customer
     rules = journey.entry
     event = turn.event
@@ -49,12 +52,12 @@ def enter(turn: Turn, journey: Journey) -> None:
         instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
     if journey.holdout and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
-        record(turn, journey, instance, "held_out")
+        record(turn, journey, instance, "held_out", reason=cause)
         if journey.goal is not None:
             customer.instances = [*customer.instances, instance]
         return
     customer.instances = [*customer.instances, instance]
-    record(turn, journey, instance, "entered", to=journey.first)
+    record(turn, journey, instance, "entered", to=journey.first, reason=cause)
     run_steps(turn, journey, instance, journey.first)
 
 

@@ -44,6 +44,14 @@ class Turn(Scope):
         self.segment_changes: list[tuple[str, bool]] | None = None
 
 
+def version_of(journeys: JourneySet, instance: Instance) -> Journey:
+    """The version that the instance is pinned to."""
+    journey = journeys.versions.get((instance.journey, instance.version))
+    if journey is None:
+        raise UnknownVersion(f"journey {instance.journey} version {instance.version} is not loaded")
+    return journey
+
+
 def record(
     turn: Turn,
     journey: Journey,

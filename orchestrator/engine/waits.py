@@ -19,7 +19,7 @@ from orchestrator.engine.local_time import (
 )
 from orchestrator.engine.turn import Turn, value_of
 from orchestrator.model.customer import Instance
-from orchestrator.model.journey import ClockTime, Journey, WaitMonths, WaitUntilMoment, WaitUntilTime
+from orchestrator.model.journey import ClockTime, Journey, OnDate, WaitMonths, WaitUntilMoment, WaitUntilTime
 
 _DAY_MS = 86_400_000
 _MIDNIGHT = ClockTime(0, 0)
@@ -27,12 +27,12 @@ _MIDNIGHT = ClockTime(0, 0)
 
 def months_due(turn: Turn, step: WaitMonths) -> int:
     """The same time of day in the customer's zone, so many months from now."""
-    return months_later(turn.now_ms, step.months, _zone(turn, None))
+    return months_later(turn.now_ms, step.months, zone_for(turn, None))
 
 
 def clock_due(turn: Turn, step: WaitUntilTime) -> int:
     """When it is next that time of day on one of the weekdays."""
-    return next_clock_time(turn.now_ms, step.at, step.weekdays, _zone(turn, step.zone))
+    return next_clock_time(turn.now_ms, step.at, step.weekdays, zone_for(turn, step.zone))
 
 
 def moment_due(turn: Turn, journey: Journey, instance: Instance, step: WaitUntilMoment) -> int | None:
@@ -40,17 +40,45 @@ def moment_due(turn: Turn, journey: Journey, instance: Instance, step: WaitUntil
     value = value_of(turn, step.until, journey, instance, step.name)
     if not isinstance(value, int) or not is_on_calendar(value * _DAY_MS if step.is_date else value):
         return None
-    zone = _zone(turn, step.zone)
-    if step.is_date or step.at is not None:
-        day = day_of(value) if step.is_date else local_of(value, zone).date()
-        day = add_months(day, step.months) + timedelta(days=step.days)
-        return at_time_of_day(day, step.at or _MIDNIGHT, zone)
-    if step.months:
-        return months_later(value, step.months, zone)
-    if step.days:
-        return days_later(value, step.days, zone)
-    return value + step.offset_ms
+    return _moved(value, step, zone_for(turn, step.zone), 0)
 
 
-def _zone(turn: Turn, fixed: str | None) -> ZoneInfo:
+def date_due(turn: Turn, trigger: OnDate) -> int | None:
+    """When the date lets the customer in next, later than now and by the profile as it is now; None for never."""
+    value = trigger.value.evaluate(turn)
+    if not isinstance(value, int) or not is_on_calendar(value * _DAY_MS if trigger.is_date else value):
+        return None
+    zone = zone_for(turn, trigger.zone)
+    if not trigger.is_yearly:
+        due_ms = _moved(value, trigger, zone, 0)
+        return due_ms if due_ms > turn.now_ms else None
+    if not is_on_calendar(turn.now_ms):
+        return None
+    first_year = (day_of(value) if trigger.is_date else local_of(value, zone).date()).year
+    offset_days = trigger.months * 30 + trigger.days + trigger.offset_ms // _DAY_MS
+    # Two years before the one that the offset leads from come surely too early, so some year from there on fits.
+    years = max(0, local_of(turn.now_ms, zone).year - offset_days // 365 - 2 - first_year)
+    while True:
+        due_ms = _moved(value, trigger, zone, years)
+        if due_ms > turn.now_ms:
+            return due_ms
+        years += 1
+
+
+def _moved(value: int, by: WaitUntilMoment | OnDate, zone: ZoneInfo, years: int) -> int:
+    """The moment that so many years and the offset lead to."""
+    if by.is_date or by.at is not None:
+        day = day_of(value) if by.is_date else local_of(value, zone).date()
+        day = add_months(add_months(day, 12 * years), by.months) + timedelta(days=by.days)
+        return at_time_of_day(day, by.at or _MIDNIGHT, zone)
+    at_ms = months_later(value, 12 * years, zone) if years else value
+    if by.months:
+        return months_later(at_ms, by.months, zone)
+    if by.days:
+        return days_later(at_ms, by.days, zone)
+    return at_ms + by.offset_ms
+
+
+def zone_for(turn: Turn, fixed: str | None) -> ZoneInfo:
+    """The zone of this name, or the customer's."""
     return zone_of(turn.customer, turn.journeys.default_zone) if fixed is None else zone_called(fixed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.model.journey import Expression
+    from orchestrator.model.journey import Expression, Render
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,47 @@ class ChangeAudience:
     next: str
 
 
-ActionStep = Increment | ChangeAudience
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Asks a person to do something. What the person says comes back as an event with the task's action id.
+
+    `variables` are plain values: `print_as` turns those that need it into what templates print, `context` gives
+    them with (the journey's title, the instant of entry) as JSON.
+    """
+
+    name: str
+    queue: str
+    template: str
+    render: Render
+    variables: tuple[tuple[str, Expression], ...]
+    print_as: dict[str, Callable[[Any], Any]]
+    context: Callable[[str, int, dict[str, Any]], str]
+    due_after_ms: int | None
+    message_class: str
+    priority: int
+    expires_after_ms: int
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Asks for a request to an endpoint that the sink knows by name; `body` gives the variables as JSON."""
+
+    name: str
+    webhook: str
+    endpoint: str
+    method: str
+    variables: tuple[tuple[str, Expression], ...]
+    body: Callable[[dict[str, Any]], str]
+    message_class: str
+    priority: int
+    expires_after_ms: int
+    next: str
+
+
+ActionStep = Increment | ChangeAudience | Task | Webhook
+
+HUMAN = "human"
+"""The channel of tasks for people."""
+WEBHOOK = "webhook"
+"""The channel of requests to other systems."""

@@ -11,7 +11,9 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     """A command for the sink behind a channel's topic: do this for this customer, once, before `expires_at_ms`.
 
     `kind` says what: `send` (deliver `content` to `address`), `audience_add` and `audience_remove` (`target` is the
-    audience, `address` who the customer is there). `action_id` is a function of (customer, journey, instance, step,
+    audience, `address` who the customer is there), `task` (a person of the queue `target` does what `content` says,
+    by `due_at_ms`), `webhook` (a request with the content's `method` and `body` to the endpoint `address`; `target` is
+    the webhook's name). `action_id` is a function of (customer, journey, instance, step,
     visit): equal in every replay. `content` holds the rendered parts of the template (`subject`, `body`, …).
     `message_class` is `promotional` or `transactional`. Instants are milliseconds since the epoch, UTC.
     """
@@ -33,16 +35,18 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     expires_at_ms: int
     kind: str = "send"
     target: str = ""
+    due_at_ms: int | None = None
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
     """One decision about one customer's passage through a journey, with its reason.
 
-    `kind`: `entered` (to = first step), `held_out` (control group), `not_entered` (reason says why), `step` (a step
-    ended with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason`
-    says why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `audience`
-    (the audience `value` was changed, or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason`
-    says why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
+    `kind`: `entered` (to = first step; `reason` says what let the customer in where it was no event), `held_out`
+    (control group), `not_entered` (reason says why), `step` (a step ended with outcome `reason`, such as
+    `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason` says why: `held` for quiet hours,
+    `rate` for a slot of a channel's rate, `rebased` to another moment), `audience` (the audience `value` was changed,
+    or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason` says why), `failed` (a condition or
+    template failed; `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
+from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -250,7 +250,24 @@ class ReEntry:
     after_ms: int = 0
 
 
-Trigger = OnEvent | OnSegment | OnCommand
+@dataclass(frozen=True, slots=True)
+class OnDate:
+    """At a date or instant that an attribute of the profile says, moved by an offset as in `WaitUntilMoment`.
+
+    `is_yearly`: it comes round each year, from its own on; 29 February is 28 February in a year without one.
+    """
+
+    value: Expression
+    is_date: bool
+    months: int
+    days: int
+    offset_ms: int
+    at: ClockTime | None
+    zone: str | None
+    is_yearly: bool
+
+
+Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,10 +438,17 @@ class JourneySet:
     segments: dict[str, Segment] = field(default_factory=dict)
     """All segments, used or not."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
+    entries_by_clock: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that a schedule or a date lets customers into."""
+    entries_by_profile: tuple[Journey, ...] = ()
+    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    services: frozenset[str] = frozenset()
+    """Of the channels of tasks and of webhooks, those that some journey uses."""
 
     @property
     def destinations(self) -> dict[str, str]:
-        """Channel → topic, of everything that commands can go to: channels, and where audiences are kept."""
+        """Channel → topic, of everything that commands can go to, messages or others."""
         topics = {channel.name: channel.topic for channel in self.channels.values()}
-        return topics | {audience.channel: audience.topic for audience in self.audiences.values()}
+        topics |= {audience.channel: audience.topic for audience in self.audiences.values()}
+        return topics | {service: f"actions.{service}" for service in sorted(self.services)}

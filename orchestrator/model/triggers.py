@@ -26,3 +26,30 @@ class OnSegment:
 @dataclass(frozen=True, slots=True)
 class OnCommand:
     """Somebody asks for it: a `start` step of another journey, or a command event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Five cron fields, each as the values that it allows; weekdays are 1 (Monday) to 7.
+
+    Where both the day of the month and the weekday are limited, `is_either_day`, one of them is enough.
+    `is_repeated`: the hours or minutes begin with a star, so that an hour that clocks show twice counts twice.
+    """
+
+    text: str
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    is_either_day: bool = False
+    is_repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OnSchedule:
+    """At each tick, by the clocks of `zone` (None: the customer's), whoever is in the segment then (None: everyone)."""
+
+    cron: Cron
+    zone: str | None
+    segment: str | None

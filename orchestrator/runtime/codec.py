@@ -325,7 +325,7 @@ class RecordEncoder:
         journey_words = frozenset({"journey", "version", "step", "kind", "to", "reason"})
         self.action: Callable[[ActionCommand], bytes] = writer(
             "action_command",
-            {"created_at": "created_at_ms", "expires_at": "expires_at_ms"},
+            {"created_at": "created_at_ms", "expires_at": "expires_at_ms", "due_at": "due_at_ms"},
             journey_words | {"channel", "template", "language", "target"},
         )
         self.transition: Callable[[Transition], bytes] = writer("journey_transition", {"at": "at_ms"}, journey_words)

@@ -23,7 +23,7 @@ from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.journey import JourneySet
 from orchestrator.runtime import codec as wire_codec
 from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, RejectedRecord
-from orchestrator.runtime.decisions import Decided, Situation, UnknownFrames, decide
+from orchestrator.runtime.decisions import NOBODY, Decided, Situation, UnknownFrames, decide
 from orchestrator.runtime.merge import NOTHING_SHOWN_MS, MergeOptions, PartitionMerge, Taken
 from orchestrator.runtime.ports import (
     BatchReport,
@@ -278,12 +278,11 @@ class Cycle:
 
     def _uncommitted(self, number: int) -> dict[bytes, bytes]:
         return {
-            key: new
+            key: NOBODY if new is None else new
             for computed in self._pending
             for output in computed.outputs
             if output.partition == number
             for key, _, new in output.changes
-            if new is not None
         }
 
     def _encode(self, number: int, taken: Taken | None, decided: Decided) -> PartitionOutput:

@@ -48,7 +48,8 @@ from orchestrator.runtime.ports import Change, CustomerStore, Record
 RECORD_BYTES_MAX = 900_000
 """No customer record and no action grows beyond this: brokers refuse records above 1 MB, and with them the batch."""
 
-_NOBODY = encode_customer(Customer())
+NOBODY = encode_customer(Customer())
+"""The record of a customer who is not known, or was forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +210,11 @@ class _Batch:
         for key in self.touched:
             old, new = records[key], encode_customer(customers[key])
             # A customer of whom every record was rejected stays unknown.
-            if new != old and (old is not None or new != _NOBODY):
+            if new != old and (old is not None or new != NOBODY):
                 if len(new) > RECORD_BYTES_MAX and not self.is_careful:
                     raise _NeedsCare
-                changes.append((key, old, new))
+                # Of a customer who was forgotten nothing is kept: a tombstone.
+                changes.append((key, old, None if new == NOBODY else new))
         if self.shared is not None:
             new = encode_shared(self.shared)
             if new != (self.shared_record or self.encoded_new_shared()):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import Customer, decode_customer
@@ -59,27 +59,17 @@ def read_records(
     names = topic_names(settings)
     found = Records()
     decode = _Decisions(Registry(settings.registry_url), show_personal_data=show_personal_data)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            # Only assigned, never subscribed, never committed: the name is just required.
-            "group.id": f"{settings.app_id}-explain",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
-    )
+    consumer = committed_reader(settings, "explain")
     try:
-        places = _places(consumer, settings, {names.transitions: since_ms, names.changelog: None})
-        for topic, value in _values(consumer, places, customer_id.encode(), progress):
-            if topic == names.changelog:
-                found.customer = None if value is None else _customer(value)
+        start = places(consumer, settings, {names.transitions: since_ms, names.changelog: None})
+        for message in records_of(consumer, start, customer_id.encode(), progress):
+            value = message.value()
+            if message.topic() == names.changelog:
+                found.customer = None if value is None else readable_customer(value)
             elif value is not None:
                 found.decisions.append(decode(value))
     except KafkaException as error:
-        raise _broker_problem(settings, error) from None
+        raise broker_problem(settings, error) from None
     finally:
         consumer.close()
     return found
@@ -136,7 +126,8 @@ def _not_ours(why: str) -> EnvironmentProblem:
     )
 
 
-def _customer(record: bytes) -> Customer:
+def readable_customer(record: bytes) -> Customer:
+    """The customer in a changelog record. Raises: EnvironmentProblem if it cannot be read."""
     try:
         return decode_customer(record)
     except ValueError as error:
@@ -145,10 +136,13 @@ def _customer(record: bytes) -> Customer:
         ) from None
 
 
-def _places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | None]) -> list[TopicPartition]:
-    """Where reading begins: topic -> the instant from which on, None for the beginning."""
+def places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | None]) -> list[TopicPartition]:
+    """Where reading begins: topic -> the instant from which on, None for the beginning.
+
+    Raises: EnvironmentProblem if a topic does not exist.
+    """
     existing = consumer.list_topics(timeout=TIMEOUT_S).topics
-    places: list[TopicPartition] = []
+    found: list[TopicPartition] = []
     for topic, since_ms in topics.items():
         if topic not in existing:
             raise EnvironmentProblem(
@@ -157,21 +151,38 @@ def _places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | N
             )
         numbers = existing[topic].partitions
         if since_ms is None:
-            places += [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
+            found += [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
         else:
             asked = [TopicPartition(topic, number, max(since_ms, 0)) for number in numbers]
             # Nothing that late is told as the end.
-            places += [
+            found += [
                 TopicPartition(topic, place.partition, place.offset if place.offset >= 0 else OFFSET_END)
                 for place in consumer.offsets_for_times(asked, TIMEOUT_S)
             ]
-    return places
+    return found
 
 
-def _values(
-    consumer: Consumer, places: list[TopicPartition], key: bytes, progress: Progress
-) -> Iterable[tuple[str, bytes | None]]:
-    """(topic, value) of every record with this key, up to the end of each partition."""
+def committed_reader(settings: Settings, purpose: str) -> Consumer:
+    """A consumer that reads what was committed, to the end of each partition, and belongs to no group."""
+    return Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            # Only assigned, never subscribed, never committed: the name is just required.
+            "group.id": f"{settings.app_id}-{purpose}",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
+    )
+
+
+def records_of(consumer: Consumer, places: list[TopicPartition], key: bytes, progress: Progress) -> Iterator[Message]:
+    """Every record with this key, up to the end of each partition; `progress` is told how many were looked at.
+
+    Raises: EnvironmentProblem if a partition cannot be read to its end; KafkaException if the broker fails.
+    """
     consumer.assign(places)
     open_places = {(place.topic, place.partition) for place in places}
     looked_at = 0
@@ -188,7 +199,7 @@ def _values(
             if error is None:
                 looked_at += 1
                 if message.key() == key:
-                    yield topic, message.value()
+                    yield message
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
                 open_places.discard((topic, message.partition() or 0))
             elif not error.retriable():
@@ -196,7 +207,8 @@ def _values(
         progress(looked_at)
 
 
-def _broker_problem(settings: Settings, error: KafkaException) -> EnvironmentProblem:
+def broker_problem(settings: Settings, error: KafkaException) -> EnvironmentProblem:
+    """The broker's failure in our words."""
     return EnvironmentProblem(
         f"the broker at {settings.bootstrap_servers} does not answer: {error.args[0].str()}",
         hint="start one with `orchestrator up`, or set --bootstrap-servers",

@@ -292,7 +292,8 @@ def found_actions(
     """The action commands on the topic's partition."""
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         fields = avro.fields(message.value() or b"")
-        yield ActionCommand(created_at_ms=fields.pop("created_at"), expires_at_ms=fields.pop("expires_at"), **fields)
+        instants = {f"{name}_ms": fields.pop(name) for name in ("created_at", "expires_at", "due_at")}
+        yield ActionCommand(**instants, **fields)
 
 
 def found_transitions(

@@ -165,7 +165,7 @@ class Tail:
             type=record_type,
             value=value,
             note=note,
-            headers=_headers(message),
+            headers=headers_of(message),
         )
 
 
@@ -306,7 +306,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _headers(message: Message) -> tuple[tuple[str, str], ...]:
+def headers_of(message: Message) -> tuple[tuple[str, str], ...]:
+    """The record's headers as text."""
     # The client's annotations allow a dict here, as when producing; consuming gives pairs.
     pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     return tuple((name, "" if content is None else _text(content)) for name, content in pairs)

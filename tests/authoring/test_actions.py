@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
+from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.event_values import event_shapes
 from orchestrator.authoring.graph import mermaid
+from orchestrator.authoring.json_values import json_of
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenario_report import render_results
 from orchestrator.authoring.scenarios import run_scenarios
+from orchestrator.authoring.sources import Sources
 from orchestrator.model.journey import JourneySet
-from orchestrator.model.types import Kind
+from orchestrator.model.types import DATE, DECIMAL, INSTANT, STRING, Kind, Type
 from tests.authoring.cases import fixture_events, fixture_sources
+from tests.authoring.test_language_docs import ROOT, examples
 
 EVENTS = fixture_events().types
 COUNT = """journey: count
@@ -123,3 +128,88 @@ def test_a_drawing_shows_what_is_counted_and_who_is_added() -> None:
     assert "add 1 to orders" in text
     assert "add to vip_ads" in text
     assert "remove from vip_ads" in text
+
+
+SHOP_EVENTS = load_event_types(ROOT / "schemas" / "events")
+NURTURE = examples()
+NURTURE_SCENARIOS = """scenarios:
+  - name: a big order becomes a lead and a call, and the call's outcome ends it
+    given: {time: 2026-03-02T09:00:00Z, profile: {email: a@example.com, first_name: Ada}}
+    when:
+      - {event: order_placed, with: {order_id: o1, total: 1200.50}}
+      - {at: +1 day, event: task_completed, with: {action_id: {action_of: call}, outcome: done}}
+    then:
+      - at: start
+        command: webhook
+        target: crm_lead
+        address: crm
+        contains: ['{"ordered_at":"2026-03-02T09:00:00.000Z","total":1200.50}']
+      - at: start
+        command: task
+        target: sales
+        step: call
+        contains:
+          - Call Ada
+          - for 1200.50 EUR
+          - '{"entered_at":"2026-03-02T09:00:00.000Z","journey":"nurture","variables":{"total":1200.50}}'
+      - {at: +1 day, exited: finished}
+      - {messages: 0}
+  - name: nobody does it, so somebody else is asked
+    given: {profile: {email: a@example.com}}
+    when:
+      - {event: order_placed, with: {order_id: o1, total: 1000}}
+    then:
+      - {at: +3 days, command: task, target: sales_lead}
+"""
+
+
+def test_people_and_systems_are_asked_and_answer_as_the_scenarios_say() -> None:
+    compilation = compile_journeys(Sources(files=NURTURE), SHOP_EVENTS)
+    journeys = compilation.journeys
+    assert journeys is not None, compilation.problems
+    loaded = load_scenarios({"nurture.scenarios.yaml": NURTURE_SCENARIOS}, journeys, event_shapes(SHOP_EVENTS))
+    assert loaded.problems == ()
+    results = run_scenarios(journeys, loaded.scenarios)
+    assert all(not result.missed for result in results), render_results(results)
+    assert journeys.destinations["human"] == "actions.human"
+    assert journeys.destinations["webhook"] == "actions.webhook"
+    assert "human" not in compiled().destinations
+
+
+def test_the_version_is_another_when_the_endpoint_or_the_text_for_people_is() -> None:
+    def version(changed: dict[str, str]) -> str:
+        made = compile_journeys(Sources(files={**NURTURE, **changed}), SHOP_EVENTS).journeys
+        assert made is not None
+        return made.current["nurture"].version
+
+    versions = {
+        version({}),
+        version({"webhooks.yaml": "webhooks:\n  crm_lead: {endpoint: other}\n"}),
+        version({"templates/call_customer/human.liquid": "Call, for {{ total }}."}),
+    }
+    assert len(versions) == 3
+
+
+def test_values_become_json_with_all_their_digits_and_dates_that_people_read() -> None:
+    render = json_of(
+        {
+            "b": DECIMAL,
+            "a": Type(Kind.LIST, item=Type(Kind.RECORD, fields={"at": INSTANT, "day": DATE, "name": STRING})),
+            "c": DATE,
+            "d": Type(Kind.MAP, item=DATE),
+            "e": INSTANT,
+        }
+    )
+    values = {
+        "b": Decimal("1.10"),
+        "a": [{"at": 0, "day": None, "name": "x"}, None],
+        "c": 10**9,
+        "d": {"k": 1},
+        "e": 10**18,
+    }
+    expected = (
+        '{"a":[{"at":"1970-01-01T00:00:00.000Z","day":null,"name":"x"},null],"b":1.10,"c":null,'
+        '"d":{"k":"1970-01-02"},"e":null}'
+    )
+    assert render(values) == expected
+    assert render(dict.fromkeys(values)) == '{"a":null,"b":null,"c":null,"d":null,"e":null}'

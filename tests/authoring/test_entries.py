@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.graph import mermaid
+from orchestrator.authoring.scenario_files import load_scenarios
+from orchestrator.authoring.scenarios import run_scenarios
 from orchestrator.authoring.sources import Sources
-from orchestrator.model.journey import Journey
-from orchestrator.model.triggers import OnCommand
+from orchestrator.model.journey import Journey, OnDate
+from orchestrator.model.triggers import OnCommand, OnSchedule
 from tests.authoring.cases import fixture_events, fixture_sources
 
 EVENTS = fixture_events().types
@@ -71,3 +77,134 @@ def test_without_an_entry_event_its_fields_are_refused_and_the_instant_of_entry_
 
 def test_with_an_entry_event_at_is_one_of_its_fields() -> None:
     assert [code for code, _ in codes("{on: cart_updated}", when="entry.at < now")] == ["J202"]
+
+
+PROFILE = """profile:
+  - on: customer_registered
+    set: {email: event.email, phone: event.phone, first_name: event.first_name, time_zone: event.first_name}
+  - on: customer_registered
+    set: {birthday: event.birthday, spent: event.spent}
+  - on: order_placed
+    set: {ordered_at: event.occurred_at}
+  - on: consent_changed
+    consent: {key: event.channel, granted: event.granted}
+"""
+
+
+def played(entry: str, scenarios: str) -> str:
+    """What the scenarios' run says of the greeting journey."""
+    text = f"scenarios:\n{textwrap.indent(textwrap.dedent(scenarios).strip(), '  ')}\n"
+    files = {**sources(entry).files, "profile.yaml": PROFILE, "greeting.scenarios.yaml": text}
+    compilation = compile_journeys(Sources(files=files), EVENTS)
+    assert compilation.journeys is not None, compilation.problems
+    loaded = load_scenarios(files, compilation.journeys, event_shapes(EVENTS))
+    assert loaded.problems == ()
+    results = run_scenarios(compilation.journeys, loaded.scenarios, only="greeting:")
+    assert results
+    return "\n".join(f"{missed.expected}: {missed.happened}" for result in results for missed in result.missed)
+
+
+def test_a_scenario_tells_of_a_birthday() -> None:
+    story = """
+    - name: a birthday that is known
+      given: {time: 2026-03-02T09:00:00Z, profile: {birthday: 2000-03-20, time_zone: America/New_York}}
+      when: []
+      then:
+        - {at: +11 days 4 hours, entered: true}
+        - {inside: false}
+    - name: a birthday that is learned too late comes round
+      given: {time: 2026-03-02T09:00:00Z}
+      when:
+        - {event: customer_registered, with: {birthday: 2000-03-05, first_name: "Europe/Berlin"}}
+      then:
+        - {at: +360 days 23 hours, entered: true}
+    - name: no birthday
+      when: []
+      then:
+        - {entered: false}
+    """
+    entry = '{date: profile.birthday, offset: -7 days, at: "09:00", every: year, reentry: always}'
+    assert played(entry, story) == ""
+
+
+def test_a_scenario_tells_of_a_schedule_and_ends() -> None:
+    story = """
+    - name: the first monday
+      given: {time: 2026-03-03T09:00:00Z, profile: {first_name: Ada}}
+      when: []
+      then:
+        - {at: +5 days 23 hours, entered: true}
+        - {exited: finished}
+        - {at: +1 day, inside: false}
+    - name: three of them
+      given: {time: 2026-03-03T09:00:00Z, profile: {first_name: Ada}}
+      when: []
+      until: +20 days
+      then:
+        - {at: +5 days 23 hours, entered: true}
+        - {at: +12 days 23 hours, entered: true}
+        - {at: +19 days 23 hours, entered: true}
+    """
+    entry = "{schedule: '0 9 * * mon', zone: Europe/Berlin, where: profile.first_name == 'Ada', reentry: always}"
+    assert played(entry, story) == ""
+    assert "entered: true" in played(entry, story.replace("+19 days 23 hours", "+19 days 22 hours"))
+
+
+def test_what_lets_in_is_compiled() -> None:
+    trigger = greeting("{schedule: '0 9 * * mon', zone: Asia/Kathmandu}").entry.trigger
+    assert isinstance(trigger, OnSchedule)
+    assert (trigger.cron.hours, trigger.zone, trigger.segment) == ((9,), "Asia/Kathmandu", None)
+    yearly = greeting("{date: profile.birthday, offset: -2 weeks, every: year, reentry: always}").entry.trigger
+    assert isinstance(yearly, OnDate)
+    assert (yearly.is_date, yearly.days, yearly.is_yearly, yearly.zone) == (True, -14, True, None)
+
+
+def test_records_are_brought_in_line_with_changed_schedules_and_with_nothing_else() -> None:
+    def alignment(entry: str, status: str = "live", zone: str = "UTC") -> str:
+        files = {
+            "greeting.yaml": GREETING.format(entry=entry, when="consent.email").replace("live", status),
+            "policies.yaml": f"default_zone: {zone}\n",
+        }
+        compilation = compile_journeys(fixture_sources(files), EVENTS)
+        assert compilation.journeys is not None, compilation.problems
+        return compilation.journeys.alignment
+
+    monday = alignment("{schedule: '0 9 * * mon'}")
+    assert monday == alignment("{ schedule:   '0 9 * * mon' }") != ""
+    others = {alignment("{schedule: '0 9 * * tue'}"), alignment("{schedule: '0 9 * * mon'}", zone="Europe/Berlin")}
+    assert len(others | {monday, ""}) == 4
+    assert alignment("{schedule: '0 9 * * mon'}", status="draft") == alignment("{on: cart_updated}") == ""
+
+
+def test_a_drawing_says_what_lets_customers_in() -> None:
+    def drawn(entry: str) -> str:
+        compilation = compile_journeys(sources(entry), EVENTS)
+        draft = next(draft for draft in compilation.drafts if draft.name.name == "greeting")
+        return mermaid(draft).splitlines()[4].strip()
+
+    said = drawn("{date: profile.birthday, offset: -7 days, at: '09:00', every: year, zone: Asia/Kathmandu}")
+    assert said == (
+        'entry(["enters on profile.birthday -7 days every year<br/>at 09:00<br/>in Asia/Kathmandu<br/>once only"])'
+    )
+    assert drawn("{schedule: '0 9 * * mon', segment: vip, where: consent.email, reentry: always}") == (
+        'entry(["enters at 0 9 * * mon<br/>for segment vip<br/>where consent.email<br/>again and again"])'
+    )
+    assert drawn("{segment: vip, when: leaves}") == 'entry(["enters on leaving segment vip<br/>once only"])'
+    assert drawn("{command: true}") == 'entry(["enters when it is asked for<br/>once only"])'
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("{schedule: '0 9 * * mon', segment: vip}", "J250"),
+        ("{schedule: '0 9 * * mon', zone: Europe/Berlim}", "J509"),
+        ("{date: now}", "J520"),
+        ("{date: profile.birthday, offset: -2 hours}", "J514"),
+        ("{date: profile.birthday, at: noon}", "J507"),
+        ("{date: profile.birthday, every: month}", "J115"),
+        ("{date: profile.birthday, when: enters}", "J107"),
+        ("{date: profile.birthday, segment: vip}", "J160"),
+    ],
+)
+def test_an_entry_that_cannot_be_meant_is_refused(entry: str, code: str) -> None:
+    assert [found for found, _ in codes(entry)] == [code]

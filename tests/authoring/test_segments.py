@@ -169,6 +169,17 @@ def test_consent_that_is_taken_back_ends_membership_with_the_same_event() -> Non
         assert ("vip" in engine.customers["ada"].segments) is granted
 
 
+def test_a_schedule_lets_in_who_is_in_its_segment_by_then() -> None:
+    daily = GREETING.replace("{segment: vip, when: enters, ", '{schedule: "0 12 * * *", segment: vip, zone: UTC, ')
+    engine = OfflineEngine(a_set("  vip: {when: 'count(order_placed, 30 hours) > 0'}\n", greeting=daily))
+    engine.apply(START, registered())
+    assert said(engine.advance(START + DAY_MS).transitions) == []
+    engine.apply(START + DAY_MS, order(1))
+    noon = 3 * HOUR_MS
+    seen = said(engine.advance(START + 4 * DAY_MS).transitions)
+    assert seen == [("greeting", "entered", DAY_MS + noon), ("greeting", "exited", DAY_MS + 30 * HOUR_MS)]
+
+
 def test_a_condition_that_cannot_be_evaluated_does_not_hold_and_that_is_recorded() -> None:
     engine = OfflineEngine(a_set("  vip: {when: 1 / count(cart_updated) < 5}\n"))
     effects = engine.apply(START, registered())

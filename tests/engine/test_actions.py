@@ -1,20 +1,33 @@
-"""Steps that ask for something other than a message: increments, audiences."""
+"""Steps that ask for something other than a message: increments, audiences, tasks, webhooks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.engine.actions import CONTEXT
 from orchestrator.engine.audiences import REMOVAL_EXPIRES_MS
 from orchestrator.engine.decide import apply_event, fire_timers
-from orchestrator.model.action_steps import ChangeAudience, Increment
+from orchestrator.model.action_steps import ChangeAudience, Increment, Task, Webhook
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
-from orchestrator.model.journey import Audience, Exit, Journey, JourneySet, ReEntry, Scope, Status, Wait
-from tests.engine.build import DAY, HOUR, START, event, expression, journey, journeys, reachable
+from orchestrator.model.journey import (
+    Audience,
+    Awaited,
+    Exit,
+    Journey,
+    JourneySet,
+    ReEntry,
+    Scope,
+    Status,
+    Wait,
+    WaitFor,
+)
+from tests.engine.build import DAY, HOUR, START, broken_render, event, expression, journey, journeys, reachable
 
 ADS = {
     "vip": Audience("vip", "ads", "actions.ads", "email", "email"),
@@ -200,3 +213,82 @@ def test_nobody_is_ever_in_an_audience_without_the_consent_and_commands_alternat
         customer = decode_customer(encode_customer(customer))
         assert sink == {name: identity for name, (_, identity) in customer.audiences.items()}
         assert all(customer.consent.get(ADS[name].consent, False) for name in sink)
+
+
+def a_task(**changes: Any) -> Task:
+    options: dict[str, Any] = {
+        "render": lambda language, variables: (language or "en", {"subject": f"{variables['total']}"}),
+        "variables": (("total", expression(lambda _: Decimal("9.50"))),),
+        "print_as": {"total": str},
+        "context": lambda title, entered_at_ms, values: f"{title} {entered_at_ms} {values}",
+        "due_after_ms": 2 * DAY,
+    }
+    options |= changes
+    return Task(
+        "call",
+        "sales",
+        "call_customer",
+        message_class="promotional",
+        priority=7,
+        expires_after_ms=30 * DAY,
+        next="_end",
+        **options,
+    )
+
+
+def a_webhook() -> Webhook:
+    variables = (("total", expression(lambda _: 1 / 0)),)
+    return Webhook("lead", "crm_lead", "crm", "POST", variables, str, "transactional", 5, DAY, "_end")
+
+
+def test_a_task_says_what_is_to_be_done_by_when_and_where_it_comes_from() -> None:
+    customer = reachable(profile={"language": "de"}, consent={})
+    effects = apply(a_set(journey(a_task())), customer, event("registered"))
+    command = effects.actions[0]
+    assert (command.kind, command.target, command.channel, command.address) == ("task", "sales", "human", "")
+    assert (command.template, command.language, command.priority) == ("call_customer", "de", 7)
+    assert command.content == {"subject": "9.50", CONTEXT: f"welcome {START} {{'total': Decimal('9.50')}}"}
+    assert (command.due_at_ms, command.expires_at_ms) == (START + 2 * DAY, START + 30 * DAY)
+    step = next(t for t in effects.transitions if t.kind == "step")
+    assert (step.reason, step.action_id, step.value) == ("asked", command.action_id, "human")
+
+
+def test_a_task_without_a_due_time_or_with_a_failing_template_is_no_exception() -> None:
+    effects = apply(a_set(journey(a_task(due_after_ms=None))), reachable(), event("registered"))
+    assert effects.actions[0].due_at_ms is None
+    effects = apply(a_set(journey(a_task(render=broken_render))), reachable(), event("registered"))
+    assert effects.actions == []
+    assert [t.reason for t in effects.transitions if t.kind == "step"] == ["template_failed"]
+
+
+def test_a_webhook_names_its_endpoint_and_a_value_that_fails_is_null() -> None:
+    effects = apply(a_set(journey(a_webhook())), reachable(), event("registered"))
+    command = effects.actions[0]
+    assert (command.kind, command.target, command.channel, command.address) == ("webhook", "crm_lead", "webhook", "crm")
+    assert command.content == {"method": "POST", "body": "{'total': None}"}
+    assert [t.kind for t in effects.transitions] == ["entered", "failed", "step", "exited"]
+
+
+def test_in_shadow_nobody_is_asked() -> None:
+    steps = (replace(a_task(), next="lead"), a_webhook())
+    effects = apply(a_set(journey(*steps, status=Status.SHADOW)), reachable(), event("registered"))
+    assert effects.actions == []
+    assert [t.reason for t in effects.transitions if t.kind == "step"] == ["shadow", "shadow"]
+
+
+def test_the_answer_finds_its_task_by_the_action_id_which_each_visit_has_anew() -> None:
+    def is_answered(scope: Scope) -> bool:
+        assert scope.instance is not None
+        return bool(scope.event["action_id"] == scope.instance.results["call"].action_id)
+
+    steps = (
+        replace(a_task(), next="wait"),
+        WaitFor("wait", (Awaited("clicked", expression(is_answered), "call"),), None, "_end"),
+    )
+    customer = reachable()
+    made = a_set(journey(*steps))
+    first = apply(made, customer, event("registered")).actions[0]
+    other = apply(made, customer, event("clicked", 2, action_id="x"))
+    assert other.actions == []
+    second = apply(made, customer, event("clicked", 3, action_id=first.action_id)).actions[0]
+    assert second.action_id != first.action_id

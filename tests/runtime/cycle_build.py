@@ -20,7 +20,7 @@ from orchestrator.runtime.ports import BatchReport
 from tests.engine.build import event_field, expression, journey, journeys, send
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-EVENT_TYPES = ("registered", "clicked", "ignored")
+EVENT_TYPES = ("registered", "clicked", "ignored", "customer_erased")
 HEARTBEAT_ID = 90
 OUTPUT_IDS = {"action_command": 100, "journey_transition": 101, "journal_entry": 102}
 TOPICS = ("events.a", "events.b")

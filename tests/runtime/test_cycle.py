@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import decode_customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ports import TransactionFailed
@@ -355,3 +358,27 @@ def test_a_customer_record_that_grows_too_large_rejects_the_event_that_did_it() 
     run(cycle)
     assert [(x["dlq.reason"], x["dlq.offset"]) for x in world.dead_letters()] == [("failed", "0")]
     assert list(store.records) == [b"c2"]
+
+
+def test_a_forgotten_customer_leaves_a_tombstone_also_where_the_batch_before_is_still_committing() -> None:
+    world = World(topics=("events.a",), batch_records_max=1)
+    world.journeys = replace(world.journeys, wanted=world.journeys.wanted | {ERASED})
+    store = MemoryCustomerStore()
+    cycle = world.cycle(is_warm=True)
+    cycle.assign(0, store)
+    records = [record("events.a", 0, 1000), record("events.a", 1, 1001, name=ERASED), record("events.a", 2, 1002)]
+    cycle.offer("events.a", 0, [*records, heartbeat("events.a", 3, 1003)], 4)
+    first, forgotten = cycle.compute(), cycle.compute()
+    assert first is not None
+    assert forgotten is not None
+    cycle.apply(first, cycle.commit(first))
+    again = cycle.compute()
+    assert again is not None
+    cycle.apply(forgotten, cycle.commit(forgotten))
+    assert (store.read([b"c1"]), store.due(10_000, 10)) == ([None], [])
+    cycle.apply(again, cycle.commit(again))
+    written = [record for record in world.log.changelogs[0] if record is not None]
+    assert [value is None for _, value in written] == [False, True, False]
+    (passage,) = decode_customer(store.read([b"c1"])[0] or b"").instances
+    assert (passage.key, passage.number) == ("events.a-0-2", 1)
+    assert [t["reason"] for t in world.values("transitions") if t["kind"] == "exited"] == [ERASED]

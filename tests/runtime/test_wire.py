@@ -27,6 +27,7 @@ from orchestrator.runtime.codec import (
     event_reader,
     frame,
 )
+from orchestrator.runtime.schemas import incompatibilities
 from orchestrator.runtime.wire import Unsupported, compile_reader, encode_long, read_long
 from tests.runtime.cycle_build import OUTPUT_IDS, OUTPUTS, FakeClock, FakeRecord, FakeRegistry
 
@@ -197,14 +198,29 @@ def test_transitions_are_encoded_as_their_schema_says(made: Transition) -> None:
     st.builds(
         ActionCommand, text, text, text, text, st.integers(0, 9), text, text, text, text, text,
         st.dictionaries(text, text, max_size=4), st.sampled_from(["promotional", "transactional"]), st.integers(0, 9),
-        instants, instants,
+        instants, instants, text, text, st.none() | instants,
     )
 )  # fmt: skip
 def test_actions_are_encoded_as_their_schema_says(action: ActionCommand) -> None:
     fields = {name: getattr(action, name) for name in action.__struct_fields__}
     fields["created_at"] = fields.pop("created_at_ms")
     fields["expires_at"] = fields.pop("expires_at_ms")
+    fields["due_at"] = fields.pop("due_at_ms")
     assert decoded("action_command", ENCODER.action(action)) == fields
+
+
+def test_actions_of_before_there_were_kinds_are_read_as_messages() -> None:
+    now = json.loads((SCHEMAS / "actions" / "action_command.avsc").read_text())
+    fields = [field for field in now["fields"] if field["name"] not in {"kind", "target", "due_at"}]
+    before = {**now, "fields": fields}
+    assert incompatibilities(json.dumps(now), json.dumps(before)) == []
+    plain = {"string": "x", "long": 7, "int": 5}
+    record = {field["name"]: plain.get(field["type"], 7) for field in fields if isinstance(field["type"], str)}
+    record |= {"content": {}, "message_class": "promotional", "created_at": 1, "expires_at": 2}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(before), record)
+    read = event_reader(json.dumps(before), json.dumps(now))(out.getvalue(), 0)
+    assert (read["kind"], read["target"], read["due_at"]) == ("send", "", None)
 
 
 @given(

@@ -1,0 +1,140 @@
+"""Everything that is held about one customer, and its erasure.
+
+Erasure is an event like any other (`customer_erased`): it takes its place in the customer's log, so a replay forgets
+at the same point. What is kept elsewhere, in event and action topics, goes with their retention.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import KafkaException
+
+from orchestrator.engine.erasure import ERASED
+from orchestrator.model.customer import Customer
+from orchestrator.model.events import Event
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.explain import (
+    TIMEOUT_S,
+    Progress,
+    broker_problem,
+    committed_reader,
+    places,
+    readable_customer,
+    records_of,
+)
+from orchestrator.runtime.produce import EventProducer, event_routes, produced_schemas, registered_ids
+from orchestrator.runtime.schemas import Registry, read_schema_files
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.tail import Decoder, TailedRecord, as_json, headers_of
+from orchestrator.runtime.topics import TopicNames, topic_names
+
+
+def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _: None) -> dict[str, Any]:
+    """What the topics hold about the customer, ready for JSON, personal data included.
+
+    `record` is the customer's record (None if there is none), `topics` maps each other topic to its records about the
+    customer, oldest first. Raises: EnvironmentProblem if a topic is missing, or broker or registry do not answer.
+    """
+    names = topic_names(settings)
+    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
+    consumer = committed_reader(settings, "export")
+    customer: Customer | None = None
+    found: dict[str, list[dict[str, Any]]] = {}
+    try:
+        existing = consumer.list_topics(timeout=TIMEOUT_S).topics
+        start = places(consumer, settings, dict.fromkeys(_topics(names, existing)))
+        for message in records_of(consumer, start, customer_id.encode(), progress):
+            topic, value = message.topic() or "", message.value()
+            if topic == names.changelog:
+                customer = None if value is None else readable_customer(value)
+                continue
+            kind, fields, note = decoder.decode(value)
+            record = TailedRecord(
+                topic,
+                message.partition() or 0,
+                message.offset() or 0,
+                message.timestamp()[1],
+                customer_id,
+                kind,
+                fields,
+                note,
+                headers_of(message),
+            )
+            found.setdefault(topic, []).append(as_json(record))
+    except KafkaException as error:
+        raise broker_problem(settings, error) from None
+    finally:
+        consumer.close()
+    return {
+        "customer_id": customer_id,
+        "record": None if customer is None else _plain(customer),
+        "topics": dict(sorted(found.items())),
+    }
+
+
+def erase_customer(
+    settings: Settings, customer_id: str, *, requested_by: str, timeout_s: float, wait: Callable[[float], None]
+) -> bool:
+    """Asks for the customer to be forgotten; gives whether a worker has done it within `timeout_s`.
+
+    `wait` is called between two looks. Raises: EnvironmentProblem if broker or registry do not answer or refuse.
+    """
+    names, files = topic_names(settings), produced_schemas(read_schema_files(settings.schemas))
+    ids = registered_ids(Registry(settings.registry_url), files)
+    routes = event_routes(files, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
+    producer = EventProducer(settings.bootstrap_servers, routes, event_topics=names.events, linger_ms=0)
+    event_id, now_ms = uuid4().hex, int(time.time() * 1000)
+    fields = {
+        "event_id": event_id,
+        "customer_id": customer_id,
+        "occurred_at": now_ms,
+        "requested_by": requested_by,
+    }
+    producer.send(Event(ERASED, event_id, customer_id, fields), timestamp_ms=0)
+    producer.flush()
+    if producer.failed:
+        raise EnvironmentProblem(f"the request was not delivered: {producer.failure}", hint="try again")
+    deadline = time.monotonic() + timeout_s
+    while is_known(settings, customer_id):
+        if time.monotonic() > deadline:
+            return False
+        wait(0.5)
+    return True
+
+
+def is_known(settings: Settings, customer_id: str) -> bool:
+    """Whether there is a record of the customer. Raises: EnvironmentProblem."""
+    consumer = committed_reader(settings, "export")
+    latest: bytes | None = None
+    try:
+        start = places(consumer, settings, {topic_names(settings).changelog: None})
+        for message in records_of(consumer, start, customer_id.encode(), lambda _: None):
+            latest = message.value()
+    except KafkaException as error:
+        raise broker_problem(settings, error) from None
+    finally:
+        consumer.close()
+    return latest is not None
+
+
+def _topics(names: TopicNames, existing: Any) -> list[str]:
+    """The topics whose records have customers for keys."""
+    actions = sorted(topic for topic in existing if topic.startswith(names.actions_prefix))
+    return [*names.events, names.transitions, names.dead_letters, names.changelog, *actions]
+
+
+def _plain(value: Any) -> Any:
+    """A record's parts by name; ids of events, which are hashes, as hexadecimal digits."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "__struct_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    return value

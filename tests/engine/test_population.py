@@ -1,0 +1,263 @@
+"""Clocks that let customers in: set, moved, fired, and the same after a restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.authoring.cron_source import parse_cron
+from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.local_time import local_of, zone_called
+from orchestrator.model.actions import Effects
+from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.events import Event
+from orchestrator.model.journey import ClockTime, Expression, Journey, JourneySet, OnDate, ProfileRule, ReEntry, Wait
+from orchestrator.model.triggers import Cron, OnSchedule
+from orchestrator.model.types import Kind, Type
+from tests.engine.build import DAY, HOUR, START, event_field, journey, journeys
+
+YEAR = 366 * DAY
+EPOCH_DAY = date(1970, 1, 1).toordinal()
+BIRTHDAY = Expression("profile.birthday", Type(Kind.DATE), lambda scope: scope.customer.profile.get("birthday"))
+RENEWAL = Expression("profile.renewal", Type(Kind.INSTANT), lambda scope: scope.customer.profile.get("renewal"))
+
+
+def days(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - EPOCH_DAY
+
+
+def at(text: str) -> int:
+    return days(text) * DAY
+
+
+def on_date(**changes: Any) -> OnDate:
+    plain = OnDate(BIRTHDAY, True, 0, 0, 0, None, None, False)
+    return replace(plain, **changes)
+
+
+def on_schedule(text: str, zone: str | None = "UTC", segment: str | None = None) -> OnSchedule:
+    cron = parse_cron(text)
+    assert isinstance(cron, Cron)
+    return OnSchedule(cron, zone, segment)
+
+
+def greeting(trigger: OnDate | OnSchedule, **changes: Any) -> Journey:
+    options = {"reentry": ReEntry("always"), **changes}
+    return journey(Wait("pause", HOUR, "_end"), trigger=trigger, **options)
+
+
+def profile_set(*every: Journey) -> JourneySet:
+    attributes = tuple((name, event_field(name), None) for name in ("birthday", "renewal", "time_zone"))
+    rules: dict[str, tuple[ProfileRule, ...]] = {"changed": (ProfileRule("changed", attributes, ()),)}
+    return replace(journeys(*every), profile_rules=rules, alignment="rules")
+
+
+def changed(number: int, **fields: Any) -> Event:
+    return Event("changed", f"e{number}", "c1", fields)
+
+
+def entered(effects: Effects, zone: str = "UTC") -> list[tuple[str, str]]:
+    place = zone_called(zone)
+    return [
+        (t.reason, local_of(t.at_ms, place).isoformat(timespec="minutes"))
+        for t in effects.transitions
+        if t.kind == "entered"
+    ]
+
+
+def run(given: JourneySet, *steps: tuple[int, Event | None], restart: bool = False) -> Effects:
+    """Events at their times, and None for timers up to then; the record is encoded in between if it restarts."""
+    customer, effects = Customer(), Effects()
+    for at_ms, event in steps:
+        if event is None:
+            fire_timers(given, customer, "c1", at_ms, effects)
+        else:
+            apply_event(given, customer, event, at_ms, effects)
+        if restart:
+            customer = decode_customer(encode_customer(customer))
+    return effects
+
+
+def test_a_date_lets_in_once_before_it_and_not_again() -> None:
+    given = profile_set(greeting(on_date(days=-7, at=ClockTime(9, 0))))
+    effects = run(given, (at("2026-03-01"), changed(1, birthday=days("2026-03-20"))), (at("2028-01-01"), None))
+    assert entered(effects) == [("date", "2026-03-13T09:00+00:00")]
+
+
+def test_a_date_that_is_past_when_it_is_learned_lets_nobody_in() -> None:
+    given = profile_set(greeting(on_date(days=-7)))
+    for birthday in ("2026-03-05", "2026-03-08", "2020-01-01"):
+        effects = run(given, (at("2026-03-01"), changed(1, birthday=days(birthday))), (at("2030-01-01"), None))
+        assert entered(effects) == []
+
+
+def test_a_customer_without_the_attribute_has_no_clock() -> None:
+    given = profile_set(greeting(on_date(is_yearly=True)))
+    customer = Customer()
+    apply_event(given, customer, changed(1, birthday=None), START, Effects())
+    assert customer.clocks == {}
+    apply_event(given, customer, changed(2, birthday="soon"), START, Effects())
+    assert customer.clocks == {}
+    apply_event(given, customer, changed(3, birthday=10**12), START, Effects())
+    assert customer.clocks == {}
+
+
+def test_a_yearly_date_comes_round_from_its_own_year_on() -> None:
+    given = profile_set(greeting(on_date(is_yearly=True, at=ClockTime(9, 0))))
+    effects = run(given, (at("2026-06-01"), changed(1, birthday=days("1990-03-20"))), (at("2029-01-01"), None))
+    assert [when for _, when in entered(effects)] == ["2027-03-20T09:00+00:00", "2028-03-20T09:00+00:00"]
+    ahead = run(given, (at("2026-06-01"), changed(1, birthday=days("2028-03-20"))), (at("2030-01-01"), None))
+    assert [when for _, when in entered(ahead)] == ["2028-03-20T09:00+00:00", "2029-03-20T09:00+00:00"]
+
+
+def test_a_leap_day_is_the_28th_of_february_in_other_years() -> None:
+    given = profile_set(greeting(on_date(is_yearly=True)))
+    effects = run(given, (at("2026-01-01"), changed(1, birthday=days("2000-02-29"))), (at("2029-01-01"), None))
+    assert [when[:10] for _, when in entered(effects)] == ["2026-02-28", "2027-02-28", "2028-02-29"]
+    before = profile_set(greeting(on_date(is_yearly=True, months=-1)))
+    effects = run(before, (at("2026-01-01"), changed(1, birthday=days("2000-02-29"))), (at("2029-01-01"), None))
+    assert [when[:10] for _, when in entered(effects)] == ["2026-01-28", "2027-01-28", "2028-01-29"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "birthday", "clock", "when"),
+    [
+        ("America/New_York", "2000-03-08", ClockTime(2, 30), "2026-03-08T03:00-04:00"),
+        ("America/New_York", "2000-11-01", ClockTime(1, 30), "2026-11-01T01:30-04:00"),
+        ("Australia/Lord_Howe", "2000-10-04", ClockTime(2, 15), "2026-10-04T02:30+11:00"),
+        ("Asia/Kathmandu", "2000-03-08", None, "2026-03-08T00:00+05:45"),
+        ("Pacific/Chatham", "2000-09-27", ClockTime(3, 0), "2026-09-27T03:45+13:45"),
+        ("America/Sao_Paulo", "2000-05-04", None, "2026-05-04T00:00-03:00"),
+    ],
+)
+def test_a_date_is_one_of_the_customers_zone(zone: str, birthday: str, clock: ClockTime | None, when: str) -> None:
+    given = profile_set(greeting(on_date(is_yearly=True, at=clock)))
+    event = changed(1, birthday=days(birthday), time_zone=zone)
+    effects = run(given, (at("2026-01-01"), event), (at("2026-12-31"), None))
+    assert entered(effects, zone) == [("date", when)]
+
+
+def test_midnight_that_clocks_have_jumped_over_is_the_first_instant_after() -> None:
+    given = profile_set(greeting(on_date(is_yearly=True)))
+    event = changed(1, birthday=days("1990-11-04"), time_zone="America/Sao_Paulo")
+    effects = run(given, (at("2018-06-01"), event), (at("2019-01-01"), None))
+    assert entered(effects, "America/Sao_Paulo") == [("date", "2018-11-04T01:00-02:00")]
+
+
+def test_a_changed_date_or_zone_moves_the_clock() -> None:
+    given = profile_set(greeting(on_date(at=ClockTime(9, 0))))
+    first = changed(1, birthday=days("2026-03-20"))
+    later = (at("2026-03-10"), changed(2, birthday=days("2026-05-20")))
+    away = (at("2026-03-11"), changed(3, time_zone="America/New_York"))
+    effects = run(given, (at("2026-03-01"), first), later, away, (at("2027-01-01"), None))
+    assert entered(effects) == [("date", "2026-05-20T13:00+00:00")]
+    past = (at("2026-03-10"), changed(2, birthday=days("2026-03-05")))
+    assert entered(run(given, (at("2026-03-01"), first), past, (at("2027-01-01"), None))) == []
+
+
+def test_an_instant_keeps_its_own_time_or_is_moved_by_hours() -> None:
+    instant = at("2026-03-20") + 15 * HOUR
+    given = profile_set(greeting(on_date(value=RENEWAL, is_date=False, offset_ms=-2 * HOUR)))
+    effects = run(given, (at("2026-03-01"), changed(1, renewal=instant)), (at("2027-01-01"), None))
+    assert entered(effects) == [("date", "2026-03-20T13:00+00:00")]
+    yearly = profile_set(greeting(on_date(value=RENEWAL, is_date=False, is_yearly=True, days=-1)))
+    effects = run(yearly, (at("2026-04-01"), changed(1, renewal=instant)), (at("2028-01-01"), None))
+    assert entered(effects) == [("date", "2027-03-19T15:00+00:00")]
+
+
+def test_ticks_that_nobody_was_there_for_come_each_at_its_time_in_order() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * mon")))
+    effects = run(given, (at("2026-03-03"), changed(1)), (at("2026-03-25"), None))
+    assert [when for _, when in entered(effects)] == [f"2026-03-{day:02}T09:00+00:00" for day in (9, 16, 23)]
+
+
+def test_a_tick_finds_only_the_members_of_its_segment() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * *", segment="lapsing")))
+    for segments, times in (({"lapsing": 1}, 2), ({"vip": 1}, 0)):
+        customer, effects = Customer(), Effects()
+        apply_event(given, customer, changed(1), at("2026-03-03"), effects)
+        customer.segments = segments
+        fire_timers(given, customer, "c1", at("2026-03-05"), effects)
+        assert len(entered(effects)) == times
+
+
+def test_a_schedule_by_the_customers_clocks_follows_a_new_zone() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * *", zone=None)))
+    steps = [
+        (at("2026-03-03"), changed(1, time_zone="Asia/Kathmandu")),
+        (at("2026-03-04"), changed(2, time_zone="America/New_York")),
+        (at("2026-03-05"), None),
+    ]
+    times = [when for _, when in entered(run(given, *steps))]
+    assert times == ["2026-03-03T03:15+00:00", "2026-03-04T14:00+00:00"]
+
+
+def test_who_comes_at_a_tick_is_let_in_at_the_next_one() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * *")))
+    noon = at("2026-03-03") + 9 * HOUR
+    assert entered(run(given, (noon, changed(1)), (noon + 2 * DAY, None)))[0] == ("schedule", "2026-03-04T09:00+00:00")
+
+
+def test_a_journey_that_is_gone_leaves_no_clock() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * *")))
+    customer = Customer()
+    apply_event(given, customer, changed(1), at("2026-03-03"), Effects())
+    assert list(customer.clocks) == ["entry:welcome"]
+    without = replace(given, entries_by_clock={}, entries_by_profile=(), alignment="other")
+    apply_event(without, customer, changed(2), at("2026-03-03") + HOUR, Effects())
+    assert customer.clocks == {}
+
+
+def test_a_tick_that_was_due_before_new_rules_came_is_not_lost() -> None:
+    given = profile_set(greeting(on_schedule("0 9 * * *")))
+    customer, effects = Customer(), Effects()
+    apply_event(given, customer, changed(1), at("2026-03-03"), effects)
+    moved = replace(profile_set(greeting(on_schedule("0 12 * * *"))), alignment="other")
+    apply_event(moved, customer, changed(2), at("2026-03-04"), effects)
+    fire_timers(moved, customer, "c1", at("2026-03-05"), effects)
+    times = [when for _, when in entered(effects)]
+    assert times == ["2026-03-03T09:00+00:00", "2026-03-03T12:00+00:00", "2026-03-04T12:00+00:00"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_clock_due_as_the_profile_changes_still_fires(which: int) -> None:
+    trigger = (on_schedule("0 9 * * *", zone=None), on_date(is_yearly=True, at=ClockTime(9, 0)))[which]
+    given = profile_set(greeting(trigger))
+    nine = at("2026-03-03") + 9 * HOUR
+    before = (at("2026-03-03"), changed(1, birthday=days("2000-03-03")))
+    assert len(entered(run(given, before, (nine, changed(2, birthday=days("2000-05-05")))))) == 1
+
+
+moves = st.tuples(
+    st.integers(0, 40 * 24),
+    st.sampled_from(["", "birthday", "time_zone", "renewal"]),
+    st.integers(0, 3),
+)
+
+
+@given(st.lists(moves, max_size=12))
+def test_a_restart_and_a_late_worker_change_nothing(steps: list[tuple[int, str, int]]) -> None:
+    given = profile_set(
+        replace(greeting(on_date(is_yearly=True, days=-3)), name="a"),
+        replace(greeting(on_schedule("0 9 * * mon", zone=None)), name="b"),
+        replace(greeting(on_date(value=RENEWAL, is_date=False, months=-1)), name="c"),
+    )
+    values: dict[str, list[Any]] = {
+        "birthday": [days("2000-02-29"), days("1990-03-20"), days("2026-04-01"), None],
+        "time_zone": ["America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "nowhere"],
+        "renewal": [at("2026-04-10"), at("2026-05-10"), at("2020-05-10"), None],
+    }
+    now_ms, events, ticked = at("2026-02-20"), [], []
+    for number, (hours, name, which) in enumerate(steps):
+        now_ms += hours * HOUR
+        event = changed(number, **({name: values[name][which]} if name else {}))
+        events.append((now_ms, event))
+        ticked += [(now_ms - HOUR, None), (now_ms, event)]
+    end = (now_ms + YEAR, None)
+    plain = run(given, *events, end)
+    assert run(given, *ticked, end, restart=True).transitions == plain.transitions

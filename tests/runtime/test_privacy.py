@@ -1,0 +1,56 @@
+"""All that is held about a customer is given out, and forgotten, on a real broker with a real worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.main import run
+from orchestrator.stack.stack import Stack
+from tests.runtime.worker_process import START_MS, Installation, until
+
+pytestmark = pytest.mark.broker
+
+
+def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
+    stack: Stack, topic_prefix: str, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not home.exists(), "the command must go where the options say"
+    installation = Installation(stack, topic_prefix, tmp_path)
+    settings = installation.settings
+    options = [
+        *("--bootstrap-servers", settings.bootstrap_servers, "--registry-url", settings.registry_url),
+        *("--app-id", settings.app_id, "--topic-prefix", settings.topic_prefix),
+    ]
+    for customer in ("anna", "berta"):
+        installation.register(customer, at_ms=START_MS)
+    installation.heartbeat(at_ms=START_MS + 1)
+    with installation.worker("a") as worker:
+        worker.until_ready()
+        until(lambda: len(installation.actions()) == 2, seconds=30, what="a message to each")
+        assert run(["export", "anna", *options]) == 0
+        text = capsys.readouterr().out
+        found = json.loads(text)
+        assert found["record"]["profile"]["first_name"] == "Anna"
+        kinds = {record["type"] for records in found["topics"].values() for record in records}
+        assert {"customer_registered", "journey_transition", "action_command"} <= kinds
+        assert "berta" not in text
+
+        # On stream time an event is taken when all other topics have shown that they are past it.
+        erased = ["erase", "anna", "--requested-by", "privacy-team", "--yes", *options]
+        assert run([*erased, "--timeout", "0"]) == 1
+        assert "the request stands" in capsys.readouterr().err
+        installation.heartbeat(at_ms=int(time.time() * 1000) + 1_000)
+
+        def is_forgotten() -> bool:
+            assert run(["export", "anna", *options]) == 0
+            return json.loads(capsys.readouterr().out)["record"] is None
+
+        until(is_forgotten, seconds=30, what="anna is forgotten")
+        assert worker.stop() == 0
+    assert run(["export", "berta", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["record"] is not None
+    assert run(["export", "nobody", *options]) == 1
