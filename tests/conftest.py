@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from orchestrator.stack.progress import console_progress
 from orchestrator.stack.stack import Stack, running_stack
+
+settings.register_profile("long", max_examples=5_000)
+"""For nights: `pytest tests/properties --hypothesis-profile=long --timeout=0`."""
 
 _numbers = itertools.count(1)
 

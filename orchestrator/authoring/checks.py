@@ -46,6 +46,7 @@ from orchestrator.authoring.reading import Problems, expression_problem
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.world import World, entry_names, rule_names, step_names
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.policies import Basis
 from orchestrator.model.types import Kind, Type
 
 CheckedFormulas = dict[Formula, Checked]
@@ -186,12 +187,14 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                     severity="warning",
                 )
             )
+    for purpose in world.policies.purposes:
+        for ref in purpose.keys if purpose.basis is Basis.CONSENT and not is_dynamic else ():
+            if ref.name not in constant:
+                message = f'no profile rule ever grants consent "{ref.name}", so nothing is sent for this purpose'
+                hint = "add a consent rule to profile.yaml"
+                problems.append(problem_at(ref.node, "J218", message, hint=hint, severity="warning"))
     check_channel_names(checks)
     check_audiences(checks)
-    listed = [rule.channels for rules in (world.caps, world.quiet_hours, world.rates) for rule in rules]
-    for channels in listed:
-        for ref in channels or ():
-            checks.channel(ref)
 
 
 def _check_rule(rule: RuleDraft, checks: Checks) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
+    Checks,
     check_journey,
     check_names,
     check_rules,
@@ -20,7 +21,6 @@ from orchestrator.authoring.drafts import (
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
-    Ref,
     RuleDraft,
     SendDraft,
 )
@@ -35,6 +35,9 @@ from orchestrator.authoring.lowering import (
     lower_rules,
     rules_behind,
 )
+from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
+from orchestrator.authoring.policies_source import read_policies
+from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
@@ -42,10 +45,8 @@ from orchestrator.authoring.rules_source import (
     POLICIES_FILE,
     PROFILE_FILE,
     WEBHOOKS_FILE,
-    PoliciesDraft,
     read_audiences,
     read_channels,
-    read_policies,
     read_profile,
     read_webhooks,
 )
@@ -60,13 +61,13 @@ from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scal
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
 from orchestrator.model.aggregates import Segment, Tracked
-from orchestrator.model.journey import Audience, Cap, Channel, Journey, JourneySet, QuietHours, Rate, Status
+from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
+from orchestrator.model.policies import Purpose
 from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
 RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE, SEGMENTS_FILE})
-DEFAULT_ZONE = "UTC"
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
@@ -108,7 +109,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         event_types,
         read.rules,
         read.channels,
-        read.policies.caps,
+        read.policies,
         read.templates,
         read.journeys,
         problems,
@@ -116,11 +117,11 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         segments=read.segments,
     )
     webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
-    policies = read.policies
-    world = replace(world, quiet_hours=policies.quiet_hours, rates=policies.rates, webhooks=webhooks)
+    world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
     check_segments(world, problems, checked)
+    check_policies(Checks(world, problems, checked), read.journeys)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
@@ -134,7 +135,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         for draft in sorted(read.journeys, key=lambda draft: draft.name.name)
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
-    made = _journey_set(journeys, world, checked, read.policies, set_id)
+    made = _journey_set(journeys, world, checked, set_id)
     aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made.tracked))
     return Compilation(aligned, ordered, read.journeys)
 
@@ -142,22 +143,25 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     """The current set, able to decide for customers inside versions of older sets too.
 
-    Entries, profile rules and caps stay those of `current`; so do channels, audiences and segments, to which those are
-    added that only older versions still use. Give the older sets from the oldest to the newest.
+    Entries, profile rules and policies stay those of `current`; so do channels, audiences, purposes and segments, to
+    which those are added that only older versions still use. Give the older sets from the oldest to the newest.
     """
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
     segments: dict[str, Segment] = {}
+    purposes: dict[str, Purpose] = {}
     services = current.services
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
+        purposes.update(journeys.purposes)
         audiences.update(journeys.audiences)
         segments.update(journeys.segments)
         services |= journeys.services
     versions.update(current.versions)
     channels.update(current.channels)
+    purposes.update(current.purposes)
     audiences.update(current.audiences)
     segments.update(current.segments)
     tracked = track(versions.values(), segments)
@@ -167,6 +171,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         versions=versions,
         channels=channels,
         audiences=audiences,
+        purposes=purposes,
         services=services,
         wanted=wanted,
         tracked=tracked,
@@ -292,9 +297,7 @@ def _canonical(node: Node, *, keeps_order: bool = False) -> object:
             return {"in_order": pairs} if keeps_order else dict(sorted((str(key), value) for key, value in pairs))
 
 
-def _journey_set(
-    journeys: dict[str, Journey], world: World, checked: CheckedFormulas, policies: PoliciesDraft, set_id: str
-) -> JourneySet:
+def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
@@ -312,32 +315,12 @@ def _journey_set(
             name: Channel(name, channel.address.name, channel.consent.name, f"actions.{name}")
             for name, channel in sorted(world.channels.items())
         },
-        caps=tuple(Cap(cap.name.name, _names(cap.channels), cap.max, cap.per_ms) for cap in world.caps),
+        caps=(),
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
-        default_zone=policies.default_zone or DEFAULT_ZONE,
-        quiet_hours=tuple(
-            QuietHours(
-                _names(quiet.channels),
-                quiet.start,
-                quiet.end,
-                quiet.zone,
-                quiet.holds,
-                quiet.late_after_ms,
-            )
-            for quiet in policies.quiet_hours
-        ),
         tracked=tracked,
         segments=segments,
-        rates=tuple(
-            Rate(rate.name, _names(rate.channels), rate.max, rate.per_ms, rate.late_after_ms) for rate in policies.rates
-        ),
-        uses_shared=bool(policies.rates),
         audiences=lower_audiences(world),
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
-    return with_entries(made, entered)
-
-
-def _names(channels: tuple[Ref, ...] | None) -> frozenset[str] | None:
-    return None if channels is None else frozenset(channel.name for channel in channels)
+    return with_entries(with_policies(made, world), entered)

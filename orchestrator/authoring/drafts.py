@@ -157,6 +157,7 @@ class SendDraft:
     priority: int
     expires_ms: int
     next: Ref | None
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +364,7 @@ class JourneyDraft:
     goal: GoalDraft | None
     holdout: Fraction
     steps: tuple[StepDraft, ...]
+    purpose: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,12 +428,14 @@ class QuietHoursDraft:
 
 @dataclass(frozen=True, slots=True)
 class CapDraft:
-    """A frequency cap; `channels` None for all."""
+    """A frequency cap; `channels`, `purposes` and `journeys` None for all."""
 
     name: Ref
     channels: tuple[Ref, ...] | None
     max: int
     per_ms: int
+    purposes: tuple[Ref, ...] | None = None
+    journeys: tuple[Ref, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ Versions = Mapping[tuple[str, str], Journey]
 
 NOT_SENT = {
     "capped": "sent nothing: the frequency caps leave no room for another message",
+    "global_holdout": "sent nothing: the customer is in the global holdout, which gets no promotional messages",
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
     "unreachable": "sent nothing: the customer has no address on any of its channels",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
@@ -70,6 +71,7 @@ AUDIENCE_CHANGES = {
     "consent_withdrawn": "the consent was taken back, so the customer is removed from",
 }
 REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
+GROUPS = {"held_out": " by the control group", "global_holdout": " without promotional messages (global holdout)"}
 WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
 
 
@@ -178,7 +180,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "segments": {name: iso(at_ms) for name, at_ms in sorted(customer.segments.items())},
             "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
-            "messages_counted": [{"at": iso(at_ms), "channel": channel} for at_ms, channel in customer.sends],
+            "messages_counted": [{"at": iso(sent.at_ms), "channel": sent.channel} for sent in customer.sends],
         }
     return values
 
@@ -209,7 +211,7 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, NOT_ENTERED.get(reason, f"did not enter: {reason}"), is_refusal=True)
         case "goal":
             worth = "" if decision.value is None else f", worth {decision.value}"
-            group = " by the control group" if reason == "held_out" else ""
+            group = GROUPS.get(reason, "")
             return Said(decision, f"the goal was reached{group}{worth}", is_refusal=False)
         case "exited":
             at = f' at "{decision.step}"' if decision.step else ""
@@ -308,7 +310,7 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
     if profile:
         lines.append(f"profile: {', '.join(f'{name} {value}' for name, value in profile.items())}")
     if customer.sends:
-        sent = ", ".join(f"{channel} on {shown(at_ms)}" for at_ms, channel in customer.sends)
+        sent = ", ".join(f"{one.channel} on {shown(one.at_ms)}" for one in customer.sends)
         lines.append(f"messages that caps last counted: {sent}")
     lines.append(f"last decision: {shown(customer.last_at_ms)}")
     return lines

@@ -31,7 +31,7 @@ from orchestrator.authoring.step_source import read_step
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.journey import Status
 
-JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "steps")
+JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "purpose", "steps")
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 
@@ -67,6 +67,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         goal=goal,
         holdout=holdout or Fraction(0),
         steps=steps,
+        purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
     )
 
 

@@ -17,26 +17,30 @@ from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES,
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
-from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import (
-    AUDIENCE_KEYS,
+from orchestrator.authoring.policies_source import (
+    CAP_KEYS,
     CAP_MAX,
-    METHODS,
+    CAP_REQUIRED,
+    HOLDOUT_KEYS,
+    HOLDOUT_REQUIRED,
+    POLICY_KEYS,
+    PURPOSE_KEYS,
     QUIET_KEYS,
     QUIET_REQUIRED,
     QUIET_WAYS,
     RATE_KEYS,
     RATE_MAX,
     RATE_REQUIRED,
-    WEBHOOK_KEYS,
-    WEBHOOK_REQUIRED,
 )
+from orchestrator.authoring.reading import NAME_LENGTH_MAX
+from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
 from orchestrator.model.journey import Status
+from orchestrator.model.policies import Basis
 
 Schema = dict[str, Any]
 Described = Mapping[str, tuple[Schema, str]]
@@ -204,6 +208,7 @@ STEP: Described = {
     "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
     "template": (EVENT, "The folder in templates/ with the text of the message."),
     "with": (VARIABLES, "Variables, as expressions."),
+    "purpose": (EVENT, "What the message is for; policies.yaml names the purposes."),
     "class": (words(MESSAGE_CLASSES), "Promotional (default: caps hold) or transactional (they do not)."),
     "priority": (whole(0, 9), "From 0 to 9; 5 if nothing is said."),
     "expires": (
@@ -263,6 +268,7 @@ def journey() -> Schema:
         ),
         "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
+        "purpose": (EVENT, "What the journey's messages are for; a send step can name another purpose."),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),
         "steps": (pairs(_step()), "The steps, from top to bottom; each has a name that is its identity."),
@@ -343,6 +349,8 @@ def policies() -> Schema:
         "channels": (one_or_many(EVENT), "The channels whose messages count, or all."),
         "max": (whole(1, CAP_MAX), "How many promotional messages a customer gets at most in any window of `per`."),
         "per": (DURATION, "The length of the sliding window."),
+        "purposes": (one_or_many(EVENT), "The purposes whose messages count; without it all."),
+        "journeys": (one_or_many(EVENT), "The journeys whose messages count; without it all."),
     }
     quiet: Described = {
         "channels": (one_or_many(EVENT), "The channels that are quiet, or all."),
@@ -358,23 +366,35 @@ def policies() -> Schema:
         "per": (DURATION, "The length of the sliding window."),
         "late_after": (DURATION, "A message that would wait longer than this for its turn is not sent."),
     }
-    return keys(
-        {
-            "caps": (items(keys(cap, required=cap)), "Frequency caps, over all journeys."),
-            "default_zone": (
-                DEFAULT_ZONE,
-                "The time zone of customers whose own is not known; UTC if nothing is said.",
-            ),
-            "quiet_hours": (
-                items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
-                "When no promotional message goes out.",
-            ),
-            "rates": (
-                items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
-                "How many messages a channel takes, of all customers together.",
-            ),
-        }
-    )
+    consent = {"anyOf": [NAME, {"type": "object", "additionalProperties": NAME, "minProperties": 1}]}
+    purpose: Described = {
+        "legal_basis": (words(basis.value for basis in Basis), "By what right messages are sent; consent by default."),
+        "consent": (consent, "The consent that messages need, or by channel; without it that of the purpose's name."),
+    }
+    holdout: Described = {
+        "share": (PERCENT, "How many customers get no promotional message of any journey."),
+        "salt": (TEXT, "Another salt draws other customers."),
+        "except": (one_or_many(EVENT), "What they get all the same: transactional, and purposes."),
+    }
+    known: Described = {
+        "caps": (items(keys(picked(CAP_KEYS, cap), required=CAP_REQUIRED)), "Frequency caps, over all journeys."),
+        "default_zone": (DEFAULT_ZONE, "The time zone of customers whose own is not known; UTC if nothing is said."),
+        "quiet_hours": (
+            items(keys(picked(QUIET_KEYS, quiet), required=QUIET_REQUIRED)),
+            "When no promotional message goes out.",
+        ),
+        "rates": (
+            items(keys(picked(RATE_KEYS, rate), required=RATE_REQUIRED)),
+            "How many messages a channel takes, of all customers together.",
+        ),
+        "purposes": (pairs(keys(picked(PURPOSE_KEYS, purpose))), "What messages are for, and by what right."),
+        "default_purpose": (EVENT, "The purpose of promotional messages that name none."),
+        "global_holdout": (
+            keys(picked(HOLDOUT_KEYS, holdout), required=HOLDOUT_REQUIRED),
+            "Customers who are left alone by all journeys, to measure what they do together.",
+        ),
+    }
+    return keys(picked(POLICY_KEYS, known))
 
 
 def profile() -> Schema:
@@ -444,6 +464,8 @@ def scenarios() -> Schema:
     sent: Described = {
         "ago": (AGO, "How long before the start."),
         "channel": (TEXT, "The channel that the message was sent on."),
+        "journey": (TEXT, "The journey that it came from."),
+        "purpose": (TEXT, "What it was for; without it the default purpose."),
     }
     given: Described = {
         "time": (TEXT, "When the scenario starts, in ISO 8601; a Monday at 09:00 UTC if nothing is said."),
@@ -451,9 +473,13 @@ def scenarios() -> Schema:
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
         "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
-        "sent_before": ({"type": "array", "items": keys(sent, required=sent)}, "Messages that count for caps."),
+        "sent_before": (
+            {"type": "array", "items": keys(sent, required=["ago", "channel"])},
+            "Messages that count for caps.",
+        ),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
+        "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
     }
     event: Described = {
         "at": (OFFSET, "When, from the start; without it when the event above happens."),

@@ -315,7 +315,7 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
         case SplitDraft():
             return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
         case SendDraft():
-            return _send(step, target(step.next), lowering)
+            return _send(step, target(step.next), draft, lowering)
         case SetDraft():
             return SetProfile(name, lowering.assignments(step.assignments), target(step.next))
         case ExitDraft():
@@ -370,7 +370,8 @@ def _arms(step: SplitDraft) -> tuple[Arm, ...]:
     return tuple(arms)
 
 
-def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
+def _send(step: SendDraft, following: str, draft: JourneyDraft, lowering: Lowering) -> Send:
+    purpose = step.purpose or draft.purpose
     channels = tuple(channel.name for channel in step.channels)
     return Send(
         name=step.name.name,
@@ -382,6 +383,7 @@ def _send(step: SendDraft, following: str, lowering: Lowering) -> Send:
         priority=step.priority,
         expires_after_ms=step.expires_ms,
         next=following,
+        purpose="" if purpose is None else purpose.name,
     )
 
 

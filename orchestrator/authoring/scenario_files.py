@@ -34,6 +34,7 @@ from orchestrator.authoring.scenario_values import (
     Expectation,
     Given,
     Scenario,
+    SentBefore,
     When,
     event_of,
 )
@@ -132,7 +133,17 @@ class _StoryReader:
         read = self._read
         entries = read.mapping(
             node,
-            {"time", "customer", "profile", "consent", "audience", "sent_before", "split", "held_out"},
+            {
+                "time",
+                "customer",
+                "profile",
+                "consent",
+                "audience",
+                "sent_before",
+                "split",
+                "held_out",
+                "global_holdout",
+            },
             required=set(),
         )
         at_ms = DEFAULT_START_MS
@@ -141,12 +152,13 @@ class _StoryReader:
         customer = read.text(entries.get("customer"))
         arms = {key.value: arm for key, arm in self._arms(entries.get("split"))}
         is_held_out = bool(read.boolean(entries.get("held_out")))
-        if customer is not None and (arms or is_held_out):
+        is_left_alone = bool(read.boolean(entries.get("global_holdout")))
+        if customer is not None and (arms or is_held_out or is_left_alone):
             read.problem(
                 entries["customer"],
                 "J810",
                 "chance has decided for a customer who is named",
-                hint="leave customer out, then one is found who fits split and held_out",
+                hint="leave customer out, then one is found who fits split, held_out and global_holdout",
             )
         profile = self._profile(entries.get("profile"))
         known = self._journeys.audiences
@@ -160,6 +172,7 @@ class _StoryReader:
             arms,
             is_held_out,
             {name: str(profile.get(known[name].identity, "")) for name in inside},
+            is_left_alone,
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:
@@ -182,6 +195,8 @@ class _StoryReader:
         read = self._read
         known = {channel.consent for channel in self._journeys.channels.values()}
         known |= {audience.consent for audience in self._journeys.audiences.values()}
+        for purpose in self._journeys.purposes.values():
+            known |= {purpose.consent, *purpose.by_channel.values()}
         granted: dict[str, bool] = {}
         for key, value in read.pairs(node):
             if key.value not in known:
@@ -201,17 +216,23 @@ class _StoryReader:
                 inside[key.value] = choice
         return inside
 
-    def _sent_before(self, node: Node | None) -> list[tuple[int, str]]:
+    def _sent_before(self, node: Node | None) -> list[SentBefore]:
         read = self._read
-        sends: list[tuple[int, str]] = []
+        sends: list[SentBefore] = []
         for item in read.items(node):
-            entries = read.mapping(item, {"ago", "channel"}, required={"ago", "channel"})
+            entries = read.mapping(item, {"ago", "channel", "journey", "purpose"}, required={"ago", "channel"})
             channel = read.text(entries.get("channel"))
             if "ago" not in entries or channel is None:
                 continue
             if channel not in self._journeys.channels:
                 read.unknown(entries["channel"], "channel", channel, self._journeys.channels)
-            sends.append((self._offset(entries["ago"], sign=""), channel))
+            journey = read.text(entries.get("journey")) or ""
+            if journey and journey not in self._journeys.current:
+                read.unknown(entries["journey"], "journey", journey, self._journeys.current)
+            purpose = read.text(entries.get("purpose")) or self._journeys.default_purpose
+            if "purpose" in entries and purpose not in self._journeys.purposes:
+                read.unknown(entries["purpose"], "purpose", purpose, self._journeys.purposes)
+            sends.append((self._offset(entries["ago"], sign=""), channel, journey, purpose))
         return sorted(sends, reverse=True)
 
     def _arms(self, node: Node | None) -> list[tuple[Scalar, str]]:

@@ -39,22 +39,28 @@ STATES = frozenset({"in_step", "inside", "profile", "consent", "audience", "segm
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 
+SentBefore = tuple[int, str, str, str]
+"""(milliseconds before the start, channel, journey, purpose)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
-    """How things are at the start. `sends` are earlier messages: (milliseconds before the start, channel).
+    """How things are at the start. `sends` are earlier messages.
 
-    `arms` (step → arm) and `is_held_out` choose a customer whom chance treats so.
+    `arms` (step → arm), `is_held_out` and `is_left_alone` (by the global holdout) choose a customer whom chance treats
+    so.
     """
 
     at_ms: int = DEFAULT_START_MS
     customer: str | None = None
     profile: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, bool] = field(default_factory=dict)
-    sends: tuple[tuple[int, str], ...] = ()
+    sends: tuple[SentBefore, ...] = ()
     arms: dict[str, str] = field(default_factory=dict)
     is_held_out: bool = False
     audiences: dict[str, str] = field(default_factory=dict)
     """Audience → who the customer is there."""
+    is_left_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

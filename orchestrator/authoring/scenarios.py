@@ -16,9 +16,10 @@ from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.ids import draw
+from orchestrator.engine.limits import is_in_global_holdout
 from orchestrator.engine.population import is_entry_clock, with_entries
 from orchestrator.model.actions import ActionCommand, Effects, Transition
-from orchestrator.model.customer import NEVER_MS, Customer, decode_customer, encode_customer
+from orchestrator.model.customer import NEVER_MS, Customer, Sent, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet, Split, Status
 
@@ -138,6 +139,7 @@ def find_customer(journeys: JourneySet, scenario: Scenario) -> str | None:
             == (given.is_held_out and other.name == journey.name)
             for other in journeys.current.values()
         )
+        is_in_place &= is_in_global_holdout(journeys, customer_id) == given.is_left_alone
         if is_in_place and all(isinstance(s, Split) and _arm(s, customer_id) == arm for s, arm in splits):
             return customer_id
     return None
@@ -270,7 +272,7 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
 
 
 def _customer(given: Given) -> Customer:
-    sends = [(given.at_ms - ago_ms, channel) for ago_ms, channel in given.sends]
+    sends = [Sent(given.at_ms - ago_ms, *of) for ago_ms, *of in given.sends]
     audiences = {name: (given.at_ms, identity) for name, identity in given.audiences.items()}
     is_known = bool(given.profile or given.consent or sends or audiences)
     return Customer(

@@ -20,7 +20,6 @@ from orchestrator.model.journey import JourneySet, Send
 
 AFTER_LAST_EVENT_MS = 30 * DAY_MS
 PROGRESS_EVERY = 2_000
-_NOT_TREATED = "held_out"
 
 
 @dataclass(slots=True)
@@ -57,6 +56,8 @@ class JourneyReport:
     name: str
     treated: ArmReport = field(default_factory=ArmReport)
     held_out: ArmReport = field(default_factory=ArmReport)
+    left_alone: ArmReport = field(default_factory=ArmReport)
+    """Those of the global holdout."""
     entered_by: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
     steps: dict[str, StepReport] = field(default_factory=dict)
@@ -65,6 +66,11 @@ class JourneyReport:
     not_sent: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     waiting_on: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def entered(self) -> int:
+        """How many passages went through the steps."""
+        return self.treated.passages + self.left_alone.passages
 
 
 @dataclass(slots=True)
@@ -193,7 +199,7 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
 def _count_transition(report: JourneyReport, transition: Transition, journeys: JourneySet) -> None:
     match transition.kind:
         case "entered":
-            report.treated.passages += 1
+            (report.left_alone if transition.value == "global_holdout" else report.treated).passages += 1
             report.entered_by[transition.reason or "event"] += 1
             _step(report, transition.to).visits += 1
         case "held_out":
@@ -202,7 +208,8 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
         case "not_entered":
             report.not_entered[transition.reason] += 1
         case "goal":
-            arm = report.held_out if transition.reason == _NOT_TREATED else report.treated
+            others = {"held_out": report.held_out, "global_holdout": report.left_alone}
+            arm = others.get(transition.reason, report.treated)
             arm.converted += 1
             arm.value += Decimal(transition.value or 0)
         case "exited":

@@ -68,8 +68,9 @@ def report_values(result: Simulation, shown: Sequence[str], *, seconds: float) -
 
 def _journey_values(report: JourneyReport) -> dict[str, Any]:
     return {
-        "entered": report.treated.passages,
+        "entered": report.entered,
         "held_out": report.held_out.passages,
+        "global_holdout": report.left_alone.passages,
         "entered_by": _sorted(report.entered_by),
         "not_entered": _sorted(report.not_entered),
         "steps": {
@@ -92,7 +93,11 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
         "not_sent": _sorted(report.not_sent),
         "failures": _sorted(report.failures),
         "waiting_on": _sorted(report.waiting_on),
-        "goal": {"treated": _arm_values(report.treated), "held_out": _arm_values(report.held_out)},
+        "goal": {
+            "treated": _arm_values(report.treated),
+            "held_out": _arm_values(report.held_out),
+            "global_holdout": _arm_values(report.left_alone),
+        },
     }
 
 
@@ -111,7 +116,7 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
 
 
 def _entries(report: JourneyReport) -> RenderableType:
-    parts = [f"{report.treated.passages:,} entered", f"{report.held_out.passages:,} held out"]
+    parts = [f"{report.entered:,} entered", f"{report.held_out.passages:,} held out"]
     if set(report.entered_by) - {"event"}:
         parts.append(f"let in by: {_reasons(report.entered_by)}")
     if report.not_entered:
@@ -129,7 +134,7 @@ def _path(report: JourneyReport, journeys: JourneySet) -> Table:
     for name, step in report.steps.items():
         is_exit = isinstance(steps.get(name), Exit)
         gone_on = sum(step.outcomes.values())
-        share = f"{step.visits / report.treated.passages:.0%}" if report.treated.passages else ""
+        share = f"{step.visits / report.entered:.0%}" if report.entered else ""
         table.add_row(
             name, *_numbers(step.visits, gone_on, step.left, step.waiting), share, style="dim" if is_exit else ""
         )
@@ -169,7 +174,9 @@ def _commands(result: Simulation) -> Table:
 
 def _goal(report: JourneyReport) -> Table:
     table = _table("goal", "passages", "reached", "conversion", "worth")
-    for name, arm in (("treated", report.treated), ("held out", report.held_out)):
+    arms = [("treated", report.treated), ("held out", report.held_out)]
+    arms += [("global holdout", report.left_alone)] if report.left_alone.passages else []
+    for name, arm in arms:
         conversion = arm.conversion
         shown = "" if conversion is None else f"{conversion:.2%}"
         table.add_row(name, f"{arm.passages:,}", f"{arm.converted:,}", shown, f"{arm.value:,}")

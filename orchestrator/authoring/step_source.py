@@ -55,7 +55,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "wait_while": ("wait_while", "timeout", "on_timeout", "next"),
     "branch": ("branch",),
     "split": ("split", "salt"),
-    "send": ("send", "template", "with", "class", "priority", "expires", "next"),
+    "send": ("send", "template", "with", "class", "purpose", "priority", "expires", "next"),
     "set": ("set", "next"),
     "increment": ("increment", "next"),
     "audience": ("audience", "priority", "expires", "next"),
@@ -221,6 +221,7 @@ def _send(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
         priority=PRIORITY_DEFAULT if priority is None else priority,
         expires_ms=expires_ms or EXPIRES_MS_DEFAULT,
         next=follows,
+        purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
     )
 
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass, field, replace
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
     AudienceDraft,
-    CapDraft,
     ChannelDraft,
     EndpointDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
-    QuietHoursDraft,
-    RateDraft,
     Ref,
     RuleDraft,
     SetDraft,
@@ -23,6 +20,7 @@ from orchestrator.authoring.drafts import (
 from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
+from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.segment_source import SegmentDraft
 from orchestrator.authoring.templates import TemplateFile
@@ -49,10 +47,8 @@ class World:
     consents: frozenset[str]
     rules: tuple[RuleDraft, ...]
     channels: Mapping[str, ChannelDraft]
-    caps: tuple[CapDraft, ...]
+    policies: PoliciesDraft
     templates: Mapping[str, tuple[TemplateFile, ...]]
-    quiet_hours: tuple[QuietHoursDraft, ...] = ()
-    rates: tuple[RateDraft, ...] = ()
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
     webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     segments: Mapping[str, SegmentDraft] = field(default_factory=dict)
@@ -115,7 +111,7 @@ def make_world(
     event_types: Mapping[str, EventType],
     rules: tuple[RuleDraft, ...],
     channels: Iterable[ChannelDraft],
-    caps: tuple[CapDraft, ...],
+    policies: PoliciesDraft,
     templates: Mapping[str, tuple[TemplateFile, ...]],
     journeys: Iterable[JourneyDraft],
     problems: Problems,
@@ -127,7 +123,9 @@ def make_world(
     by_name = {channel.name.name: channel for channel in channels}
     lists = {audience.name.name: audience for audience in audiences}
     needed = frozenset(c.consent.name for c in by_name.values()) | {a.consent.name for a in lists.values()}
-    world = World(event_types, {}, needed | _constant_keys(rules), rules, by_name, caps, templates, audiences=lists)
+    needed |= {key.name for purpose in policies.purposes for key in purpose.keys}
+    consents = needed | _constant_keys(rules)
+    world = World(event_types, {}, consents, rules, by_name, policies, templates, audiences=lists)
     world = replace(world, segments={segment.name.name: segment for segment in segments})
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))

@@ -12,6 +12,7 @@ from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
+from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.segments import observe, update_segments
@@ -28,7 +29,7 @@ from orchestrator.engine.steps import (
 from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects, Failure
-from orchestrator.model.customer import ACTIVE, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
+from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
@@ -228,7 +229,13 @@ def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:
     if goal is not None and goal.value is not None:
         worth = value_of(turn, goal.value, journey, instance, "goal")
         value = None if worth is None else str(worth)
-    reason = ("treated", "held_out", "treated")[instance.state]
+    reason = "held_out" if instance.state == HELD_OUT else "treated"
+    if (
+        turn.journeys.global_holdout is not None
+        and reason == "treated"
+        and measured_globally(turn.journeys, journey, turn.customer_id)
+    ):
+        reason = "global_holdout"
     record(turn, journey, instance, "goal", step=instance.step, reason=reason, value=value)
     if instance.state == ACTIVE:
         record(turn, journey, instance, "exited", step=instance.step, reason="goal")

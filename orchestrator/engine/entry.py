@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import draw
+from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, holds, record, value_of
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
@@ -50,14 +51,16 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     remember_entry(turn, journey, memory)
     if journey.goal is not None:
         instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
-    if journey.holdout and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
+    is_global = turn.journeys.global_holdout is not None and measured_globally(turn.journeys, journey, turn.customer_id)
+    if journey.holdout and not is_global and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
         record(turn, journey, instance, "held_out", reason=cause)
         if journey.goal is not None:
             customer.instances = [*customer.instances, instance]
         return
     customer.instances = [*customer.instances, instance]
-    record(turn, journey, instance, "entered", to=journey.first, reason=cause)
+    group = "global_holdout" if is_global else None
+    record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     run_steps(turn, journey, instance, journey.first)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import action_id
-from orchestrator.engine.limits import choose_channel, remember_send
+from orchestrator.engine.limits import PROMOTIONAL, choose_channel, is_left_alone, purpose_of, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.shared import next_slot_us, reserve_slot
 from orchestrator.engine.turn import Turn, fail, note, record, value_of
 from orchestrator.model.actions import ActionCommand
-from orchestrator.model.customer import Instance
+from orchestrator.model.customer import Instance, Sent
 from orchestrator.model.journey import Channel, Journey, RenderProblem, Send, Status
 
 
@@ -17,12 +17,12 @@ def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | 
     the message waits: for quiet hours to end, or for its slot of the channel's rate. Then everything is decided again.
     """
     reserved, instance.reserved = instance.reserved, ""
-    channel, address_or_reason = choose_channel(
-        turn.journeys, turn.customer, step.channels, step.message_class, turn.now_ms
-    )
+    if is_left_alone(turn.journeys, turn.customer_id, step):
+        return _ended(turn, journey, instance, step, "global_holdout", None)
+    channel, address_or_reason = choose_channel(turn.journeys, turn.customer, journey, step, turn.now_ms)
     if channel is None:
         return _ended(turn, journey, instance, step, address_or_reason, None)
-    if turn.journeys.quiet_hours and step.message_class == "promotional":
+    if turn.journeys.quiet_hours and step.message_class == PROMOTIONAL:
         free_ms = quiet_until(turn.journeys, turn.customer, channel.name, turn.now_ms)
         if free_ms is None:
             return _ended(turn, journey, instance, step, "skipped_quiet_hours", channel.name)
@@ -86,8 +86,9 @@ def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel:
             turn.now_ms + step.expires_after_ms,
         )
     )
-    if step.message_class == "promotional":
-        remember_send(turn.journeys.caps, turn.customer, channel.name, turn.now_ms)
+    if step.message_class == PROMOTIONAL:
+        sent = Sent(turn.now_ms, channel.name, journey.name, purpose_of(turn.journeys, step))
+        remember_send(turn.journeys.caps, turn.customer, sent)
     return _ended(turn, journey, instance, step, "sent", channel.name, sent_as)
 
 

@@ -41,12 +41,12 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
 class Transition(msgspec.Struct, frozen=True, gc=False):
     """One decision about one customer's passage through a journey, with its reason.
 
-    `kind`: `entered` (to = first step; `reason` says what let the customer in where it was no event), `held_out`
-    (control group), `not_entered` (reason says why), `step` (a step ended with outcome `reason`, such as
-    `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason` says why: `held` for quiet hours,
-    `rate` for a slot of a channel's rate, `rebased` to another moment), `audience` (the audience `value` was changed,
-    or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason` says why), `failed` (a condition or
-    template failed; `reason` names it, the instance goes on).
+    `kind`: `entered` (to = first step; `reason` says what let the customer in where it was no event, `value` is
+    `global_holdout` for those of it), `held_out` (control group), `not_entered` (reason says why), `step` (a step ended
+    with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason` says
+    why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `audience` (the
+    audience `value` was changed, or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason` says
+    why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 

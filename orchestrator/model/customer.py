@@ -30,6 +30,15 @@ class StepResult(msgspec.Struct, array_like=True, gc=False):
     channel: str | None = None
 
 
+class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A promotional message that caps look at: when, on which channel, from which journey, for which purpose."""
+
+    at_ms: int
+    channel: str
+    journey: str = ""
+    purpose: str = ""
+
+
 class Instance(msgspec.Struct, array_like=True):
     """One passage of the customer through one version of a journey.
 
@@ -58,8 +67,8 @@ class Customer(msgspec.Struct, array_like=True):
     """Everything the orchestrator knows about one customer.
 
     `profile` values are in stored form. `consent` maps a consent key to granted. `entered` maps `journey` or
-    `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at:
-    (instant, channel) in time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
+    `journey|key` to the last entry's instant, for re-entry rules. `sends` is the send history that caps look at, in
+    time order. `recent` is the concatenation of the last event ids' 8-byte hashes.
     `clocks` are timers of the customer, not of one passage: name (`kind:what`, see `engine/clocks.py`) to due instant.
     `aligned` says with which rules the record was brought in line last (`JourneySet.alignment`). `aggregates` holds
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
@@ -71,7 +80,7 @@ class Customer(msgspec.Struct, array_like=True):
     consent: dict[str, bool] = {}
     instances: list[Instance] = []
     entered: dict[str, int] = {}
-    sends: list[tuple[int, str]] = []
+    sends: list[Sent] = []
     recent: bytes = b""
     last_at_ms: int = 0
     entries: int = 0

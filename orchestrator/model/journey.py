@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
@@ -207,6 +208,8 @@ class Send:
     priority: int
     expires_after_ms: int
     next: str
+    purpose: str = ""
+    """What the message is for; "" for the default of promotional messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +349,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most `max` promotional messages on `channels` (None: all) in any sliding window of `per_ms`."""
+    """At most `max` promotional messages on `channels` for `purposes` from `journeys` (None: all) in any sliding window
+    of `per_ms`.
+    """
 
     name: str
     channels: frozenset[str] | None
     max: int
     per_ms: int
+    purposes: frozenset[str] | None = None
+    journeys: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +435,10 @@ class JourneySet:
     default_zone: str = "UTC"
     """The zone of customers whose own is not known."""
     quiet_hours: tuple[QuietHours, ...] = ()
+    purposes: dict[str, Purpose] = field(default_factory=dict)
+    default_purpose: str = ""
+    """That of promotional messages which name none; "" for none."""
+    global_holdout: GlobalHoldout | None = None
     rates: tuple[Rate, ...] = ()
     uses_shared: bool = False
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""

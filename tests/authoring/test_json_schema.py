@@ -17,6 +17,7 @@ from orchestrator.authoring import (
     action_source,
     entry_source,
     journey_source,
+    policies_source,
     reading,
     rules_source,
     scenario_nodes,
@@ -175,7 +176,16 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         checked.update([frozenset(keys)] if keys else [])
         return mapping(self, node, keys, required=required)
 
-    for module in (entry_source, journey_source, step_source, action_source, rules_source, segment_source, wait_source):
+    for module in (
+        policies_source,
+        entry_source,
+        journey_source,
+        step_source,
+        action_source,
+        rules_source,
+        segment_source,
+        wait_source,
+    ):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
     for code in all_codes():

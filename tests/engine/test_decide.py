@@ -14,6 +14,7 @@ from orchestrator.model.customer import (
     NEVER_MS,
     RECENT_EVENTS_MAX,
     Customer,
+    Sent,
     decode_customer,
     encode_customer,
     wake_at_ms,
@@ -172,7 +173,7 @@ def test_a_cap_holds_across_journeys_and_slides() -> None:
     fire_timers(given, customer, "c1", START + 7 * DAY, effects)
     assert [a.step for a in effects.actions] == ["a", "b", "d"]
     assert "capped" in reasons(effects)
-    assert customer.sends == [(START + 7 * DAY, "email")]
+    assert customer.sends == [Sent(START + 7 * DAY, "email", "welcome")]
 
 
 def test_transactional_messages_ignore_caps() -> None:

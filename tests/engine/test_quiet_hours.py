@@ -11,7 +11,7 @@ import pytest
 from orchestrator.engine.decide import apply_event, fire_timers
 from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.model.actions import Effects
-from orchestrator.model.customer import NEVER_MS, Customer, decode_customer, encode_customer, wake_at_ms
+from orchestrator.model.customer import NEVER_MS, Customer, Sent, decode_customer, encode_customer, wake_at_ms
 from orchestrator.model.journey import Cap, ClockTime, JourneySet, QuietHours
 from tests.engine.build import DAY, HOUR, event, expression, journey, journeys, reachable, send
 
@@ -73,7 +73,7 @@ def test_what_has_changed_while_a_message_was_held_counts(change: str, reason: s
         case "consent":
             customer.consent["email"] = False
         case "sends":
-            customer.sends = [(EVENING + HOUR, "sms")]
+            customer.sends = [Sent(EVENING + HOUR, "sms")]
         case "address":
             del customer.profile["email"]
         case _:

@@ -1,0 +1,1 @@
+"""Random journeys, as authors could have written them, under random logs: what must hold whatever they say."""

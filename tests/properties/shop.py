@@ -1,0 +1,147 @@
+"""The shop that random journeys are written for: event types, rules from events to profiles, channels, templates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from orchestrator.authoring.event_schemas import event_types_from_texts
+
+_INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
+_DATE = {"type": "int", "logicalType": "date"}
+_DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of an event: its Avro type and the kind of its values."""
+
+    name: str
+    avro: object
+    kind: str
+    nullable: bool = False
+
+
+def _of(name: str, kind: str, *, nullable: bool = False) -> Field:
+    avro = {
+        "text": "string",
+        "whole": "int",
+        "number": "double",
+        "decimal": _DECIMAL,
+        "flag": "boolean",
+        "instant": _INSTANT,
+        "date": _DATE,
+        "size": {"type": "enum", "name": f"{name}_size", "symbols": ["SMALL", "LARGE", "GIFT"]},
+    }[kind]
+    return Field(name, ["null", avro] if nullable else avro, kind, nullable)
+
+
+EVENTS: dict[str, tuple[Field, ...]] = {
+    "registered": (
+        _of("email", "text", nullable=True),
+        _of("phone", "text", nullable=True),
+        _of("push_token", "text", nullable=True),
+        _of("first_name", "text", nullable=True),
+        _of("language", "text", nullable=True),
+        _of("time_zone", "text", nullable=True),
+        _of("born", "date", nullable=True),
+        _of("score", "whole", nullable=True),
+        _of("email_ok", "flag"),
+        _of("sms_ok", "flag"),
+        _of("push_ok", "flag"),
+    ),
+    "moved": (
+        _of("time_zone", "text", nullable=True),
+        _of("renewal", "instant", nullable=True),
+        _of("score", "whole", nullable=True),
+    ),
+    "consent_changed": (_of("channel", "text"), _of("granted", "flag")),
+    "cart": (_of("cart_id", "text"), _of("value", "decimal"), _of("items", "whole"), _of("size", "size")),
+    "ordered": (_of("cart_id", "text"), _of("total", "decimal"), _of("items", "whole", nullable=True)),
+    "clicked": (_of("action_id", "text", nullable=True), _of("place", "text")),
+    "viewed": (_of("sku", "text"), _of("seconds", "number"), _of("due", "instant", nullable=True)),
+}
+"""Event type → its fields, without the three that every event has."""
+
+_COMMON = ({"name": "event_id", "type": "string"}, {"name": "customer_id", "type": "string"})
+
+SCHEMAS: dict[str, str] = {
+    name: json.dumps(
+        {
+            "type": "record",
+            "name": name,
+            "namespace": "shop",
+            "fields": [
+                *_COMMON,
+                {"name": "occurred_at", "type": _INSTANT},
+                *({"name": field.name, "type": field.avro} for field in fields),
+            ],
+        }
+    )
+    for name, fields in EVENTS.items()
+}
+"""Event type → Avro schema."""
+
+EVENT_TYPES = event_types_from_texts({f"{name}.avsc": text for name, text in SCHEMAS.items()}).types
+
+PROFILE: dict[str, str] = {
+    "email": "text",
+    "phone": "text",
+    "push_token": "text",
+    "first_name": "text",
+    "language": "text",
+    "time_zone": "text",
+    "born": "date",
+    "score": "whole",
+    "renewal": "instant",
+    "last_order_at": "instant",
+    "spent": "decimal",
+}
+"""Attribute → the kind of its values; each may be missing."""
+
+SETTABLE = {"score": "whole", "first_name": "text", "spent": "decimal", "renewal": "instant"}
+"""The attributes that steps set. The zone is not one of them: what hours are quiet is recounted from the log."""
+
+CONSENTS = ("email", "sms", "push")
+CHANNELS = {"email": "email", "sms": "phone", "push": "push_token"}
+
+FILES: dict[str, str] = {
+    "profile.yaml": """\
+profile:
+  - on: registered
+    set:
+      email: event.email
+      phone: event.phone
+      push_token: event.push_token
+      first_name: event.first_name
+      language: event.language
+      time_zone: event.time_zone
+      born: event.born
+      score: event.score
+  - on: registered
+    consent:
+      - {key: "'email'", granted: event.email_ok}
+      - {key: "'sms'", granted: event.sms_ok}
+      - {key: "'push'", granted: event.push_ok}
+  - on: moved
+    set: {time_zone: event.time_zone, renewal: event.renewal, score: event.score}
+  - on: consent_changed
+    consent: {key: event.channel, granted: event.granted}
+  - on: ordered
+    set: {last_order_at: event.occurred_at, spent: event.total / event.items}
+""",
+    "channels.yaml": """\
+channels:
+  email: {address: email, consent: email}
+  sms: {address: phone, consent: sms}
+  push: {address: push_token, consent: push}
+""",
+    **{f"templates/plain/{channel}.liquid": "Hello {{ profile.first_name }}." for channel in CHANNELS},
+    **{f"templates/told/{channel}.liquid": "Look: {{ it }}." for channel in CHANNELS},
+    **{f"templates/risky/{channel}.liquid": "Each {{ it | divided_by: profile.score }}." for channel in CHANNELS},
+    "templates/plain/email.de.liquid": "Hallo {{ profile.first_name }}.",
+}
+"""The files beside the journeys and the policies."""
+
+TEMPLATES = {"plain": False, "told": True, "risky": True}
+"""Template → whether it takes a variable `it`."""

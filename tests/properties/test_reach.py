@@ -1,0 +1,56 @@
+"""Random journeys and logs are worth something if what can happen does happen in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import Phase, given, settings
+
+from tests.properties.effort import SLOW_TO_DRAW
+from tests.properties.playing import Case, Played, cases, play
+from tests.properties.random_logs import CUSTOMERS
+
+KINDS = {"entered", "held_out", "not_entered", "step", "waiting", "goal", "exited", "failed"}
+REASONS = {
+    *("sent", "shadow", "capped", "held", "skipped_quiet_hours", "no_consent", "unreachable", "template_failed"),
+    *("waited", "rebased", "missing", "past", "over", "timeout", "case_1", "otherwise", "set"),
+    *("reentry", "exit_condition", "goal", "finished"),
+}
+STEPS = {
+    *("Wait", "WaitMonths", "WaitUntilTime", "WaitUntilMoment", "WaitWhile", "WaitFor"),
+    *("Branch", "Split", "Send", "SetProfile", "Exit"),
+}
+
+
+def marks(played: Played) -> set[str]:
+    """What happened, in words."""
+    made = [one for customer_id in CUSTOMERS for one in played.transitions(customer_id)]
+    messages = [one for customer_id in CUSTOMERS for one in played.messages(customer_id)]
+    steps = [step for journey in played.journeys.versions.values() for step in journey.steps.values()]
+    return {
+        *(one.kind for one in made),
+        *(one.reason for one in made),
+        *(one.message_class for one in messages),
+        *(type(step).__name__ for step in steps),
+        *("duplicate" for one in played.happenings if one.after.duplicates),
+    }
+
+
+def test_everything_that_can_happen_happens_in_random_cases() -> None:
+    seen: Counter[str] = Counter()
+
+    @given(case=cases())
+    @settings(
+        max_examples=300,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=SLOW_TO_DRAW,
+    )
+    def look(case: Case) -> None:
+        seen.update(marks(play(case)))
+
+    look()
+    wanted = KINDS | REASONS | STEPS | {"promotional", "transactional", "duplicate"}
+    assert wanted - set(seen) == set(), seen.most_common()
