@@ -44,6 +44,8 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    RULE_FILES,
+    SEGMENTS_FILE,
     WEBHOOKS_FILE,
     read_audiences,
     read_channels,
@@ -51,7 +53,7 @@ from orchestrator.authoring.rules_source import (
     read_webhooks,
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
-from orchestrator.authoring.segment_source import SEGMENTS_FILE, SegmentDraft, read_segments
+from orchestrator.authoring.segment_source import SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
@@ -67,7 +69,6 @@ from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE, SEGMENTS_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
@@ -228,7 +229,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
-        has_rules=not unreadable & RULE_FILES,
+        has_rules=not unreadable.intersection(RULE_FILES),
     )
 
 
@@ -266,7 +267,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
         if id(rule) in behind:
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
-            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
+            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
 

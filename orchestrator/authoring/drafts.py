@@ -382,6 +382,7 @@ class RuleDraft:
     on: Ref
     attributes: tuple[tuple[Ref, Formula], ...]
     consents: tuple[ConsentDraft, ...]
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from orchestrator.authoring.policies_source import (
     RATE_REQUIRED,
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
@@ -406,6 +406,7 @@ def profile() -> Schema:
     rule: Described = {
         "on": (EVENT, "The type of event that says something about the customer."),
         "set": (ASSIGNMENTS, "Attributes and what they are set to; null leaves one as it is."),
+        "nulls": (words(NULL_WAYS), "Whether null leaves an attribute as it is (keep), or takes it away (clear)."),
         "consent": (one_or_many(keys(consent, required=consent)), "Consent that the event gives or takes."),
     }
     of_rule = keys(rule, required=["on"], anyOf=[{"required": ["set"]}, {"required": ["consent"]}])

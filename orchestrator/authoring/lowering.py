@@ -127,6 +127,7 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
             on=draft.on.name,
             attributes=lowering.assignments(draft.attributes),
             consent=tuple((lowering.expression(c.key), lowering.expression(c.granted)) for c in draft.consents),
+            nulls_clear=draft.nulls_clear,
         )
         rules[rule.on] = (*rules.get(rule.on, ()), rule)
     return rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from orchestrator.authoring.drafts import Formula, Ref
@@ -173,9 +174,18 @@ def read_formula(node: Node | None, problems: Problems, *, what: str) -> Formula
         return None
     tree = parse_expression(scalar.value)
     if isinstance(tree, ExpressionProblem):
+        if _is_cut_off(scalar):
+            hint = "a comma ends a value within braces: put quotes around the whole of it"
+            tree = replace(tree, hint=hint)
         problems.append(expression_problem(scalar, tree))
         return None
     return Formula(scalar, tree)
+
+
+def _is_cut_off(node: Scalar) -> bool:
+    """Whether YAML ended the expression at a comma in the middle of a call."""
+    follows = node.document.text[node.end : node.end + 20].lstrip()
+    return not node.style and follows.startswith(",") and node.value.count("(") > node.value.count(")")
 
 
 def _is_null(node: Node) -> bool:

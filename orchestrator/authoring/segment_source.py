@@ -8,7 +8,6 @@ from orchestrator.authoring.drafts import Formula, Ref
 from orchestrator.authoring.reading import Problems, fields, read_formula, read_pairs, read_text
 from orchestrator.authoring.yaml_source import Node
 
-SEGMENTS_FILE = "segments.yaml"
 SEGMENT_KEYS = ("when", "title")
 SEGMENT_REQUIRED = ("when",)
 

@@ -405,12 +405,15 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is."""
+    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
+    away.
+    """
 
     on: str
     attributes: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

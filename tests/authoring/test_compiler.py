@@ -357,3 +357,13 @@ def test_loading_pins_nothing_to_the_place_of_the_files() -> None:
     assert first is not None
     assert second is not None
     assert (first.set_id, set(first.versions)) == (second.set_id, set(second.versions))
+
+
+def test_a_call_that_yaml_cuts_off_at_its_comma_says_to_put_quotes_around_it() -> None:
+    text = SMALL.format(name="cut", status="live").replace(
+        "{on: cart_updated}", "{on: cart_updated, where: count(cart_updated, 7 days) > 2}"
+    )
+    problems = compile_journeys(fixture_sources({"cut.yaml": text}), EVENTS).problems
+    assert [problem.hint for problem in problems if problem.code == "J120"] == [
+        "a comma ends a value within braces: put quotes around the whole of it"
+    ]
