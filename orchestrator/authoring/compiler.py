@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     EndpointDraft,
+    EntryDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -277,12 +278,17 @@ def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked:
     rules = [
         (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
         for draft in drafts
-        if draft.status in {Status.LIVE, Status.SHADOW} and isinstance(draft.entry.trigger, ALIGNED_TRIGGERS)
+        if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
     ]
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
     rules += tracked_rules(tracked)
     return hash_texts(rules) if rules else ""
+
+
+def _is_aligned(entry: EntryDraft) -> bool:
+    """Whether each customer's record has to be brought in line with the entry."""
+    return isinstance(entry.trigger, ALIGNED_TRIGGERS) or entry.backfill is not None
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from orchestrator.authoring.drafts import Formula, Ref
-from orchestrator.authoring.durations import DurationProblem, parse_duration, shortened
+from orchestrator.authoring.durations import DurationProblem, Span, parse_duration, parse_span, shortened
 from orchestrator.authoring.expression_syntax import ExpressionProblem, parse_expression
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import (
@@ -158,6 +158,20 @@ def read_duration(node: Node | None, problems: Problems, *, what: str) -> int | 
     if scalar is None:
         return None
     found = parse_duration(scalar.value)
+    if isinstance(found, DurationProblem):
+        problems.append(problem_at(scalar, found.code, found.message, hint=found.hint))
+        return None
+    return found
+
+
+def read_span(node: Node | None, problems: Problems, *, what: str) -> Span | None:
+    """A duration, or months of the customer's calendar."""
+    if node is None:
+        return None
+    scalar = read_scalar(node, problems, what=what, hint="write a whole number and a unit: 7 days, 3 months")
+    if scalar is None:
+        return None
+    found = parse_span(scalar.value)
     if isinstance(found, DurationProblem):
         problems.append(problem_at(scalar, found.code, found.message, hint=found.hint))
         return None

@@ -267,11 +267,11 @@ def test_hidden_files_and_other_kinds_of_files_are_not_read(tmp_path: Path) -> N
 
 def test_problems_are_sorted_and_all_of_them_are_reported() -> None:
     text = (
-        CART.replace("event.value > 0", "event.vlaue > 0").replace("go: offer", "go: ofer").replace("1 day", "1 month")
+        CART.replace("event.value > 0", "event.vlaue > 0").replace("go: offer", "go: ofer").replace("1 day", "1 moon")
     )
     compilation = compile_journeys(fixture_sources({"cart.yaml": text}), EVENTS)
     assert compilation.journeys is None
-    assert [problem.code for problem in compilation.problems] == ["J202", "J502", "J203"]
+    assert [problem.code for problem in compilation.problems] == ["J202", "J501", "J203"]
     assert list(compilation.problems) == sorted(compilation.problems)
 
 
