@@ -29,6 +29,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "audience": frozenset(),
     "segment": frozenset(),
     "command": frozenset({"target", "step", "contains", "address"}),
+    "emitted": frozenset({"step", "with"}),
 }
 """What a `then` line can expect → the keys that say more about it."""
 
