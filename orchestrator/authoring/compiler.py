@@ -19,6 +19,7 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     EndpointDraft,
     EntryDraft,
+    ExperimentDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -26,6 +27,11 @@ from orchestrator.authoring.drafts import (
     SendDraft,
 )
 from orchestrator.authoring.event_schemas import hash_event_types
+from orchestrator.authoring.experiments import (
+    check_experiments,
+    lower_experiment,
+    read_experiments,
+)
 from orchestrator.authoring.expressions import uses
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.loop_checks import check_endless
@@ -44,6 +50,7 @@ from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
+    EXPERIMENTS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
@@ -65,6 +72,7 @@ from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scal
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
 from orchestrator.model.aggregates import Segment, Tracked
+from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
 from orchestrator.model.problems import Problem
@@ -94,6 +102,7 @@ class _Read:
     audiences: tuple[AudienceDraft, ...]
     segments: tuple[SegmentDraft, ...]
     webhooks: tuple[EndpointDraft, ...]
+    experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -118,7 +127,10 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         problems,
         audiences=read.audiences,
         segments=read.segments,
+        experiments=read.experiments,
     )
+    zone = read.policies.default_zone or DEFAULT_ZONE
+    check_experiments(world.experiments, read.journeys, zone, problems, is_complete=read.is_complete)
     webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
     world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
@@ -155,12 +167,14 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     audiences: dict[str, Audience] = {}
     segments: dict[str, Segment] = {}
     purposes: dict[str, Purpose] = {}
+    experiments: dict[str, Experiment] = {}
     services = current.services
     emits: dict[str, str] = {}
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         purposes.update(journeys.purposes)
+        experiments.update(journeys.experiments)
         audiences.update(journeys.audiences)
         segments.update(journeys.segments)
         services |= journeys.services
@@ -168,6 +182,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     versions.update(current.versions)
     channels.update(current.channels)
     purposes.update(current.purposes)
+    experiments.update(current.experiments)
     audiences.update(current.audiences)
     segments.update(current.segments)
     tracked = track(versions.values(), segments)
@@ -178,6 +193,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         channels=channels,
         audiences=audiences,
         purposes=purposes,
+        experiments=experiments,
         services=services,
         emits=emits | current.emits,
         wanted=wanted,
@@ -192,6 +208,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     audiences: tuple[AudienceDraft, ...] = ()
     segments: tuple[SegmentDraft, ...] = ()
     webhooks: tuple[EndpointDraft, ...] = ()
+    experiments: tuple[ExperimentDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -219,6 +236,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             segments = read_segments(root, problems)
         elif path == WEBHOOKS_FILE:
             webhooks = read_webhooks(root, problems)
+        elif path == EXPERIMENTS_FILE:
+            experiments = read_experiments(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -232,6 +251,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         audiences=audiences,
         segments=segments,
         webhooks=webhooks,
+        experiments=experiments,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -328,6 +348,10 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
             for name, channel in sorted(world.channels.items())
         },
         caps=(),
+        experiments={
+            name: lower_experiment(draft, world.policies.default_zone or DEFAULT_ZONE)
+            for name, draft in world.experiments.items()
+        },
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         tracked=tracked,

@@ -28,6 +28,7 @@ from orchestrator.authoring.expression_nodes import (
     Constant,
     EntryField,
     EventField,
+    ExperimentArm,
     Member,
     SegmentMember,
     StepField,
@@ -79,6 +80,8 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _audience(node.name)
         case SegmentMember():
             return _segment(node.name)
+        case ExperimentArm():
+            return _experiment(node.name)
         case StepField():
             return _step_field(node.step, node.name)
         case Ambient():
@@ -207,6 +210,10 @@ def _audience(name: str) -> Evaluate:
 
 def _segment(name: str) -> Evaluate:
     return lambda scope: name in scope.customer.segments
+
+
+def _experiment(name: str) -> Evaluate:
+    return lambda scope: scope.customer.exposures.get(name)
 
 
 def _step_field(step: str, name: str) -> Evaluate:

@@ -38,6 +38,8 @@ class Names:
     no_now: str = ""
     only_event: str = ""
     audiences: frozenset[str] = frozenset()
+    experiments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Experiment → its arms."""
     is_inside: bool = False
 
 
@@ -93,6 +95,14 @@ class AudienceMember:
 @dataclass(frozen=True, slots=True)
 class SegmentMember:
     """Whether the customer is in this segment."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentArm:
+    """The arm of an experiment that the customer has met."""
 
     type: Type
     name: str
@@ -158,6 +168,7 @@ Typed = (
     | ConsentKey
     | AudienceMember
     | SegmentMember
+    | ExperimentArm
     | StepField
     | Ambient
     | Member

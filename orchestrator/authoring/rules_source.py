@@ -32,7 +32,16 @@ AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
 WEBHOOKS_FILE = "webhooks.yaml"
 SEGMENTS_FILE = "segments.yaml"
-RULE_FILES = (PROFILE_FILE, CHANNELS_FILE, SEGMENTS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE)
+EXPERIMENTS_FILE = "experiments.yaml"
+RULE_FILES = (
+    PROFILE_FILE,
+    CHANNELS_FILE,
+    SEGMENTS_FILE,
+    AUDIENCES_FILE,
+    WEBHOOKS_FILE,
+    POLICIES_FILE,
+    EXPERIMENTS_FILE,
+)
 """The files of a journeys folder that are no journeys."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)

@@ -10,6 +10,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     EndpointDraft,
+    ExperimentDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -50,10 +51,16 @@ class World:
     policies: PoliciesDraft
     templates: Mapping[str, tuple[TemplateFile, ...]]
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    experiments: Mapping[str, ExperimentDraft] = field(default_factory=dict)
     webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     default_zone: str = "UTC"
     segments: Mapping[str, SegmentDraft] = field(default_factory=dict)
     """The segments that journeys can name."""
+
+
+def arms_of(world: World) -> dict[str, tuple[str, ...]]:
+    """Experiment → the names of its arms."""
+    return {name: tuple(arm.name for arm, _ in draft.arms) for name, draft in world.experiments.items()}
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
@@ -71,6 +78,7 @@ def entry_names(draft: JourneyDraft, world: World) -> Names:
         attributes=world.attributes,
         consents=world.consents,
         audiences=frozenset(world.audiences),
+        experiments=arms_of(world),
         event_types=world.event_types,
         segments=world.segments,
     )
@@ -91,6 +99,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         event_types=world.event_types,
         segments=world.segments,
         audiences=frozenset(world.audiences),
+        experiments=arms_of(world),
     )
 
 
@@ -119,6 +128,7 @@ def make_world(
     *,
     audiences: Iterable[AudienceDraft] = (),
     segments: Iterable[SegmentDraft] = (),
+    experiments: Iterable[ExperimentDraft] = (),
 ) -> World:
     """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
@@ -128,6 +138,7 @@ def make_world(
     consents = needed | _constant_keys(rules)
     world = World(event_types, {}, consents, rules, by_name, policies, templates, audiences=lists)
     world = replace(world, segments={segment.name.name: segment for segment in segments})
+    world = replace(world, experiments={experiment.name.name: experiment for experiment in experiments})
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 
