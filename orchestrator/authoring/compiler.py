@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
 from orchestrator.authoring.checks import (
@@ -83,6 +84,9 @@ ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
 """Those for which each customer has a clock."""
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +206,8 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
-    journeys: list[JourneyDraft] = []
-    rules: tuple[RuleDraft, ...] = ()
-    channels: tuple[ChannelDraft, ...] = ()
-    audiences: tuple[AudienceDraft, ...] = ()
-    segments: tuple[SegmentDraft, ...] = ()
-    webhooks: tuple[EndpointDraft, ...] = ()
-    experiments: tuple[ExperimentDraft, ...] = ()
-    policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
+    roots: dict[str, Node] = {}
     unreadable = {problem.path for problem in sources.problems}
     journey_files = 0
     for path, text in sorted(sources.files.items()):
@@ -225,34 +222,25 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         root = _root(path, text, problems)
         if root is None:
             unreadable.add(path)
-            continue
-        if path == PROFILE_FILE:
-            rules = read_profile(root, problems)
-        elif path == CHANNELS_FILE:
-            channels = read_channels(root, problems)
-        elif path == AUDIENCES_FILE:
-            audiences = read_audiences(root, problems)
-        elif path == SEGMENTS_FILE:
-            segments = read_segments(root, problems)
-        elif path == WEBHOOKS_FILE:
-            webhooks = read_webhooks(root, problems)
-        elif path == EXPERIMENTS_FILE:
-            experiments = read_experiments(root, problems)
-        elif path == POLICIES_FILE:
-            policies = read_policies(root, problems)
-        elif (draft := read_journey(path, root, problems)) is not None:
-            journeys.append(draft)
+        else:
+            roots[path] = root
     if not journey_files and not sources.problems:
         problems.append(Problem("", 1, 1, "J125", "there is no journey here", hint="a journey is a file <name>.yaml"))
+    drafts = [read_journey(path, root, problems) for path, root in roots.items() if path not in RULE_FILES]
+    journeys = tuple(draft for draft in drafts if draft is not None)
+
+    def rules(path: str, read: Callable[[Node, Problems], Read], otherwise: Read) -> Read:
+        return read(roots[path], problems) if path in roots else otherwise
+
     return _Read(
-        journeys=tuple(journeys),
-        rules=rules,
-        channels=channels,
-        audiences=audiences,
-        segments=segments,
-        webhooks=webhooks,
-        experiments=experiments,
-        policies=policies,
+        journeys=journeys,
+        rules=rules(PROFILE_FILE, read_profile, ()),
+        channels=rules(CHANNELS_FILE, read_channels, ()),
+        audiences=rules(AUDIENCES_FILE, read_audiences, ()),
+        segments=rules(SEGMENTS_FILE, read_segments, ()),
+        webhooks=rules(WEBHOOKS_FILE, read_webhooks, ()),
+        experiments=rules(EXPERIMENTS_FILE, read_experiments, ()),
+        policies=rules(POLICIES_FILE, read_policies, PoliciesDraft()),
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),
