@@ -9,6 +9,7 @@ from __future__ import annotations
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
+from orchestrator.engine.contest import contend
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
@@ -17,7 +18,6 @@ from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.segments import observe, update_segments
 from orchestrator.engine.steps import (
-    STEPS_PER_DECISION_MAX,
     after_any_event,
     after_event,
     after_timer,
@@ -33,6 +33,9 @@ from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, RECENT_EVENT
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
+ROUNDS_MAX = 100
+"""How often in one decision changes of profile and segments are followed."""
+
 _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 
 
@@ -43,7 +46,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
     included, and segments; each instance (goal, exits, the wait of its step); entries; what follows from a changed
-    profile and from changes of segments (`settle`).
+    profile and from changes of segments (`settle`); promotional messages, which compete for the room under the caps.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -73,23 +76,37 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
             withdraw(turn)
     if journeys.tracked is not None:
         observe(turn, journeys.tracked, event_type, is_new=is_new)
+    entries = journeys.entries.get(event_type)
+    turn.has_entries = entries is not None or bool(journeys.entries_by_segment)
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
-    entries = journeys.entries.get(event_type)
     if entries is not None:
-        for journey in entries:
-            enter(turn, journey)
+        let_in(turn, entries)
     if turn.profile_changed or turn.segment_changes is not None:
         settle(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def let_in(turn: Turn, entries: tuple[Journey, ...], cause: str = "") -> None:
+    """Lets the customer into the journeys whose entry rules say so."""
+    turn.has_entries = len(entries) > 1 or bool(turn.journeys.entries_by_segment)
+    for journey in entries:
+        if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
+            # Whether the customer may enter again depends on how the passage before goes on.
+            contend(turn)
+        enter(turn, journey, cause)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
     """Fires the customer's timers due at or before `until_ms`, in due order, each at its due time.
 
-    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order.
+    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order; messages
+    that they lead to compete with each other.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
+    turn: Turn | None = None
     while (due_ms := wake_at_ms(customer)) <= until_ms and due_ms < NEVER_MS:
         instance = next((i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms)), None)
         effects.timers_fired += 1
@@ -101,12 +118,15 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
         elif instance is None:
             name = take_due_clock(customer, due_ms)
             if name is not None:
-                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                if turn is None or turn.contenders is None:
+                    turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
                 if turn.profile_changed or turn.segment_changes is not None:
                     settle(turn)
         elif instance.timer_at_ms == due_ms:
-            turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+            if turn is None or turn.contenders is None:
+                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                turn.has_entries = bool(customer.clocks or journeys.entries_by_segment)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
@@ -116,14 +136,26 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             instance.goal_until_ms = NEVER_MS
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
+        if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
+            give_room(turn)
 
 
 def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:
     """Brings the record in line with the journey set, with all that follows."""
     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
     align(turn)
-    if turn.profile_changed:
-        rebase_waits(turn)
+    if turn.profile_changed or turn.segment_changes is not None:
+        settle(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def give_room(turn: Turn) -> None:
+    """Decides the messages that compete, with all that follows."""
+    while turn.contenders is not None:
+        contend(turn)
+        if turn.profile_changed or turn.segment_changes is not None:
+            settle(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
@@ -159,8 +191,12 @@ def settle(turn: Turn) -> None:
     Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded.
     """
     tracked = turn.journeys.tracked
-    for _ in range(STEPS_PER_DECISION_MAX):
-        if turn.profile_changed:
+    while turn.profile_changed or turn.segment_changes is not None:
+        turn.rounds += 1
+        if turn.rounds > ROUNDS_MAX:
+            turn.profile_changed, turn.segment_changes = False, None
+            turn.effects.failures.append(Failure("", "segment", "segments and profile change each other without end"))
+        elif turn.profile_changed:
             turn.profile_changed = False
             if tracked is not None and tracked.of_profile:
                 update_segments(turn, tracked.of_profile)
@@ -168,9 +204,6 @@ def settle(turn: Turn) -> None:
         elif turn.segment_changes is not None:
             changes, turn.segment_changes = turn.segment_changes, None
             follow_segments(turn, changes)
-        else:
-            return
-    turn.effects.failures.append(Failure("", "segment", "segments and profile change each other without end"))
 
 
 def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:
@@ -186,8 +219,7 @@ def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:
     entries = turn.journeys.entries_by_segment
     if entries:
         for change in changes:
-            for journey in entries.get(change, ()):
-                enter(turn, journey, "segment")
+            let_in(turn, entries.get(change, ()), "segment")
 
 
 def rebase_waits(turn: Turn) -> None:
