@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from orchestrator.authoring.action_words import action_words
@@ -58,16 +59,23 @@ BRACKETS: dict[Shape, tuple[str, str]] = {
 }
 
 
-def picture(draft: JourneyDraft) -> Picture:
-    """Everything that is drawn, in the order of the journey."""
-    return Picture(draft.name.name, " ".join(draft.title.split()), tuple(_parts(draft)))
+def picture(draft: JourneyDraft, inside: Mapping[str, int] | None = None) -> Picture:
+    """Everything that is drawn, in the order of the journey; with `inside` how many customers are in each step."""
+    counts = {_id(step): count for step, count in (inside or {}).items()}
+    parts = tuple(_counted(part, counts) if isinstance(part, Box) else part for part in _parts(draft))
+    return Picture(draft.name.name, " ".join(draft.title.split()), parts)
 
 
-def mermaid(draft: JourneyDraft) -> str:
-    """The flowchart's text, ending in a line break."""
+def mermaid(draft: JourneyDraft, inside: Mapping[str, int] | None = None) -> str:
+    """The flowchart's text, ending in a line break; with `inside` how many customers are in each step."""
     lines = ["---", f"title: {_title(draft)}", "---", "flowchart TD"]
-    lines += [f"  {_line(part)}" for part in picture(draft).parts]
+    lines += [f"  {_line(part)}" for part in picture(draft, inside).parts]
     return "\n".join(lines) + "\n"
+
+
+def _counted(box: Box, counts: Mapping[str, int]) -> Box:
+    count = counts.get(box.name)
+    return box if count is None else replace(box, said=(*box.said, f"{count:,} inside"))
 
 
 def _title(draft: JourneyDraft) -> str:

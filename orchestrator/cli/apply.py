@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import click
 
 from orchestrator.cli._journeys import compiled_journeys
+from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
+from orchestrator.cli.plan import planned
 from orchestrator.runtime.settings import Settings
 
 EXAMPLES = """\b
@@ -35,10 +38,11 @@ Examples:
     "create_topics",
 )
 def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
-    """Compile the journeys of the directory PATH and publish them. Running workers take them up between two batches.
+    """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
-    Customers inside a journey keep the version that they entered. Exits with 1, and publishes nothing, if the journeys
-    have errors. Topics that new channels need must be there, or are created with --create-topics.
+    Running workers take them up between two batches. Customers inside a journey keep the version that they entered.
+    Exits with 1, and publishes nothing, if the journeys have errors. Topics that new channels need
+    must be there, or are created with --create-topics.
     """
     from orchestrator.runtime.definitions import publish_definition, read_definitions  # noqa: PLC0415  (the client)
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
@@ -54,6 +58,8 @@ def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     if published and published[-1].set_id == set_id:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
+    plan = planned(settings, path)
+    click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
     definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     offset = publish_definition(settings.bootstrap_servers, topic, definition)
     click.echo(f"journey set {set_id} is published (number {offset}); workers take it up now")

@@ -33,6 +33,7 @@ COMMANDS = (
     "topics",
     "schemas",
     "worker",
+    "plan",
     "apply",
     "produce",
     "tail",

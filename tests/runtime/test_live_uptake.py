@@ -70,8 +70,17 @@ def test_running_workers_take_new_journeys_up_and_back_and_a_replay_agrees(
         installation.heartbeat(at_ms=START_MS + 1_001)
         expected += [(f"late-{number}", "welcome") for number in range(4)]
         until_sent(installation, expected)
-        # What does not compile here is refused, loudly, and everything goes on.
         set_wait(journeys, "1 day")
+        result = installation.command("plan", str(journeys), "--schemas", str(schemas_dir()), "--format", "json")
+        planned = json.loads(result.stdout)
+        change = next(one for one in planned["journeys"] if one["name"] == "welcome_series")
+        # Going back, the early one is in the planned version already.
+        assert (planned["customers"], change["inside"], change["pinned"]) == (5, 5, 4)
+        assert change["steps_changed"] == ["next_day"]
+        drawn = installation.command(
+            "graph", "welcome_series", str(journeys), "--live", "--schemas", str(schemas_dir())
+        )
+        assert "5 inside" in drawn.stdout, drawn.stderr
         apply(installation, journeys, "back again")
         until(lambda: taken_up(first) == taken_up(second) == ["slower", "back again"], seconds=20, what="taken back")
         installation.register("again", at_ms=START_MS + 2_000)

@@ -95,11 +95,11 @@ class Installation:
             process.kill()
             process.wait()
 
-    def command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, name: str, *arguments: str, has_prefix: bool = True) -> subprocess.CompletedProcess[str]:
         """Another command of this installation, run to its end."""
         settings = self.settings
         connection = ["--bootstrap-servers", settings.bootstrap_servers, "--app-id", settings.app_id]
-        connection += ["--topic-prefix", settings.topic_prefix]
+        connection += ["--topic-prefix", settings.topic_prefix] * has_prefix
         return subprocess.run(
             [sys.executable, "-m", "orchestrator", name, *connection, *arguments],
             capture_output=True,
