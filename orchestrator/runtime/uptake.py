@@ -56,13 +56,15 @@ class Uptake:
             loaded = load()
             newest = self._publications.definitions[-1:]
             if not newest or newest[0].set_id != loaded.definition.set_id:
+                # What this worker itself cannot use it does not publish, but says why.
+                self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
                 publish_definition(self._bootstrap_servers, self._topic, definition)
                 found = self.catch_up()
         if found is None:
             raise EnvironmentProblem(
                 "none of the published journey sets can be used by this worker",
-                hint="see `orchestrator versions`; is this worker of an older release than the one that published?",
+                hint="the log says why; is this worker of an older release than the one that published them?",
             )
         return found
 

@@ -77,9 +77,8 @@ def test_running_workers_take_new_journeys_up_and_back_and_a_replay_agrees(
         # Going back, the early one is in the planned version already.
         assert (planned["customers"], change["inside"], change["pinned"]) == (5, 5, 4)
         assert change["steps_changed"] == ["next_day"]
-        drawn = installation.command(
-            "graph", "welcome_series", str(journeys), "--live", "--schemas", str(schemas_dir())
-        )
+        drawing = ["welcome_series", str(journeys), "--live", "--schemas", str(schemas_dir())]
+        drawn = installation.command("graph", *drawing, has_prefix=False)
         assert "5 inside" in drawn.stdout, drawn.stderr
         apply(installation, journeys, "back again")
         until(lambda: taken_up(first) == taken_up(second) == ["slower", "back again"], seconds=20, what="taken back")
