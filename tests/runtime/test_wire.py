@@ -229,11 +229,17 @@ def test_actions_of_before_there_were_kinds_are_read_as_messages() -> None:
     st.lists(st.builds(RejectedRecord, text, st.integers(0, 2**60), text), max_size=4),
     instants,
     st.none() | st.binary(max_size=20),
+    st.none() | st.binary(max_size=20),
 )
 def test_journal_entries_are_encoded_as_their_schema_says(
-    partition: int, slices: list[Slice], rejected: list[RejectedRecord], until: int, customer: bytes | None
+    partition: int,
+    slices: list[Slice],
+    rejected: list[RejectedRecord],
+    until: int,
+    customer: bytes | None,
+    aligned: bytes | None,
 ) -> None:
-    entry = JournalEntry(partition, slices, rejected, until, customer, "set")
+    entry = JournalEntry(partition, slices, rejected, until, customer, "set", partition - 1, aligned, customer)
     assert decoded("journal_entry", ENCODER.journal(entry)) == {
         "partition": partition,
         "slices": [{"topic": s.topic, "first": s.first, "last": s.last} for s in slices],
@@ -241,6 +247,9 @@ def test_journal_entries_are_encoded_as_their_schema_says(
         "timers_until": until,
         "timers_until_customer": customer,
         "journeys": "set",
+        "definition": partition - 1,
+        "aligned_after": aligned,
+        "aligned_until": customer,
     }
 
 
