@@ -108,7 +108,7 @@ def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
     """The ways out that are open in every step."""
-    if draft.goal is None and not draft.exits:
+    if draft.goal is None and not draft.exits and draft.max_duration is None:
         return
     yield _node("anytime", STADIUM, ["at any time"])
     if draft.goal is not None:
@@ -119,13 +119,15 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
             said.append(f"worth {_text(goal.value)}")
         yield _node("goal", FLAG, said)
         yield _dotted("anytime", "goal", " ".join([goal.on.name, *_where(goal.where)]))
-    if draft.exits:
+    if draft.exits or draft.max_duration is not None:
         yield _node("leave", CIRCLE, ["exit"])
     for rule in draft.exits:
         if rule.on is not None:
             yield _dotted("anytime", "leave", " ".join([rule.on.name, *_where(rule.where)]))
         elif rule.when is not None:
             yield _dotted("anytime", "leave", _text(rule.when))
+    if draft.max_duration is not None:
+        yield _dotted("anytime", "leave", f"expired after {draft.max_duration}")
 
 
 def _reentry(draft: JourneyDraft) -> str:
