@@ -23,6 +23,7 @@ from orchestrator.runtime.schemas import Registry, read_schema_files, register_s
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
+from tests.journeys.shipped import shipped_journeys
 
 CHANNELS = ("email", "sms", "push", "web")
 DAY_MS = 86_400_000
@@ -56,7 +57,7 @@ class Installation:
             time=time,
         )
         self.names = topic_names(self.settings)
-        create_topics(self.settings, topic_specs(self.settings, CHANNELS))
+        create_topics(self.settings, topic_specs(self.settings, shipped_journeys().destinations))
         files = read_schema_files(schemas_dir())
         self.ids = register_schemas(Registry(stack.registry_url), files)
         self.schemas = {file.name: fastavro.parse_schema(json.loads(file.text)) for file in files}
