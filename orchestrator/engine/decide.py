@@ -10,6 +10,7 @@ from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
+from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
@@ -28,7 +29,7 @@ from orchestrator.engine.steps import (
 )
 from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.engine.waits import clock_due, moment_due
-from orchestrator.model.actions import Effects
+from orchestrator.model.actions import Effects, Failure
 from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
@@ -42,7 +43,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     A customer who is to be forgotten is, before anything that was due is still done. Otherwise, in this order: a
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
-    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
+    included; each instance (goal, exits, the wait of its step); entries; journeys that are started or stopped, and
+    waits whose moment a changed profile moves.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -79,8 +81,10 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     if entries is not None:
         for journey in entries:
             enter(turn, journey)
-    if turn.profile_changed:
-        rebase_waits(turn)
+    if event_type in COMMAND_EVENTS:
+        take_command(turn, event_type)
+    if turn.profile_changed or turn.requests:
+        settle(turn)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
@@ -103,15 +107,15 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             if name is not None:
                 turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
-                if turn.profile_changed:
-                    rebase_waits(turn)
+                if turn.profile_changed or turn.requests:
+                    settle(turn)
         elif instance.timer_at_ms == due_ms:
             turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
-            if turn.profile_changed:
-                rebase_waits(turn)
+            if turn.profile_changed or turn.requests:
+                settle(turn)
         elif instance.state == ACTIVE:
             instance.goal_until_ms = NEVER_MS
         else:
@@ -122,8 +126,8 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     """Brings the record in line with the journey set, with all that follows."""
     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
     align(turn)
-    if turn.profile_changed:
-        rebase_waits(turn)
+    if turn.profile_changed or turn.requests:
+        settle(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
@@ -149,6 +153,23 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                 after_event(turn, journey, instance, event_type)
     elif instance.state == ACTIVE and not leaves_by_condition(turn, journey, instance) and journey.waits_while:
         after_any_event(turn, journey, instance)
+
+
+def settle(turn: Turn) -> None:
+    """What a decision leads to once it is made: the journeys that it starts and stops, in the order in which that was
+    asked for, and the waits and dates that a changed profile moves.
+
+    Each may lead to more. The compiler lets no journeys start each other without end; the bound stops what journeys
+    made by hand may do.
+    """
+    for _ in range(STEPS_PER_DECISION_MAX):
+        if turn.requests:
+            answer(turn, turn.requests.pop(0))
+        elif turn.profile_changed:
+            rebase_waits(turn)
+        else:
+            return
+    turn.effects.failures.append(Failure("", "settle", "journeys start and stop each other without end"))
 
 
 def rebase_waits(turn: Turn) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.model.actions import Effects, Failure, Transition
@@ -17,10 +18,23 @@ class UnknownVersion(LookupError):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """That the customer be let into a journey, or be taken out of it with `reason`; both when the decision is made.
+
+    `key` tells parallel passages apart; None, when leaving, is all of them.
+    """
+
+    journey: str
+    is_start: bool
+    reason: str
+    key: str | None = None
+
+
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("effects", "event_id", "journeys", "profile_changed")
+    __slots__ = ("effects", "event_id", "journeys", "profile_changed", "requests")
 
     def __init__(
         self,
@@ -41,6 +55,7 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        self.requests: list[Request] | None = None
 
 
 def version_of(journeys: JourneySet, instance: Instance) -> Journey:
@@ -122,3 +137,10 @@ def note(
     before = instance.results.get(step)
     visits = 1 if before is None else before.visits + 1
     instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
+
+
+def ask(turn: Turn, request: Request) -> None:
+    """Keeps what is to follow when the decision is made."""
+    if turn.requests is None:
+        turn.requests = []
+    turn.requests.append(request)
