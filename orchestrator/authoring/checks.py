@@ -22,6 +22,7 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     OnDateDraft,
     Ref,
@@ -37,8 +38,9 @@ from orchestrator.authoring.drafts import (
     WaitWhileDraft,
 )
 from orchestrator.authoring.entry_checks import an_entry_date, check_entry
+from orchestrator.authoring.experiments import check_meeting
 from orchestrator.authoring.expression_functions import NUMBER
-from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
+from orchestrator.authoring.expression_nodes import Ambient, Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.expressions import Checked, check_tree
 from orchestrator.authoring.flow_checks import check_flow
@@ -264,6 +266,8 @@ def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: Chec
         case BranchDraft():
             for case in step.cases:
                 checks.formula(case.when, names, a_condition)
+        case MeetExperimentDraft():
+            check_meeting(step, checks.world.experiments, checks.problems)
         case SendDraft():
             _check_send(step, names, checks)
         case SetDraft():
@@ -285,7 +289,8 @@ def _check_until(step: UntilMomentDraft, names: Names, checks: Checks) -> None:
     if found is None:
         return
     place = step.until.node
-    if not isinstance(found.node, Attribute | EntryField):
+    is_entry_at = isinstance(found.node, Ambient) and found.node.name == "entry.at"
+    if not isinstance(found.node, Attribute | EntryField) and not is_entry_at:
         # What is computed, from `now` say, would be another moment each time that it is looked at.
         message = "a wait goes on until an attribute or a field of the entry event as it is"
         checks.problems.append(problem_at(place, "J511", message, hint="use profile.renewal_date, with offset: 3 days"))
