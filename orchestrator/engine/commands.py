@@ -6,6 +6,7 @@ not matter in which order the customer's passages were looked at.
 
 from __future__ import annotations
 
+from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.steps import leave
 from orchestrator.engine.turn import Request, Turn, ask, version_of
@@ -40,6 +41,7 @@ def answer(turn: Turn, request: Request) -> None:
     if request.is_start:
         journey = turn.journeys.entries_by_command.get(request.journey)
         if journey is not None:
+            contend_first(turn, journey)
             enter(turn, journey, request.reason, request.key or "")
         return
     for instance in turn.customer.instances:

@@ -11,6 +11,7 @@ from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
+from orchestrator.engine.contest import contend, contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
@@ -44,7 +45,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
     included; each instance (goal, exits, the wait of its step); entries; journeys that are started or stopped, and
-    waits whose moment a changed profile moves.
+    waits whose moment a changed profile moves; promotional messages, which compete for the room under the caps.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -75,25 +76,37 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         aggregates = journeys.tracked.aggregates.get(event_type)
         if aggregates is not None:
             update_aggregates(turn, aggregates)
-    for instance in customer.instances:
-        apply_to_instance(turn, instance, event_type)
     entries = journeys.entries.get(event_type)
-    if entries is not None:
-        for journey in entries:
-            enter(turn, journey)
+    turn.has_entries = entries is not None
     if event_type in COMMAND_EVENTS:
         take_command(turn, event_type)
+    for instance in customer.instances:
+        apply_to_instance(turn, instance, event_type)
+    if entries is not None:
+        let_in(turn, entries)
     if turn.profile_changed or turn.requests:
         settle(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def let_in(turn: Turn, entries: tuple[Journey, ...]) -> None:
+    """Lets the customer into the journeys whose entry rules say so."""
+    turn.has_entries = len(entries) > 1 or bool(turn.requests)
+    for journey in entries:
+        contend_first(turn, journey)
+        enter(turn, journey)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
     """Fires the customer's timers due at or before `until_ms`, in due order, each at its due time.
 
-    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order.
+    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order; messages
+    that they lead to compete with each other.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
+    turn: Turn | None = None
     while (due_ms := wake_at_ms(customer)) <= until_ms and due_ms < NEVER_MS:
         instance = next((i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms)), None)
         effects.timers_fired += 1
@@ -105,12 +118,15 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
         elif instance is None:
             name = take_due_clock(customer, due_ms)
             if name is not None:
-                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                if turn is None or turn.contenders is None:
+                    turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
                 if turn.profile_changed or turn.requests:
                     settle(turn)
         elif instance.timer_at_ms == due_ms:
-            turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+            if turn is None or turn.contenders is None:
+                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                turn.has_entries = bool(customer.clocks)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
@@ -120,6 +136,8 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             instance.goal_until_ms = NEVER_MS
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
+        if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
+            give_room(turn)
 
 
 def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:
@@ -128,6 +146,16 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     align(turn)
     if turn.profile_changed or turn.requests:
         settle(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def give_room(turn: Turn) -> None:
+    """Decides the messages that compete, with all that follows."""
+    while turn.contenders is not None:
+        contend(turn)
+        if turn.profile_changed or turn.requests:
+            settle(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
