@@ -43,7 +43,17 @@ class Contender:
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("contenders", "effects", "event_id", "has_entries", "journeys", "profile_changed", "requests")
+    __slots__ = (
+        "contenders",
+        "effects",
+        "event_id",
+        "has_entries",
+        "journeys",
+        "profile_changed",
+        "requests",
+        "rounds",
+        "segment_changes",
+    )
 
     def __init__(
         self,
@@ -65,6 +75,8 @@ class Turn(Scope):
         self.instance = None
         self.profile_changed = False
         self.requests: list[Request] | None = None
+        self.segment_changes: list[tuple[str, bool]] | None = None
+        self.rounds = 0
         self.contenders: list[Contender] | None = None
         # Whether this decision may let the customer into further journeys.
         self.has_entries = True
