@@ -35,7 +35,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
 ROUNDS_MAX = 100
-"""How often in one decision changes of profile and segments are followed."""
+"""How often in one decision changes of profile and segments, and requests of journeys, are followed."""
 
 _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 
