@@ -40,7 +40,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.expression_closures import stored
-from orchestrator.authoring.expressions import Checked, compile_checked, uses
+from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
@@ -189,6 +189,7 @@ def lower_journey(
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
             draft.entry.reentry or ReEntry("never"),
+            None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None

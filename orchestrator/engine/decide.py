@@ -10,7 +10,7 @@ from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
-from orchestrator.engine.entry import enter
+from orchestrator.engine.entry import enter, worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally
@@ -77,7 +77,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         apply_to_instance(turn, instance, event_type)
     entries = journeys.entries.get(event_type)
     if entries is not None:
-        for journey in entries:
+        index = journeys.entry_indexes.get(event_type)
+        for journey in entries if index is None else worth_asking(index, event.fields):
             enter(turn, journey)
     if turn.profile_changed:
         rebase_waits(turn)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.steps import remove, run_steps
-from orchestrator.engine.turn import Turn, holds, record, value_of
+from orchestrator.engine.turn import Turn, fail, holds, record, value_of
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
-from orchestrator.model.journey import Journey
+from orchestrator.model.journey import EntryIndex, Expression, Journey
 
 
 def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
@@ -17,13 +21,11 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     """
     customer = turn.customer
     rules = journey.entry
-    event = turn.event
-    instance = Instance(
-        customer.entries + 1, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {}
-    )
     turn.instance = None
-    if not holds(turn, rules.where, journey, instance, "entry"):
+    if rules.where is not None and not may_enter(turn, journey, rules.where):
         return
+    event = turn.event
+    instance = new_instance(turn, journey)
     memory = journey.name
     if rules.key is not None:
         key = value_of(turn, rules.key, journey, instance, "entry")
@@ -62,6 +64,37 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     group = "global_holdout" if is_global else None
     record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     run_steps(turn, journey, instance, journey.first)
+
+
+def worth_asking(index: EntryIndex, fields: Mapping[str, Any]) -> tuple[Journey, ...]:
+    """The journeys whose entry conditions may hold for an event with these fields, in name order."""
+    found = index.others
+    for field, table in index.by_field:
+        told_apart = table.get(fields.get(field))
+        if told_apart is not None:
+            found = tuple(sorted((*found, *told_apart), key=_name)) if found else told_apart
+    return found
+
+
+_name = attrgetter("name")
+
+
+def may_enter(turn: Turn, journey: Journey, where: Expression) -> bool:
+    """Whether the entry condition holds; one that cannot be evaluated does not, and that it failed is recorded.
+
+    Nothing is made for a customer who stays out: hundreds of journeys may ask about one event.
+    """
+    try:
+        return bool(where.evaluate(turn))
+    except ArithmeticError as error:
+        fail(turn, journey, new_instance(turn, journey), "entry", f"{type(error).__name__} in {where.text}")
+        return False
+
+
+def new_instance(turn: Turn, journey: Journey) -> Instance:
+    """The passage that begins now if the customer enters."""
+    number = turn.customer.entries + 1
+    return Instance(number, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {})
 
 
 def may_reenter(journey: Journey, last_entry_ms: int | None, now_ms: int) -> bool:

@@ -275,12 +275,16 @@ Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart."""
+    """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
+
+    `only` is a field of the event and its values without which the condition is false, and cannot fail, at once.
+    """
 
     trigger: Trigger
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
+    only: tuple[str, frozenset[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +337,18 @@ class Journey:
     """Whether a step waits while a condition holds, so that every event is looked at."""
     aggregates: tuple[Aggregate, ...] = ()
     """What its expressions read of past events."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryIndex:
+    """The journeys that one event type lets customers into, told apart by `Entry.only`.
+
+    `by_field` holds (field, value → journeys); `others` those whose condition has to be asked with every event. Each
+    tuple of journeys is in name order.
+    """
+
+    by_field: tuple[tuple[str, dict[Any, tuple[Journey, ...]]], ...]
+    others: tuple[Journey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +460,8 @@ class JourneySet:
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
+    entry_indexes: dict[str, EntryIndex] = field(default_factory=dict)
+    """Event type → `entries`, told apart; only for types where something can be told apart."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     entries_by_clock: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""

@@ -14,7 +14,7 @@ from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
-from tests.properties.random_journeys import entered_on, journey_sets
+from tests.properties.random_journeys import journey_sets, likely_events
 from tests.properties.random_logs import LAST_ACTION, Moment, logs
 from tests.properties.shop import EVENT_TYPES, FILES
 
@@ -43,7 +43,7 @@ class Case:
 def cases(draw: st.DrawFn, *, most: int = 25) -> Case:
     """A random case."""
     files = draw(journey_sets())
-    return Case(files, draw(logs(entered_on(files), most=most)))
+    return Case(files, draw(logs(likely_events(files), most=most)))
 
 
 def compiled(files: dict[str, str]) -> JourneySet:
