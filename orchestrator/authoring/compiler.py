@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     EndpointDraft,
+    EntryDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -43,6 +44,7 @@ from orchestrator.authoring.rules_source import (
     CHANNELS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
+    RULE_FILES,
     WEBHOOKS_FILE,
     read_audiences,
     read_channels,
@@ -63,7 +65,6 @@ from orchestrator.model.problems import Problem
 from orchestrator.model.triggers import OnEvent
 from orchestrator.model.types import EventType
 
-RULE_FILES = frozenset({PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE})
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
@@ -213,7 +214,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
-        has_rules=not unreadable & RULE_FILES,
+        has_rules=not unreadable.intersection(RULE_FILES),
     )
 
 
@@ -247,7 +248,7 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
         if id(rule) in behind:
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
-            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content])))
+            texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
     texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
 
@@ -257,9 +258,14 @@ def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft) -> str:
     rules = [
         (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
         for draft in drafts
-        if draft.status in {Status.LIVE, Status.SHADOW} and isinstance(draft.entry.trigger, ALIGNED_TRIGGERS)
+        if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
     ]
     return hash_texts([*rules, ("default_zone", policies.default_zone or DEFAULT_ZONE)]) if rules else ""
+
+
+def _is_aligned(entry: EntryDraft) -> bool:
+    """Whether each customer's record has to be brought in line with the entry."""
+    return isinstance(entry.trigger, ALIGNED_TRIGGERS) or entry.backfill is not None
 
 
 def _canonical(node: Node, *, keeps_order: bool = False) -> object:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 
+from orchestrator.authoring.durations import Span
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
@@ -95,7 +97,7 @@ class WaitWhileDraft:
 
     name: Ref
     condition: Formula
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
     next: Ref | None
 
@@ -115,7 +117,7 @@ class WaitForDraft:
 
     name: Ref
     awaited: tuple[AwaitedDraft, ...]
-    timeout_ms: int | None
+    timeout: Span | None
     on_timeout: Ref | None
 
 
@@ -314,6 +316,26 @@ TriggerDraft = OnEventDraft | OnSegmentDraft | OnScheduleDraft | OnDateDraft | O
 
 
 @dataclass(frozen=True, slots=True)
+class LocalMoment:
+    """A day and time of day in a zone; `zone` None is the journeys' default one."""
+
+    day: date
+    at: ClockTime
+    zone: str | None
+    node: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLimitDraft:
+    """`limit: {max: 3, per: 365 days, of: customer}`; `per_ms` None is ever."""
+
+    max: int
+    per_ms: int | None
+    is_of_all: bool
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class EntryDraft:
     """Who enters, and at what. `reentry` is None if the journey does not say."""
 
@@ -323,6 +345,11 @@ class EntryDraft:
     where: Formula | None
     key: Formula | None
     reentry: ReEntry | None
+    opens: LocalMoment | None = None
+    closes: LocalMoment | None = None
+    limits: tuple[EntryLimitDraft, ...] = ()
+    backfill: Scalar | None = None
+    """Where it says that those enter too who match already."""
 
     @property
     def event(self) -> Ref | None:
@@ -341,11 +368,11 @@ class ExitRuleDraft:
 
 @dataclass(frozen=True, slots=True)
 class GoalDraft:
-    """What the journey is for; `within_ms` None if it was not given."""
+    """What the journey is for; `within` None if it was not given."""
 
     on: Ref
     where: Formula | None
-    within_ms: int | None
+    within: Span | None
     value: Formula | None
 
 
@@ -382,6 +409,7 @@ class RuleDraft:
     on: Ref
     attributes: tuple[tuple[Ref, Formula], ...]
     consents: tuple[ConsentDraft, ...]
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 DURATION_MS_MAX = 3_650 * DAY_MS
 MONTHS_MAX = 120
+MONTH_DAYS_MIN = 27
+"""Days that every month has, even one of 28 days in which a zone leaves out a day."""
 
 UNITS_MS = {"second": SECOND_MS, "minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": WEEK_MS}
 CALENDAR_UNITS = frozenset({"month", "year"})
@@ -86,6 +88,27 @@ def checked_duration(duration_ms: int) -> int | DurationProblem:
     if duration_ms > DURATION_MS_MAX:
         return DurationProblem("J504", "a duration cannot be longer than 3650 days", "check the number and the unit")
     return duration_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A duration, or months of the customer's calendar; of those `ms` is a lower bound."""
+
+    ms: int
+    months: int = 0
+
+    def __str__(self) -> str:
+        return describe_months(self.months) if self.months else describe_duration(self.ms)
+
+
+def parse_span(text: str) -> Span | DurationProblem:
+    """A duration, or calendar months and years."""
+    months = parse_months(text)
+    if months is None:
+        duration_ms = parse_duration(text)
+        return duration_ms if isinstance(duration_ms, DurationProblem) else Span(duration_ms)
+    checked = checked_months(months)
+    return checked if isinstance(checked, DurationProblem) else Span(checked * MONTH_DAYS_MIN * DAY_MS, checked)
 
 
 def describe_duration(duration_ms: int) -> str:

@@ -14,7 +14,8 @@ from orchestrator.authoring.drafts import (
     OnSegmentDraft,
     TriggerDraft,
 )
-from orchestrator.authoring.durations import DurationProblem, parse_duration
+from orchestrator.authoring.durations import DurationProblem, Span, parse_span
+from orchestrator.authoring.entry_bounds import read_limits, read_moment
 from orchestrator.authoring.reading import Problems, fields, read_formula, read_ref, read_word
 from orchestrator.authoring.wait_source import read_clock, read_offset, read_zone
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar, problem_at, problem_inside
@@ -35,11 +36,12 @@ schedule says for whom it ticks.
 TRIGGER_NEEDS: dict[str, tuple[str, ...]] = {"segment": ("when",)}
 """Trigger -> keys that it cannot do without."""
 
-ENTRY_KEYS = ("where", "key", "reentry")
+ENTRY_KEYS = ("where", "key", "reentry", "from", "until", "limit", "backfill")
 """What every entry may have beside its trigger."""
 
 SEGMENT_WAYS = ("enters", "leaves")
 COMMAND_WORDS = ("true",)
+BACKFILL_WORDS = ("true",)
 EVERY_WORDS = ("year",)
 
 Values = Mapping[str, Node]
@@ -62,7 +64,13 @@ def read_entry(node: Node | None, problems: Problems) -> EntryDraft | None:
     where = read_formula(found.get("where"), problems, what="where")
     key = read_formula(found.get("key"), problems, what="key")
     reentry = _reentry(found.get("reentry"), problems)
-    return None if trigger is None else EntryDraft(node, trigger, where, key, reentry)
+    opens = read_moment(found.get("from"), problems, what="from")
+    closes = read_moment(found.get("until"), problems, what="until")
+    limits = read_limits(found.get("limit"), problems)
+    backfill = found.get("backfill")
+    if read_word(backfill, BACKFILL_WORDS, problems, what="backfill") is None or not isinstance(backfill, Scalar):
+        backfill = None
+    return None if trigger is None else EntryDraft(node, trigger, where, key, reentry, opens, closes, limits, backfill)
 
 
 def keys_of(kind: str) -> tuple[str, ...]:
@@ -140,11 +148,11 @@ def _reentry(node: Node | None, problems: Problems) -> ReEntry | None:
     if mode in {"never", "always"} and not rest:
         return ReEntry(mode)
     if mode == "after":
-        duration = parse_duration(rest)
-        if isinstance(duration, int):
-            return ReEntry("after", duration)
+        span = parse_span(rest)
+        if isinstance(span, Span):
+            return ReEntry("after", span.ms, span.months)
         start = ref.name.find(rest) if rest else 0
-        problems.append(_duration_problem(ref.node, start, duration))
+        problems.append(_duration_problem(ref.node, start, span))
         return never
     problems.append(
         problem_at(

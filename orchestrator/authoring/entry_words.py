@@ -12,10 +12,29 @@ from orchestrator.authoring.drafts import (
     OnScheduleDraft,
     OnSegmentDraft,
 )
+from orchestrator.authoring.durations import describe_duration
 
 
 def entry_words(entry: EntryDraft) -> list[str]:
-    """What lets customers in, line by line."""
+    """What lets customers in, when, and how many, line by line; without the condition."""
+    return [*_trigger_words(entry), *_bounds_words(entry)]
+
+
+def _bounds_words(entry: EntryDraft) -> list[str]:
+    said = []
+    if entry.opens is not None:
+        said.append(f"from {entry.opens.node.value.strip()}")
+    if entry.closes is not None:
+        said.append(f"until {entry.closes.node.value.strip()}")
+    for limit in entry.limits:
+        per = "" if limit.per_ms is None else f" in {describe_duration(limit.per_ms)}"
+        said.append(f"at most {limit.max} {'in all' if limit.is_of_all else 'times'}{per}")
+    if entry.backfill is not None:
+        said.append("and whoever matches already")
+    return said
+
+
+def _trigger_words(entry: EntryDraft) -> list[str]:
     match entry.trigger:
         case OnEventDraft(event=event):
             return [f"enters on {event.name}"]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from orchestrator.authoring.reading import Problems, read_name
-from orchestrator.authoring.rules_source import CHANNELS_FILE, POLICIES_FILE, PROFILE_FILE
+from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.yaml_source import Document, ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.model.journey import Status
-
-RULE_FILES = (PROFILE_FILE, CHANNELS_FILE, POLICIES_FILE)
 
 Replacements = dict[tuple[int, int], str]
 """(start, end) of a text -> what comes there instead."""

@@ -34,10 +34,13 @@ ENTERED = {
     "segment": "because of a segment",
     "schedule": "by the schedule",
     "date": "because the date had come",
+    "backfill": "because the customer matched already as the journey came into force",
 }
 NOT_ENTERED = {
     "reentry": "did not enter: the customer has been in, and may not enter again (yet)",
     "missing_key": "did not enter: the event lacks the value that tells passages apart",
+    "limit": "did not enter: the customer has entered as often as the journey's limit allows",
+    "limit_of_all": "did not enter: as many customers have entered as the journey's limit allows",
     "exit_condition": "did not enter: a condition that ends the journey holds already",
 }
 LEFT = {

@@ -87,12 +87,12 @@ def _wait_edges(
         case WaitForDraft():
             for awaited in step.awaited:
                 yield _edge(awaited.go, following, _event_label(awaited), waits=True)
-            if step.timeout_ms is not None or step.on_timeout is not None:
+            if step.timeout is not None or step.on_timeout is not None:
                 yield _edge(step.on_timeout, following, "timeout", waits=True)
         case WaitWhileDraft():
             # Nobody waits where the condition does not hold on arrival.
             yield _edge(step.next, following, "as soon as it does not hold")
-            if step.timeout_ms is not None:
+            if step.timeout is not None:
                 yield _edge(step.on_timeout, following, "timeout", waits=True)
         case _:
             assert_never(step)

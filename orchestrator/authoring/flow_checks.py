@@ -32,7 +32,7 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
                         hint=did_you_mean(edge.target, steps),
                     )
                 )
-        if isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout_ms is None and draft.goal is None:
+        if isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout is None and draft.goal is None:
             problems.append(
                 problem_at(
                     step.name.node,

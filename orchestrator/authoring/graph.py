@@ -25,7 +25,7 @@ from orchestrator.authoring.drafts import (
     WaitForDraft,
     WaitWhileDraft,
 )
-from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.durations import Span, describe_duration
 from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.graph_picture import (
@@ -104,7 +104,7 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
     yield _node("anytime", STADIUM, ["at any time"])
     if draft.goal is not None:
         goal = draft.goal
-        within = describe_duration(goal.within_ms or GOAL_WITHIN_MS_DEFAULT)
+        within = goal.within or Span(GOAL_WITHIN_MS_DEFAULT)
         said = ["goal", f"within {within}"]
         if goal.value is not None:
             said.append(f"worth {_text(goal.value)}")
@@ -127,7 +127,7 @@ def _reentry(draft: JourneyDraft) -> str:
         case "always":
             return "again and again"
         case _:
-            return f"again after {describe_duration(rule.after_ms)}"
+            return f"again after {Span(rule.after_ms, rule.after_months)}"
 
 
 def _step_node(step: StepDraft) -> Box:
@@ -139,8 +139,8 @@ def _step_node(step: StepDraft) -> Box:
             return _node(_id(name), HEXAGON, [name, f"wait {describe_duration(step.duration_ms)}"])
         case WaitForDraft():
             said = [name, f"wait for {' or '.join(dict.fromkeys(item.on.name for item in step.awaited))}"]
-            if step.timeout_ms is not None:
-                said.append(f"at most {describe_duration(step.timeout_ms)}")
+            if step.timeout is not None:
+                said.append(f"at most {step.timeout}")
             return _node(_id(name), HEXAGON, said)
         case MonthsDraft() | UntilTimeDraft() | UntilMomentDraft() | WaitWhileDraft():
             return _node(_id(name), HEXAGON, [name, *wait_words(step)])

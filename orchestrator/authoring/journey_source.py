@@ -18,11 +18,11 @@ from orchestrator.authoring.reading import (
     Problems,
     fields,
     one_or_many,
-    read_duration,
     read_formula,
     read_name,
     read_percent,
     read_ref,
+    read_span,
     read_text,
     read_word,
     wrong_kind,
@@ -116,7 +116,7 @@ def _goal(node: Node | None, problems: Problems) -> GoalDraft | None:
         return None
     on = read_ref(found.get("on"), problems, what="on")
     where = read_formula(found.get("where"), problems, what="where")
-    within_ms = read_duration(found.get("within"), problems, what="within")
+    within = read_span(found.get("within"), problems, what="within")
     value = read_formula(found.get("value"), problems, what="value")
     if "within" not in found and on is not None:
         problems.append(
@@ -128,4 +128,4 @@ def _goal(node: Node | None, problems: Problems) -> GoalDraft | None:
                 severity="warning",
             )
         )
-    return None if on is None else GoalDraft(on, where, within_ms, value)
+    return None if on is None else GoalDraft(on, where, within, value)

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES, RESERVED_VARIABLES
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
+from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQUIRED, LIMIT_WAYS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.policies_source import (
@@ -33,7 +34,7 @@ from orchestrator.authoring.policies_source import (
     RATE_REQUIRED,
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
@@ -74,11 +75,16 @@ MOVED: Schema = {
 CLOCK: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,2}:[0-9]{2}\s*$", "examples": ["09:00"]}
 ZONE: Schema = {"type": "string", "examples": ["customer", "Europe/Berlin"]}
 SCHEDULE: Schema = {"type": "string", "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$", "examples": ["0 9 * * mon"]}
+DAY: Schema = {
+    "type": "string",
+    "pattern": r"^\s*\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2})?(?:Z| [A-Za-z]\S*)?\s*$",
+    "examples": ["2026-03-01", "2026-03-01 09:00 Europe/Berlin"],
+}
 DEFAULT_ZONE: Schema = {"type": "string", "examples": ["Europe/Berlin"]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(?:\.[0-9]{1,9})?\s*%\s*$", "examples": ["5%"]}
 REENTRY: Schema = {
     "type": "string",
-    "pattern": rf"^\s*(?:never|always|after {DURATION_PATTERN})$",
+    "pattern": rf"^\s*(?:never|always|after {CALENDAR_PATTERN})$",
     "examples": ["never", "always", "after 7 days"],
 }
 OFFSET: Schema = {"type": "string", "pattern": rf"^(?:start|\+{AMOUNTS})$", "examples": ["start", "+1 hour"]}
@@ -134,6 +140,16 @@ def picked(listed: Iterable[str], known: Described) -> Described:
 WHERE = (EXPRESSION, "A condition on the event; without it every event of this type counts.")
 NEXT = (STEP_NAME, "The step that follows; without it the next one in the file.")
 
+
+def _limit() -> Schema:
+    limit: Described = {
+        "max": (whole(1, LIMIT_MAX), "How many entries at most."),
+        "per": (DURATION, "In any window of this length; ever, without it."),
+        "of": (words(LIMIT_WAYS), "Entries of one customer (default), or of all customers together."),
+    }
+    return keys(picked(LIMIT_KEYS, limit), required=LIMIT_REQUIRED)
+
+
 ENTRY: Described = {
     "on": (EVENT, "The type of event that customers enter on."),
     "segment": (EVENT, "The segment whose members enter."),
@@ -144,6 +160,10 @@ ENTRY: Described = {
     "at": (CLOCK, "The local time of day; midnight for a date without it."),
     "every": (words(EVERY_WORDS), "The date comes round each year."),
     "zone": (ZONE, "The time zone: customer (default) or a name such as Europe/Berlin."),
+    "from": (DAY, "When the first customers may enter: a date or a local time, with or without a zone."),
+    "until": (DAY, "From when on nobody enters any more."),
+    "limit": (one_or_many(_limit()), "How many entries there are at most."),
+    "backfill": ({"const": True}, "As the journey comes into force, those enter too who match already."),
     "command": ({"const": True}, "Customers enter only when a start step or a command event asks for it."),
     "where": (EXPRESSION, "A condition; without it everyone enters."),
     "key": (EXPRESSION, "One passage for each value of this; without it one for each customer."),
@@ -157,7 +177,7 @@ EXIT_RULE: Described = {
 GOAL: Described = {
     "on": (EVENT, "The type of event that is the goal."),
     "where": WHERE,
-    "within": (DURATION, "How long after the entry the goal counts; without it 30 days."),
+    "within": (CALENDAR_DURATION, "How long after the entry the goal counts; without it 30 days."),
     "value": (EXPRESSION, "What reaching the goal is worth, such as event.total."),
 }
 AWAITED: Described = {
@@ -196,7 +216,7 @@ STEP: Described = {
         "Goes on with the first of these events that fits.",
     ),
     "wait_while": (EXPRESSION, "Goes on as soon as this condition does not hold."),
-    "timeout": (DURATION, "How long to wait at most; without it there is no limit."),
+    "timeout": (CALENDAR_DURATION, "How long to wait at most; without it there is no limit."),
     "on_timeout": (STEP_NAME, "The step after the timeout; without it the next one in the file."),
     "branch": (
         items(keys(CASE, oneOf=[{"required": ["when", "go"]}, {"required": ["otherwise"], "maxProperties": 1}])),
@@ -388,6 +408,7 @@ def profile() -> Schema:
     rule: Described = {
         "on": (EVENT, "The type of event that says something about the customer."),
         "set": (ASSIGNMENTS, "Attributes and what they are set to; null leaves one as it is."),
+        "nulls": (words(NULL_WAYS), "Whether null leaves an attribute as it is (keep), or takes it away (clear)."),
         "consent": (one_or_many(keys(consent, required=consent)), "Consent that the event gives or takes."),
     }
     of_rule = keys(rule, required=["on"], anyOf=[{"required": ["set"]}, {"required": ["consent"]}])
@@ -460,6 +481,7 @@ def scenarios() -> Schema:
         ),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
+        "backfill": (BOOLEAN, "Whether journeys with backfill come into force at the start."),
         "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
     }
     event: Described = {

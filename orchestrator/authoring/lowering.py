@@ -38,7 +38,8 @@ from orchestrator.authoring.drafts import (
     WaitWhileDraft,
     WebhookDraft,
 )
-from orchestrator.authoring.durations import DAY_MS
+from orchestrator.authoring.durations import DAY_MS, Span
+from orchestrator.authoring.entry_checks import bounds_of
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -127,6 +128,7 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
             on=draft.on.name,
             attributes=lowering.assignments(draft.attributes),
             consent=tuple((lowering.expression(c.key), lowering.expression(c.granted)) for c in draft.consents),
+            nulls_clear=draft.nulls_clear,
         )
         rules[rule.on] = (*rules.get(rule.on, ()), rule)
     return rules
@@ -189,7 +191,9 @@ def lower_journey(
             lowering.optional(draft.entry.where),
             lowering.optional(draft.entry.key),
             draft.entry.reentry or ReEntry("never"),
-            None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
+            bounds_of(draft.entry, world.default_zone),
+            draft.entry.backfill is not None,
+            only=None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -200,8 +204,9 @@ def lower_journey(
         else Goal(
             goal.on.name,
             lowering.optional(goal.where),
-            goal.within_ms or GOAL_WITHIN_MS_DEFAULT,
+            GOAL_WITHIN_MS_DEFAULT if goal.within is None else goal.within.ms,
             lowering.optional(goal.value),
+            0 if goal.within is None else goal.within.months,
         ),
         holdout=int(draft.holdout * SCALE),
         captured=tuple(Captured(field, entry_fields[field], stored(entry_fields[field])) for field in fields),
@@ -295,12 +300,14 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return _wait(step, target(step.next), lowering)
         case WaitWhileDraft():
             condition = lowering.expression(step.condition)
-            return WaitWhile(name, condition, step.timeout_ms, target(step.on_timeout), target(step.next))
+            timeout_ms, months = _timeout(step.timeout)
+            return WaitWhile(name, condition, timeout_ms, target(step.on_timeout), target(step.next), months)
         case WaitForDraft():
             awaited = tuple(
                 Awaited(item.on.name, lowering.optional(item.where), target(item.go)) for item in step.awaited
             )
-            return WaitFor(name, awaited, step.timeout_ms, target(step.on_timeout))
+            timeout_ms, months = _timeout(step.timeout)
+            return WaitFor(name, awaited, timeout_ms, target(step.on_timeout), months)
         case BranchDraft():
             cases = tuple(Case(lowering.expression(case.when), case.go.name) for case in step.cases)
             return Branch(name, cases, target(step.otherwise))
@@ -351,6 +358,10 @@ def _until_moment(step: UntilMomentDraft, following: str, lowering: Lowering) ->
         past=following if step.past is None else step.past.name,
         next=following,
     )
+
+
+def _timeout(timeout: Span | None) -> tuple[int | None, int]:
+    return (None, 0) if timeout is None else (timeout.ms, timeout.months)
 
 
 def _arms(step: SplitDraft) -> tuple[Arm, ...]:

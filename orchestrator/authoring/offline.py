@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from orchestrator.engine.align import align
-from orchestrator.engine.decide import apply_event, fire_timers
-from orchestrator.engine.turn import Turn
+from orchestrator.engine.decide import apply_event, fire_timers, realign
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
 from orchestrator.model.events import Event
@@ -78,7 +76,7 @@ class OfflineEngine:
         """Brings the customer's record in line with the journeys."""
         effects = self._effects()
         customer = self.customers[customer_id]
-        align(Turn(self.journeys, customer, customer_id, {}, None, at_ms, effects))
+        realign(self.journeys, customer, customer_id, at_ms, effects)
         self._set_wake(customer_id.encode(), wake_at_ms(customer))
         return effects
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from orchestrator.authoring.drafts import Formula, Ref
-from orchestrator.authoring.durations import DurationProblem, parse_duration, shortened
+from orchestrator.authoring.durations import DurationProblem, Span, parse_duration, parse_span, shortened
 from orchestrator.authoring.expression_syntax import ExpressionProblem, parse_expression
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import (
@@ -163,6 +164,20 @@ def read_duration(node: Node | None, problems: Problems, *, what: str) -> int | 
     return found
 
 
+def read_span(node: Node | None, problems: Problems, *, what: str) -> Span | None:
+    """A duration, or months of the customer's calendar."""
+    if node is None:
+        return None
+    scalar = read_scalar(node, problems, what=what, hint="write a whole number and a unit: 7 days, 3 months")
+    if scalar is None:
+        return None
+    found = parse_span(scalar.value)
+    if isinstance(found, DurationProblem):
+        problems.append(problem_at(scalar, found.code, found.message, hint=found.hint))
+        return None
+    return found
+
+
 def read_formula(node: Node | None, problems: Problems, *, what: str) -> Formula | None:
     """An expression, parsed."""
     if node is None:
@@ -173,9 +188,18 @@ def read_formula(node: Node | None, problems: Problems, *, what: str) -> Formula
         return None
     tree = parse_expression(scalar.value)
     if isinstance(tree, ExpressionProblem):
+        if _is_cut_off(scalar):
+            hint = "a comma ends a value within braces: put quotes around the whole of it"
+            tree = replace(tree, hint=hint)
         problems.append(expression_problem(scalar, tree))
         return None
     return Formula(scalar, tree)
+
+
+def _is_cut_off(node: Scalar) -> bool:
+    """Whether YAML ended the expression at a comma in the middle of a call."""
+    follows = node.document.text[node.end : node.end + 20].lstrip()
+    return not node.style and follows.startswith(",") and node.value.count("(") > node.value.count(")")
 
 
 def _is_null(node: Node) -> bool:

@@ -31,9 +31,13 @@ CHANNELS_FILE = "channels.yaml"
 AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
 WEBHOOKS_FILE = "webhooks.yaml"
+RULE_FILES = (PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE)
+"""The files of a journeys folder that are no journeys."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
+RULE_KEYS = ("on", "set", "nulls", "consent")
+NULL_WAYS = ("keep", "clear")
 AUDIENCE_KEYS = ("destination", "identity", "consent")
 
 
@@ -51,7 +55,7 @@ def read_profile(root: Node, problems: Problems) -> tuple[RuleDraft, ...]:
 
 
 def _rule(node: Node, problems: Problems) -> RuleDraft | None:
-    found = fields(node, ("on", "set", "consent"), problems, what="a profile rule", required=("on",))
+    found = fields(node, RULE_KEYS, problems, what="a profile rule", required=("on",))
     if found is None:
         return None
     on = read_ref(found.get("on"), problems, what="on")
@@ -63,7 +67,8 @@ def _rule(node: Node, problems: Problems) -> RuleDraft | None:
     )
     if on is not None and not {"set", "consent"} & set(found):
         problems.append(problem_at(on.node, "J119", "this rule changes nothing", hint="add set: or consent:"))
-    return None if on is None else RuleDraft(on, attributes, consents)
+    nulls = read_word(found.get("nulls"), NULL_WAYS, problems, what="nulls")
+    return None if on is None else RuleDraft(on, attributes, consents, nulls == "clear")
 
 
 def _consent(node: Node, problems: Problems) -> ConsentDraft | None:

@@ -143,6 +143,7 @@ class _StoryReader:
                 "split",
                 "held_out",
                 "global_holdout",
+                "backfill",
             },
             required=set(),
         )
@@ -173,6 +174,7 @@ class _StoryReader:
             is_held_out,
             {name: str(profile.get(known[name].identity, "")) for name in inside},
             is_left_alone,
+            is_backfilled=bool(read.boolean(entries.get("backfill"))),
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Given:
     """How things are at the start. `sends` are earlier messages.
 
     `arms` (step → arm), `is_held_out` and `is_left_alone` (by the global holdout) choose a customer whom chance treats
-    so.
+    so. `is_backfilled`: the journeys come into force at the start, so that those with `backfill` let the customer in
+    who matches already.
     """
 
     at_ms: int = DEFAULT_START_MS
@@ -60,6 +61,7 @@ class Given:
     audiences: dict[str, str] = field(default_factory=dict)
     """Audience → who the customer is there."""
     is_left_alone: bool = False
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,12 @@ class _Play:
         self.happened = Happened(scenario.given.at_ms)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
-        self._engine.put(customer_id, _customer(scenario.given))
+        customer = _customer(scenario.given)
+        if scenario.given.is_backfilled:
+            customer.last_at_ms = scenario.given.at_ms
+        else:
+            customer.populated = list(journeys.entries_by_backfill)
+        self._engine.put(customer_id, customer)
         # The record is in line with the journeys from the start, as it is where they have been in force before.
         self._keep(self._engine.align(customer_id, scenario.given.at_ms))
         self._wanted = journeys.wanted

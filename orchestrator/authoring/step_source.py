@@ -40,6 +40,7 @@ from orchestrator.authoring.reading import (
     read_pairs,
     read_percent,
     read_ref,
+    read_span,
     read_text,
     read_word,
     wrong_kind,
@@ -99,16 +100,16 @@ def _not_one_kind(name: Ref, node: MappingNode, kinds: list[str]) -> Problem:
 def _wait_for(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     nodes = one_or_many(found["wait_for"], problems, what="wait_for")
     awaited = [_awaited(node, problems) for node in nodes]
-    timeout_ms = read_duration(found.get("timeout"), problems, what="timeout")
+    timeout = read_span(found.get("timeout"), problems, what="timeout")
     on_timeout = read_ref(found.get("on_timeout"), problems, what="on_timeout")
     if on_timeout is not None and "timeout" not in found:
         message = "on_timeout without a timeout never happens"
         problems.append(problem_at(on_timeout.node, "J506", message, hint="add timeout: 1 day"))
         return None
     kept = tuple(item for item in awaited if item is not None)
-    if not kept or len(kept) != len(nodes) or (timeout_ms is None and "timeout" in found):
+    if not kept or len(kept) != len(nodes) or (timeout is None and "timeout" in found):
         return None
-    return WaitForDraft(name, kept, timeout_ms, on_timeout)
+    return WaitForDraft(name, kept, timeout, on_timeout)
 
 
 def _awaited(node: Node, problems: Problems) -> AwaitedDraft | None:

@@ -31,6 +31,7 @@ from orchestrator.authoring.reading import (
     read_formula,
     read_ref,
     read_scalar,
+    read_span,
     read_word,
 )
 from orchestrator.authoring.suggest import did_you_mean
@@ -72,16 +73,16 @@ def read_wait(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
 def read_wait_while(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     """The step of `wait_while: CONDITION`."""
     condition = read_formula(found["wait_while"], problems, what="wait_while")
-    timeout_ms = read_duration(found.get("timeout"), problems, what="timeout")
+    timeout = read_span(found.get("timeout"), problems, what="timeout")
     on_timeout = read_ref(found.get("on_timeout"), problems, what="on_timeout")
     follows = read_ref(found.get("next"), problems, what="next")
     if on_timeout is not None and "timeout" not in found:
         message = "on_timeout without a timeout never happens"
         problems.append(problem_at(on_timeout.node, "J506", message, hint="add timeout: 1 day"))
         return None
-    if condition is None or (timeout_ms is None and "timeout" in found):
+    if condition is None or (timeout is None and "timeout" in found):
         return None
-    return WaitWhileDraft(name, condition, timeout_ms, on_timeout, follows)
+    return WaitWhileDraft(name, condition, timeout, on_timeout, follows)
 
 
 def _until(name: Ref, node: MappingNode, follows: Ref | None, problems: Problems) -> StepDraft | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.authoring.drafts import MonthsDraft, UntilMomentDraft, UntilTimeDraft, WaitWhileDraft
-from orchestrator.authoring.durations import describe_duration, describe_months
+from orchestrator.authoring.durations import describe_months
 
 WEEKDAYS = {"mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6, "sun": 7}
 """As authors write them -> as calendars count them."""
@@ -26,7 +26,7 @@ def wait_words(step: MonthsDraft | UntilTimeDraft | UntilMomentDraft | WaitWhile
                 said += f" {step.offset.text}"
             return [said, *([f"at {step.at}"] if step.at is not None else []), *_zone(step.zone)]
         case WaitWhileDraft():
-            limit = [] if step.timeout_ms is None else [f"at most {describe_duration(step.timeout_ms)}"]
+            limit = [] if step.timeout is None else [f"at most {step.timeout}"]
             return [f"wait while {' '.join(step.condition.text.split())}", *limit]
         case _:
             assert_never(step)

@@ -48,6 +48,7 @@ class World:
     templates: Mapping[str, tuple[TemplateFile, ...]]
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
     webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
+    default_zone: str = "UTC"
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""
 

@@ -152,7 +152,10 @@ def _own_endpoints() -> dict[str, str]:
     data_dir = stack_dir()
     if not (data_dir / RECORD_FILE).exists():
         return {}
-    from orchestrator.stack.stack import running_endpoints  # noqa: PLC0415  (most folders have no stack)
+    from orchestrator.stack.stack import running_connect_url, running_endpoints  # noqa: PLC0415  (most have no stack)
 
     endpoints = running_endpoints(data_dir)
-    return {} if endpoints is None else dict(zip(ENDPOINTS, endpoints, strict=True))
+    found = {} if endpoints is None else dict(zip(ENDPOINTS, endpoints, strict=True))
+    if connect_url := running_connect_url(data_dir):
+        found["connect_url"] = connect_url
+    return found

@@ -10,7 +10,8 @@ import click
 from orchestrator.authoring.compiler import Compilation, compile_journeys
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.event_values import event_shapes
-from orchestrator.authoring.examples import RULE_FILES, copy_of, example_names, is_journey_name
+from orchestrator.authoring.examples import copy_of, example_names, is_journey_name
+from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenario_report import render_results
 from orchestrator.authoring.scenarios import all_live, run_scenarios
@@ -74,7 +75,7 @@ def journey(*, name: str, example: str, directory: Path, schemas: Path) -> int:
         raise click.BadParameter(
             f'there is no journey "{example}"; {did_you_mean(example, known)}', param_hint="--from"
         )
-    rules = {path: shipped.files[path] for path in RULE_FILES if path not in own.files}
+    rules = {path: shipped.files[path] for path in RULE_FILES if path in shipped.files and path not in own.files}
     added = {**copy_of(example, name, origin.files), **rules}
     taken = [path for path in added if (directory / path).exists()]
     if taken:

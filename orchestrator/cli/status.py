@@ -1,4 +1,4 @@
-"""``orchestrator status``: how the broker and the schema registry of this folder do."""
+"""``orchestrator status``: how the services of this folder's stack do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orchestrator.stack.stack import ServiceStatus, stack_status
     "--format", "output", type=click.Choice(["text", "json"]), default="text", help="For people or for programs."
 )
 def command(output: str) -> int:
-    """Show the broker and the schema registry of this folder.
+    """Show the broker and the schema registry of this folder, and Kafka Connect where it was started once.
 
-    Exits with 0 when both are ready and with 1 otherwise.
+    Exits with 0 when all are ready and with 1 otherwise.
     """
     services = stack_status(stack_dir())
     if output == "json":

@@ -1,4 +1,4 @@
-"""``orchestrator up``: a broker and a schema registry on this machine."""
+"""``orchestrator up``: a broker, a schema registry and, if asked for, Kafka Connect on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from orchestrator.stack.stack import READY_TIMEOUT_S, start_stack
     default=READY_TIMEOUT_S,
     help="Seconds after which a service that is not ready counts as failed.",
 )
-def command(timeout_s: float) -> None:
+@click.option("--connect", is_flag=True, help="Also start Kafka Connect, with the sinks that deliver commands.")
+def command(*, timeout_s: float, connect: bool) -> None:
     """Start a Kafka broker and a schema registry on this machine.
 
     They run in the background until `orchestrator down`, on free loopback ports that stay the same from one start to
@@ -25,8 +26,14 @@ def command(timeout_s: float) -> None:
     another home. Commands that are run in this folder find them by themselves; the lines printed here are for anything
     else.
 
+    With --connect, `orchestrator connect apply` starts sinks. Their configurations may refer to environment variables
+    SINK_*, as they are now, and to files in .orchestrator/secrets.
+
     The first start downloads the locked files into the user's cache folder (ORCHESTRATOR_CACHE_DIR).
     """
-    stack = start_stack(stack_dir(), owned=False, progress=console_progress(), timeout_s=timeout_s)
+    progress = console_progress()
+    stack = start_stack(stack_dir(), owned=False, with_connect=connect, progress=progress, timeout_s=timeout_s)
     click.echo(f"export ORCHESTRATOR_BOOTSTRAP_SERVERS={stack.bootstrap_servers}")
     click.echo(f"export ORCHESTRATOR_REGISTRY_URL={stack.registry_url}")
+    if connect:
+        click.echo(f"export ORCHESTRATOR_CONNECT_URL={stack.connect_url}")

@@ -41,6 +41,7 @@ Examples:
     "rebalance_timeout_ms",
     "transaction_timeout_ms",
     "stop_timeout_ms",
+    "hang_timeout_ms",
     "create_topics",
     "log_format",
     "log_level",

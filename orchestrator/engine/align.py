@@ -6,7 +6,7 @@ decided the worker does it soon after the set came into force.
 
 from __future__ import annotations
 
-from orchestrator.engine.population import align_entries
+from orchestrator.engine.population import align_entries, backfill
 from orchestrator.engine.turn import Turn
 
 
@@ -17,4 +17,5 @@ def align(turn: Turn) -> None:
     anyway.
     """
     align_entries(turn)
+    backfill(turn)
     turn.customer.aligned = turn.journeys.alignment

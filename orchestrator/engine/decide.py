@@ -57,7 +57,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         return
     now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
     if customer.aligned != journeys.alignment:
-        align(Turn(journeys, customer, event.customer_id, {}, None, now_ms, effects))
+        realign(journeys, customer, event.customer_id, now_ms, effects)
     if customer.instances or customer.clocks:
         fire_timers(journeys, customer, event.customer_id, now_ms, effects)
     customer.recent = recent[-_RECENT_BYTES_KEPT:] + digest
@@ -98,7 +98,7 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
         customer.last_at_ms = now_ms
         if customer.aligned != journeys.alignment:
             # Aligning may have moved or taken away the very timer that is due.
-            align(Turn(journeys, customer, customer_id, {}, None, now_ms, effects))
+            realign(journeys, customer, customer_id, now_ms, effects)
         elif instance is None:
             name = take_due_clock(customer, due_ms)
             if name is not None:
@@ -117,6 +117,14 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             instance.goal_until_ms = NEVER_MS
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
+
+
+def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:
+    """Brings the record in line with the journey set, with all that follows."""
+    turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+    align(turn)
+    if turn.profile_changed:
+        rebase_waits(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:

@@ -8,10 +8,16 @@ from typing import Any
 
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
+from orchestrator.engine.local_time import months_later
+from orchestrator.engine.shared import take
 from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, fail, holds, record, value_of
+from orchestrator.engine.waits import later, zone_for
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
 from orchestrator.model.journey import EntryIndex, Expression, Journey
+from orchestrator.model.triggers import EntryLimit
+
+_DAY_MS = 86_400_000
 
 
 def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
@@ -21,6 +27,9 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     """
     customer = turn.customer
     rules = journey.entry
+    bounds = rules.bounds
+    if bounds is not None and not bounds.opens_ms <= turn.now_ms < bounds.closes_ms:
+        return
     turn.instance = None
     if rules.where is not None and not may_enter(turn, journey, rules.where):
         return
@@ -37,7 +46,7 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     earlier = next((i for i in customer.instances if i.journey == journey.name and i.key == instance.key), None)
     if earlier is not None and earlier.state != FINISHED:
         return
-    if not may_reenter(journey, customer.entered.get(memory), turn.now_ms):
+    if not may_reenter(turn, journey, customer.entered.get(memory)):
         record(turn, journey, instance, "not_entered", reason="reentry")
         return
     instance.entry = [
@@ -47,12 +56,17 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     if any(holds(turn, condition, journey, instance, "exit") for condition in journey.exits_when):
         record(turn, journey, instance, "not_entered", reason="exit_condition")
         return
+    if bounds is not None and bounds.limits:
+        refused = admit(turn, journey, bounds.limits)
+        if refused:
+            record(turn, journey, instance, "not_entered", reason=refused)
+            return
     if earlier is not None:
         remove(turn, earlier)
     customer.entries = instance.number
     remember_entry(turn, journey, memory)
     if journey.goal is not None:
-        instance.goal_until_ms = turn.now_ms + journey.goal.within_ms
+        instance.goal_until_ms = later(turn, journey.goal.within_ms, journey.goal.within_months)
     is_global = turn.journeys.global_holdout is not None and measured_globally(turn.journeys, journey, turn.customer_id)
     if journey.holdout and not is_global and draw(f"holdout/{journey.name}", turn.customer_id) < journey.holdout:
         instance.state = HELD_OUT
@@ -97,13 +111,15 @@ def new_instance(turn: Turn, journey: Journey) -> Instance:
     return Instance(number, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {})
 
 
-def may_reenter(journey: Journey, last_entry_ms: int | None, now_ms: int) -> bool:
+def may_reenter(turn: Turn, journey: Journey, last_entry_ms: int | None) -> bool:
     """Whether a customer whose last entry with this key was at `last_entry_ms` may enter now."""
     if last_entry_ms is None:
         return True
     rule = journey.entry.reentry
     if rule.mode == "after":
-        return now_ms - last_entry_ms >= rule.after_ms
+        if rule.after_months:
+            return turn.now_ms >= months_later(last_entry_ms, rule.after_months, zone_for(turn, None))
+        return turn.now_ms - last_entry_ms >= rule.after_ms
     return rule.mode == "always"
 
 
@@ -115,7 +131,38 @@ def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
         return
     if rule.mode == "after":
         prefix = f"{journey.name}|"
-        horizon = turn.now_ms - rule.after_ms
+        # No month is longer than 31 days, and no zone jumps further than a day.
+        horizon = turn.now_ms - (rule.after_ms if not rule.after_months else (31 * rule.after_months + 1) * _DAY_MS)
         for name in [n for n, at_ms in entered.items() if at_ms <= horizon and n.startswith(prefix)]:
             del entered[name]
     entered[memory] = turn.now_ms
+
+
+def admit(turn: Turn, journey: Journey, limits: tuple[EntryLimit, ...]) -> str:
+    """Counts the entry where the journey's limits leave room for it, and gives ""; otherwise why there is none.
+
+    Of one customer's entries those are kept that count still, which is never more than the limit itself.
+    """
+    now_ms = turn.now_ms
+    admissions = turn.customer.admissions
+    earlier = admissions.get(journey.name, [])
+    own = [limit for limit in limits if not limit.is_of_all]
+    if any(_counted(earlier, limit, now_ms) >= limit.max for limit in own):
+        return "limit"
+    shared = turn.effects.shared
+    for limit in limits:
+        # The last of all, because what is taken is not given back; of two such limits the second may be the full one.
+        name = f"entry/{journey.name}/{limit.per_ms or 'ever'}"
+        if limit.is_of_all and shared is not None and not take(shared, name, limit.max, limit.per_ms, now_ms):
+            return "limit_of_all"
+    if own:
+        kept = max(_counted(earlier, limit, now_ms) for limit in own)
+        admissions[journey.name] = [*earlier[len(earlier) - kept :], now_ms]
+    return ""
+
+
+def _counted(earlier: list[int], limit: EntryLimit, now_ms: int) -> int:
+    """How many of the earlier entries count; one that lies exactly the window's length back does not."""
+    if limit.per_ms is None:
+        return len(earlier)
+    return sum(1 for at_ms in earlier if at_ms > now_ms - limit.per_ms)

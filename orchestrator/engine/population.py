@@ -14,13 +14,16 @@ from orchestrator.engine.clocks import FIRE, set_clock
 from orchestrator.engine.entry import enter
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
-from orchestrator.engine.waits import date_due, zone_for
+from orchestrator.engine.waits import date_due, is_date_ahead, zone_for
 from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.journey import EntryIndex, Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
 CLOCK = "entry"
 """The kind of the clocks that let customers in; what follows is the journey's name."""
+
+BACKFILL_CLOCK = "backfill"
+"""The kind of the clocks of those who match already, for journeys that let nobody in yet."""
 
 
 def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet:
@@ -29,8 +32,14 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = {}
     by_clock: dict[str, Journey] = {}
     by_profile: list[Journey] = []
+    by_backfill: dict[str, Journey] = {}
+    has_limits_of_all = False
     for journey in entered:
-        trigger = journey.entry.trigger
+        trigger, bounds = journey.entry.trigger, journey.entry.bounds
+        if journey.entry.is_backfilled:
+            by_backfill[journey.name] = journey
+        if bounds is not None and any(limit.is_of_all for limit in bounds.limits):
+            has_limits_of_all = True
         match trigger:
             case OnEvent():
                 by_event[trigger.type] = (*by_event.get(trigger.type, ()), journey)
@@ -54,6 +63,8 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_segment=by_segment,
         entries_by_clock=by_clock,
         entries_by_profile=tuple(by_profile),
+        entries_by_backfill=by_backfill,
+        uses_shared=has_limits_of_all or bool(journeys.rates),
     )
 
 
@@ -116,12 +127,67 @@ def fire_entry(turn: Turn, name: str) -> None:
 
 def _set_next(turn: Turn, journey: Journey) -> None:
     trigger = journey.entry.trigger
+    bounds = journey.entry.bounds
+    after_ms = turn.now_ms if bounds is None else max(turn.now_ms, bounds.opens_ms - 1)
     due_ms: int | None = None
     if isinstance(trigger, OnDate):
-        due_ms = date_due(turn, trigger)
+        due_ms = date_due(turn, trigger, after_ms)
     elif isinstance(trigger, OnSchedule):
-        due_ms = next_tick(trigger.cron, zone_for(turn, trigger.zone).key, turn.now_ms)
+        due_ms = next_tick(trigger.cron, zone_for(turn, trigger.zone).key, after_ms)
+    if due_ms is not None and bounds is not None and due_ms >= bounds.closes_ms:
+        due_ms = None
     set_clock(turn.customer, f"{CLOCK}:{journey.name}", NEVER_MS if due_ms is None else due_ms)
 
 
+def backfill(turn: Turn) -> None:
+    """Lets the customer into the journeys that came into force with `backfill`, where the customer matches already:
+    once for each journey, when it comes into force or, if it lets nobody in yet, when it does.
+
+    Who was not known before is no member of anything yet: for those there is nothing to fill.
+    """
+    customer = turn.customer
+    by_backfill = turn.journeys.entries_by_backfill
+    if customer.populated and not by_backfill.keys() >= set(customer.populated):
+        customer.populated = [name for name in customer.populated if name in by_backfill]
+    for journey in by_backfill.values():
+        if journey.name not in customer.populated:
+            customer.populated = [*customer.populated, journey.name]
+            if customer.last_at_ms:
+                _fill(turn, journey)
+
+
+def fire_backfill(turn: Turn, name: str) -> None:
+    """The journey lets customers in from now on."""
+    journey = turn.journeys.entries_by_backfill.get(name)
+    if journey is not None:
+        _fill(turn, journey)
+
+
+def _fill(turn: Turn, journey: Journey) -> None:
+    bounds = journey.entry.bounds
+    if bounds is not None and bounds.opens_ms > turn.now_ms:
+        set_clock(turn.customer, f"{BACKFILL_CLOCK}:{journey.name}", bounds.opens_ms)
+    elif matches_now(turn, journey):
+        enter(turn, journey, "backfill")
+
+
+def matches_now(turn: Turn, journey: Journey) -> bool:
+    """Whether the customer has what the trigger waits for already: is in the segment, or between the moment and the
+    date that it leads up to. A schedule takes everyone, or everyone in its segment.
+    """
+    trigger = journey.entry.trigger
+    match trigger:
+        case OnSegment():
+            return trigger.enters and trigger.segment in turn.customer.segments
+        case OnSchedule():
+            return trigger.segment is None or trigger.segment in turn.customer.segments
+        case OnDate():
+            return is_date_ahead(turn, trigger)
+        case OnEvent() | OnCommand():
+            return False
+        case _:
+            assert_never(trigger)
+
+
 FIRE[CLOCK] = fire_entry
+FIRE[BACKFILL_CLOCK] = fire_backfill

@@ -8,7 +8,8 @@ from orchestrator.model.journey import ProfileRule
 
 
 def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
-    """Sets the attributes and consents that the rules take from the turn's event; null leaves things as they are.
+    """Sets the attributes and consents that the rules take from the turn's event. Null leaves things as they are, or
+    takes an attribute away where the rule says so.
 
     A rule that cannot be evaluated is recorded as failed and changes nothing.
     """
@@ -18,7 +19,10 @@ def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
         try:
             for attribute, expression, store in rule.attributes:
                 value = expression.evaluate(turn)
-                if value is not None:
+                if value is None:
+                    if rule.nulls_clear and profile.pop(attribute, None) is not None:
+                        turn.profile_changed = True
+                else:
                     kept = value if store is None else store(value)
                     if profile.get(attribute) != kept:
                         profile[attribute] = kept

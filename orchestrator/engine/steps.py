@@ -8,7 +8,7 @@ from orchestrator.engine.actions import act
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
 from orchestrator.engine.turn import Turn, go_on, holds, record, value_of
-from orchestrator.engine.waits import clock_due, moment_due, months_due
+from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import ChangeAudience, Increment, Task, Webhook
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.journey import (
@@ -44,7 +44,7 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 return
             case WaitFor():
                 if step.timeout_ms is not None:
-                    instance.timer_at_ms = turn.now_ms + step.timeout_ms
+                    instance.timer_at_ms = later(turn, step.timeout_ms, step.timeout_months)
                 return
             case Send():
                 following = send(turn, journey, instance, step)
@@ -93,7 +93,7 @@ def begin_wait(
             if not holds(turn, step.condition, journey, instance, step.name):
                 return go_on(turn, journey, instance, step.name, step.next, "over")
             if step.timeout_ms is not None:
-                instance.timer_at_ms = turn.now_ms + step.timeout_ms
+                instance.timer_at_ms = later(turn, step.timeout_ms, step.timeout_months)
         case _:
             assert_never(step)
     return None

@@ -74,6 +74,8 @@ class Customer(msgspec.Struct, array_like=True):
     what expressions count over past events, in the stored form of each aggregate; `segments` the segments that the
     customer is in, with the instant of becoming a member; `audiences` those that the customer was added to, with the
     instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
+    `admissions` maps a journey with a limit of entries to those of the customer that count, in time order; `populated`
+    names the journeys that the customer was looked at for as they came into force.
     """
 
     profile: dict[str, Any] = {}
@@ -90,6 +92,8 @@ class Customer(msgspec.Struct, array_like=True):
     segments: dict[str, int] = {}
     audiences: dict[str, tuple[int, str]] = {}
     exposures: dict[str, str] = {}
+    admissions: dict[str, list[int]] = {}
+    populated: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

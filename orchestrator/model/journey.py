@@ -11,7 +11,7 @@ from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.policies import GlobalHoldout, Purpose
-from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
+from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -133,13 +133,17 @@ class WaitUntilMoment:
 
 @dataclass(frozen=True, slots=True)
 class WaitWhile:
-    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`."""
+    """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     condition: Expression
     timeout_ms: int | None
     timeout_go: str
     next: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +157,16 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`."""
+    """Wait for the first matching event; after `timeout_ms` (None: no limit) go on to `timeout_go`.
+
+    With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    """
 
     name: str
     awaited: tuple[Awaited, ...]
     timeout_ms: int | None
     timeout_go: str
+    timeout_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +255,14 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class ReEntry:
-    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key."""
+    """`never`, `always`, or once `after_ms` has gone by since the last entry with the same key.
+
+    With `after_months` it is so many months of the customer's calendar, of which `after_ms` is a lower bound.
+    """
 
     mode: str
     after_ms: int = 0
+    after_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +289,7 @@ Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
 class Entry:
     """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
 
+    `is_backfilled`: as the journey comes into force, those enter too who match already.
     `only` is a field of the event and its values without which the condition is false, and cannot fail, at once.
     """
 
@@ -284,6 +297,8 @@ class Entry:
     where: Expression | None
     key: Expression | None
     reentry: ReEntry
+    bounds: Bounds | None = None
+    is_backfilled: bool = False
     only: tuple[str, frozenset[Any]] | None = None
 
 
@@ -297,12 +312,16 @@ class ExitOn:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry."""
+    """`value` is what reaching the goal is worth (None: just counted); `within_ms` counts from entry.
+
+    With `within_months` it is so many months of the customer's calendar, of which `within_ms` is a lower bound.
+    """
 
     on: str
     where: Expression | None
     within_ms: int
     value: Expression | None
+    within_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,12 +438,15 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is."""
+    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
+    away.
+    """
 
     on: str
     attributes: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
+    nulls_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +489,8 @@ class JourneySet:
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""
     entries_by_profile: tuple[Journey, ...] = ()
     """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
+    """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""

@@ -53,3 +53,23 @@ class OnSchedule:
     cron: Cron
     zone: str | None
     segment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLimit:
+    """At most `max` entries in any sliding window of `per_ms` (None: ever): of one customer, or (`is_of_all`) of all
+    customers together.
+    """
+
+    max: int
+    per_ms: int | None
+    is_of_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When customers may enter, from `opens_ms` on and before `closes_ms`, and how many of them."""
+
+    opens_ms: int
+    closes_ms: int
+    limits: tuple[EntryLimit, ...]

@@ -32,6 +32,7 @@ from orchestrator.runtime.ports import (
     Clock,
     CustomerStore,
     Record,
+    Standing,
     TopicPartition,
     TransactionFailed,
     TransactionLog,
@@ -162,9 +163,27 @@ class Cycle:
         """How many records wait to be taken."""
         return sum(owned.merge.buffered() for owned in self._partitions.values())
 
-    def timers_pending(self) -> int:
-        """About how many customers have a timer pending."""
-        return sum(owned.store.timers_pending() for owned in self._partitions.values())
+    def standing(self) -> Standing:
+        """What waits to be applied, and how large the stores are."""
+        lag: dict[TopicPartition, int] = {}
+        oldest = []
+        for number, owned in self._partitions.items():
+            for topic, count in owned.merge.lag().items():
+                lag[topic, number] = count
+            if owned.held is not None:
+                for topic, count in Counter(record.topic for record in owned.held.records).items():
+                    lag[topic, number] = lag.get((topic, number), 0) + count
+                oldest.append(owned.held.records[0].timestamp)
+            if (waiting_ms := owned.merge.oldest_ms()) is not None:
+                oldest.append(waiting_ms)
+        stores = [owned.store for owned in self._partitions.values()]
+        return Standing(
+            len(stores),
+            lag,
+            min(oldest, default=None),
+            sum(store.timers_pending() for store in stores),
+            sum(store.size_bytes() for store in stores),
+        )
 
     def stream_times(self) -> dict[int, int]:
         """Partition -> the greatest timestamp taken so far; -1 for none."""
@@ -261,7 +280,7 @@ class Cycle:
         for part in taken.slices if taken is not None else ():
             computed.offsets[part.topic, number] = part.last + 1
         computed.stream_times[number] = owned.merge.stream_time_ms
-        self._report(computed.report, number, taken, decided)
+        self._report(computed.report, taken, decided)
         return 0 if taken is None else len(taken.records)
 
     def _timers_until(self, owned: _Partition, now_ms: int) -> int:
@@ -316,7 +335,7 @@ class Cycle:
         dead_letters = [(record, _dead_letter_headers(record, why)) for record, why in decided.rejected]
         return PartitionOutput(number, decided.changes, records, dead_letters)
 
-    def _report(self, report: BatchReport, number: int, taken: Taken | None, decided: Decided) -> None:
+    def _report(self, report: BatchReport, taken: Taken | None, decided: Decided) -> None:
         effects = decided.effects
         report.records += 0 if taken is None else len(taken.records)
         report.heartbeats += decided.heartbeats
@@ -329,8 +348,8 @@ class Cycle:
         _count(report.rejected, Counter([why.reason for _, why in decided.rejected]))
         _count(report.transitions, Counter([(t.journey, t.step, t.kind, t.reason) for t in effects.transitions]))
         _count(report.actions, Counter([(action.channel, action.journey) for action in effects.actions]))
-        for topic, lag in self._partitions[number].merge.lag().items():
-            report.lag[topic, number] = lag
+        if taken is not None and not self._options.merge.is_strict:
+            report.record_times_ms.append([record.timestamp for record in taken.records])
 
     def commit(self, computed: Computed) -> Mapping[int, int]:
         """Commits the batch in one transaction; gives partition -> next changelog offset, for `apply`. Blocks.
@@ -357,6 +376,7 @@ class Cycle:
                 log.abort()
             raise
         computed.report.commit_seconds = time.perf_counter() - started
+        computed.report.committed_at_ms = self._clock.now_ms()
         return positions
 
     def apply(self, computed: Computed, positions: Mapping[int, int]) -> None:

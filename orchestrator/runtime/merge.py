@@ -152,6 +152,10 @@ class PartitionMerge:
             if topic.highwater is not None and topic.position is not None
         }
 
+    def oldest_ms(self) -> int | None:
+        """The timestamp of the oldest record that waits to be taken, by each topic's first one; None for none."""
+        return min((topic.times[0] for topic in self._topics if topic.times), default=None)
+
     def is_caught_up(self) -> bool:
         """Whether everything known to be on the broker was taken; a topic that never answered is not waited for."""
         for topic in self._topics:

@@ -1,125 +1,194 @@
-"""What operators see in Prometheus: one update per batch, labels that cannot grow with customers or data."""
+"""What operators see in Prometheus: one update per batch, labels that cannot grow with customers or data.
+
+Names follow Prometheus' conventions: base units, `_total` for counters, `_seconds`, `_bytes`, `_records`; what has no
+unit counts what it is named after. `docs/operations/metrics.md` lists them all, and is written from here.
+"""
 
 from __future__ import annotations
 
-import threading
+import shutil
+import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, exposition
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from orchestrator import __version__
 from orchestrator.model.journey import JourneySet, Send
-from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.ports import BatchReport
+from orchestrator.runtime.codec import REASONS
+from orchestrator.runtime.histograms import BatchHistogram
+from orchestrator.runtime.ports import BatchReport, Standing
 
 UNKNOWN = "unknown"
 
-_LATENESS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
-_TRANSACTION_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_BATCH_RECORDS = (0.0, 1.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 25000.0, 50000.0)
+# A second and a half is where a person notices; a minute and more is an outage or a backlog.
+_DELAY_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+_LATENESS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+_TRANSACTION_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BATCH_RECORDS = (0.0, 1.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 20000.0, 30000.0)
+_RESTORE_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
 class Metrics:
-    """The worker's metrics in a registry of their own; a `BatchSink`, and a few gauges that the worker sets."""
+    """The worker's metrics in a registry of their own; a `BatchSink`, and gauges that the worker sets."""
 
-    def __init__(self, event_types: Iterable[str], journeys: JourneySet) -> None:
+    def __init__(self, event_types: Iterable[str], journeys: JourneySet, *, data_dir: Path | None = None) -> None:
         self._event_types = frozenset(event_types)
+        self._sends: frozenset[tuple[str, str]] = frozenset()
+        self._lags: set[tuple[str, str]] = set()
+        self._oldest_ms: int | None = None
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._count_what_was_decided()
+        self._time_the_batches()
+        self._watch_the_backlog()
+        self._watch_partitions_and_store(data_dir)
+        self._build = self._info("orchestrator_build", "Version of the orchestrator.")
+        self._build.info({"version": __version__})
+        self._journey_set = self._info("orchestrator_journey_set", "Hash of the journeys in force.")
+        self.in_force(journeys)
+
+    def _count_what_was_decided(self) -> None:
+        self._events = self._counter(
+            "orchestrator_events",
+            "Event records taken, by what became of them (applied, skipped, duplicate, rejected).",
+            "type",
+            "outcome",
+        )
+        self._heartbeats = self._counter(
+            "orchestrator_heartbeats", "Stream heartbeat records taken; they only move time on."
+        )
+        self._decisions = self._counter("orchestrator_decisions", "Decisions made: applied events and fired timers.")
+        self._customers = self._counter(
+            "orchestrator_customers_written", "Customer records written, once per customer and batch."
+        )
+        self._transitions = self._counter(
+            "orchestrator_transitions",
+            "Decisions about passages through journeys, by journey, step and kind.",
+            "journey",
+            "step",
+            "kind",
+        )
+        self._actions = self._counter("orchestrator_actions", "Action commands published.", "channel", "journey")
+        self._not_sent = self._counter(
+            "orchestrator_not_sent",
+            "Messages that a journey wanted and that were not sent, by reason (capped, no_consent, no_address, ...).",
+            "journey",
+            "reason",
+        )
+        self._dead_letters = self._counter(
+            "orchestrator_dead_letters", "Records copied to the dead-letter topic.", "reason"
+        )
+        # An alert on a rise needs the zero before it.
+        for reason in REASONS:
+            self._dead_letters.labels(reason)
+        self._timers_fired = self._counter("orchestrator_timers_fired", "Timers fired.")
+        self._lateness = BatchHistogram(
+            "orchestrator_timer_lateness_seconds",
+            "How long after it was due a timer fired.",
+            buckets=_LATENESS_S,
+            registry=self.registry,
+        )
+
+    def _time_the_batches(self) -> None:
+        self._delay = BatchHistogram(
+            "orchestrator_event_delay_seconds",
+            "From a record's timestamp to the commit that makes its actions visible. Wall clock only.",
+            buckets=_DELAY_S,
+            registry=self.registry,
+        )
+        self._transaction = Histogram(
+            "orchestrator_transaction_seconds",
+            "Time to produce and commit a batch's transaction.",
+            buckets=_TRANSACTION_S,
+            registry=self.registry,
+        )
+        self._phases = self._counter(
+            "orchestrator_batch_phase_seconds",
+            "Time spent in each phase of the batches (compute, commit, apply).",
+            "phase",
+        )
+        self._batch = Histogram(
+            "orchestrator_batch_records",
+            "Records in one transaction; 0 is a transaction of timers alone.",
+            buckets=_BATCH_RECORDS,
+            registry=self.registry,
+        )
+        self._retries = self._counter(
+            "orchestrator_transaction_retries",
+            "Calls of a transaction that the broker asked to make again. One that fails for good ends the process.",
+            "call",
+        )
+        self._committed = self._gauge(
+            "orchestrator_last_commit_timestamp_seconds", "When the last transaction committed; 0 before the first."
+        )
+        self._cycled = self._gauge(
+            "orchestrator_last_cycle_timestamp_seconds",
+            "When the cycles last came round. They look for work every tick, also when there is none.",
+        )
+        self._registry_failures = self._counter(
+            "orchestrator_registry_failures",
+            "Looks at the schema registry without an answer while records waited for a schema.",
+        )
+
+    def _watch_the_backlog(self) -> None:
+        self._lag = self._gauge(
+            "orchestrator_lag_records", "Records on the broker that are not applied yet.", "topic", "partition"
+        )
+        self._oldest = self._gauge(
+            "orchestrator_oldest_record_age_seconds",
+            "Age of the oldest record that was fetched and is not applied yet; 0 if none is.",
+        )
+        self._oldest.set_function(self._oldest_age_s)
+        self._timers_pending = self._gauge("orchestrator_timers_pending", "Customers that wait for a timer, about.")
+
+    def _watch_partitions_and_store(self, data_dir: Path | None) -> None:
+        self._partitions = self._gauge("orchestrator_partitions_owned", "Partitions that this worker owns.")
+        self._restoring_now = self._gauge(
+            "orchestrator_partitions_restoring", "Partitions whose store is being brought level with the changelog."
+        )
+        self._rebalances = self._counter(
+            "orchestrator_rebalances", "Assignments of partitions that this worker went through."
+        )
+        self._restore_records = self._counter("orchestrator_restore_records", "Changelog records read while restoring.")
+        self._restore_remaining = self._gauge(
+            "orchestrator_restore_remaining_records",
+            "Changelog offsets that a restore still has before it.",
+            "partition",
+        )
+        self._restore_seconds = Histogram(
+            "orchestrator_restore_seconds",
+            "Time to bring one partition's store level with the changelog.",
+            buckets=_RESTORE_S,
+            registry=self.registry,
+        )
+        self._store_bytes = self._gauge("orchestrator_store_bytes", "Size of the customer stores' files, about.")
+        free = self._gauge("orchestrator_data_dir_free_bytes", "Free space where the customer stores are.")
+        size = self._gauge("orchestrator_data_dir_size_bytes", "All space where the customer stores are.")
+        if data_dir is not None:
+            free.set_function(lambda: shutil.disk_usage(data_dir).free)
+            size.set_function(lambda: shutil.disk_usage(data_dir).total)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def _info(self, name: str, documentation: str) -> Info:
+        return Info(name, documentation, registry=self.registry)
+
+    def in_force(self, journeys: JourneySet) -> None:
+        """Says which journeys decide from now on."""
         self._sends = frozenset(
             (journey.name, step.name)
             for journey in journeys.versions.values()
             for step in journey.steps.values()
             if isinstance(step, Send)
         )
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._events = Counter(
-            "orchestrator_events",
-            "Event records taken, by what became of them (applied, skipped, duplicate, rejected).",
-            ["type", "outcome"],
-            registry=registry,
-        )
-        self._heartbeats = Counter(
-            "orchestrator_heartbeats", "Stream heartbeat records taken; they only move time on.", registry=registry
-        )
-        self._decisions = Counter(
-            "orchestrator_decisions", "Decisions made: applied events and fired timers.", registry=registry
-        )
-        self._customers = Counter(
-            "orchestrator_customers_written",
-            "Customer records written, once per customer and batch.",
-            registry=registry,
-        )
-        self._transitions = Counter(
-            "orchestrator_transitions",
-            "Decisions about passages through journeys, by journey, step and kind.",
-            ["journey", "step", "kind"],
-            registry=registry,
-        )
-        self._actions = Counter(
-            "orchestrator_actions", "Action commands published.", ["channel", "journey"], registry=registry
-        )
-        self._not_sent = Counter(
-            "orchestrator_not_sent",
-            "Messages that a journey wanted and that were not sent, by reason (cap, consent, no address, ...).",
-            ["reason"],
-            registry=registry,
-        )
-        self._dead_letters = Counter(
-            "orchestrator_dead_letters", "Records copied to the dead-letter topic.", ["reason"], registry=registry
-        )
-        self._timers_fired = Counter("orchestrator_timers_fired", "Timers fired.", registry=registry)
-        self._timers_pending = Gauge(
-            "orchestrator_timers_pending", "Customers that wait for a timer, about.", registry=registry
-        )
-        self._lateness = Histogram(
-            "orchestrator_timer_lateness_seconds",
-            "How long after it was due a timer fired.",
-            buckets=_LATENESS_S,
-            registry=registry,
-        )
-        self._transaction = Histogram(
-            "orchestrator_transaction_seconds",
-            "Time to produce and commit a batch's transaction.",
-            buckets=_TRANSACTION_S,
-            registry=registry,
-        )
-        self._phases = Counter(
-            "orchestrator_batch_phase_seconds",
-            "Time spent in each phase of the batches (compute, commit, apply).",
-            ["phase"],
-            registry=registry,
-        )
-        self._batch = Histogram(
-            "orchestrator_batch_records",
-            "Records in one transaction; 0 is a transaction of timers alone.",
-            buckets=_BATCH_RECORDS,
-            registry=registry,
-        )
-        self._lag = Gauge(
-            "orchestrator_lag_records",
-            "Records on the broker that are not committed yet.",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self._partitions = Gauge(
-            "orchestrator_partitions_owned", "Partitions that this worker owns.", registry=registry
-        )
-        self._restore_records = Counter(
-            "orchestrator_restore_records", "Changelog records read while restoring.", registry=registry
-        )
-        self._restore_remaining = Gauge(
-            "orchestrator_restore_remaining_records",
-            "Changelog offsets that a restore still has before it.",
-            ["partition"],
-            registry=registry,
-        )
-        Info("orchestrator_build", "Version of the orchestrator and the journeys in force.", registry=registry).info(
-            {"version": __version__, "journeys": journeys.set_id}
-        )
+        self._journey_set.info({"set": journeys.set_id})
 
     def batch(self, report: BatchReport) -> None:
         """Takes over one committed batch's sums."""
@@ -138,88 +207,72 @@ class Metrics:
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)
         self._timers_fired.inc(report.timers_fired)
-        for late_ms in report.lateness_ms:
-            self._lateness.observe(max(0, late_ms) / 1000)
+        if report.lateness_ms:
+            self._lateness.observe_sorted_ms(sorted(max(0, late_ms) for late_ms in report.lateness_ms))
+        for times in report.record_times_ms:
+            # From the youngest to the oldest, so the delays ascend.
+            committed_ms = report.committed_at_ms
+            self._delay.observe_sorted_ms([max(0, committed_ms - time_ms) for time_ms in reversed(times)])
         self._transaction.observe(report.commit_seconds)
+        self._committed.set(report.committed_at_ms / 1000)
         self._batch.observe(report.records)
         self._phases.labels("compute").inc(report.compute_seconds)
         self._phases.labels("commit").inc(report.commit_seconds)
         self._phases.labels("apply").inc(report.apply_seconds)
-        for (topic, partition), count in report.lag.items():
-            self._lag.labels(topic, str(partition)).set(count)
 
     def _transitions_of(self, report: BatchReport) -> None:
         kinds: Tally[tuple[str, str, str]] = Tally()
         for (journey, step, kind, reason), count in report.transitions.items():
             kinds[journey, step, kind] += count
             if kind == "step" and reason != "sent" and (journey, step) in self._sends:
-                self._not_sent.labels(reason).inc(count)
+                self._not_sent.labels(journey, reason).inc(count)
         for labels, count in kinds.items():
             self._transitions.labels(*labels).inc(count)
 
-    def owned(self, partitions: int) -> None:
-        """Sets how many partitions the worker owns; those that went take their lag with them."""
-        self._partitions.set(partitions)
-        self._lag.clear()
+    def standing(self, standing: Standing) -> None:
+        """Takes over how things stand: what is owned, what waits to be applied, and the size of the stores."""
+        self._partitions.set(standing.partitions)
+        for (topic, partition), count in standing.lag.items():
+            self._lag.labels(topic, str(partition)).set(count)
+        lags = {(topic, str(partition)) for topic, partition in standing.lag}
+        for gone in self._lags - lags:
+            self._lag.remove(*gone)
+        self._lags = lags
+        self._oldest_ms = standing.oldest_ms
+        self._timers_pending.set(standing.timers_pending)
+        self._store_bytes.set(standing.store_bytes)
+
+    def _oldest_age_s(self) -> float:
+        return 0.0 if self._oldest_ms is None else max(0.0, time.time() - self._oldest_ms / 1000)
+
+    def cycles(self, silent_s: Callable[[], float]) -> None:
+        """Asks this at each scrape how long ago the cycles last came round."""
+        self._cycled.set_function(lambda: time.time() - silent_s())
+
+    def assigned(self) -> None:
+        """Partitions were assigned, all restored, and the worker begins to process them."""
+        self._rebalances.inc()
         self._restore_remaining.clear()
 
-    def timers_pending(self, count: int) -> None:
-        """Sets how many customers wait for a timer."""
-        self._timers_pending.set(count)
+    def restore_begins(self) -> None:
+        """One more partition's store is being brought level with the changelog."""
+        self._restoring_now.inc()
 
     def restoring(self, partition: int, *, remaining: int, read: int) -> None:
         """Says how far a restore is: offsets that remain, and records read since the last call."""
         self._restore_remaining.labels(str(partition)).set(remaining)
         self._restore_records.inc(read)
 
+    def restore_ended(self, seconds: float | None) -> None:
+        """The store is level after this time; None if the partition was taken away meanwhile, or the restore failed."""
+        self._restoring_now.dec()
+        if seconds is not None:
+            self._restore_seconds.observe(seconds)
 
-class MetricsServer:
-    """Serves /metrics, /healthz (the process answers) and /readyz (it owns what it was given and processes it)."""
+    def transaction_retried(self, call: str) -> None:
+        """The broker asked to make a transaction's call again."""
+        self._retries.labels(call).inc()
 
-    def __init__(self, metrics: Metrics, *, host: str, port: int, is_ready: Callable[[], bool]) -> None:
-        try:
-            self._server = ThreadingHTTPServer((host, port), _handler(metrics, is_ready))
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"metrics cannot be served on {host}:{port}: {error.strerror}",
-                hint="choose another --metrics-port; 0 takes a free one",
-            ) from error
-        self._server.daemon_threads = True
-        bound = self._server.server_address
-        self.url = f"http://{host}:{bound[1]}/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stops serving."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def _handler(metrics: Metrics, is_ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                encode, content_type = exposition.choose_encoder(self.headers.get("Accept", ""))
-                self._answer(HTTPStatus.OK, encode(metrics.registry), content_type)
-            elif path == "/healthz":
-                self._answer(HTTPStatus.OK, b"ok\n", "text/plain")
-            elif path == "/readyz":
-                ready = is_ready()
-                status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-                self._answer(status, b"ready\n" if ready else b"not ready\n", "text/plain")
-            else:
-                self._answer(HTTPStatus.NOT_FOUND, b"see /metrics, /healthz, /readyz\n", "text/plain")
-
-        def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: a scrape every few seconds is not worth a line."""
-
-    return Handler
+    def registry_failed(self) -> None:
+        """The schema registry gave no answer while records waited for it."""
+        self._registry_failures.inc()

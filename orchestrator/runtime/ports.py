@@ -136,6 +136,9 @@ class CustomerStore(Protocol):
     def timers_pending(self) -> int:
         """About how many customers have a timer pending."""
 
+    def size_bytes(self) -> int:
+        """About how large the store's files are."""
+
     def close(self) -> None:
         """Gives up the files."""
 
@@ -146,8 +149,9 @@ class BatchReport:
 
     `records` is everything taken, heartbeats included; `applied` and `skipped` count by event type, `rejected` by
     reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey). `lateness_ms` has
-    one entry for each customer whose timer fired from the index: how long after it was due. `lag` is the number of
-    records known to be on the broker and not yet committed. `compute_seconds` is CPU work, `commit_seconds` the
+    one entry for each customer whose timer fired from the index: how long after it was due. `record_times_ms` holds
+    the timestamps of each partition's records, ascending; it is empty on stream time, where they say nothing about
+    delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work, `commit_seconds` the
     transaction, `apply_seconds` the store's write.
     """
 
@@ -162,10 +166,27 @@ class BatchReport:
     lateness_ms: list[int] = field(default_factory=list)
     transitions: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     actions: dict[tuple[str, str], int] = field(default_factory=dict)
-    lag: dict[TopicPartition, int] = field(default_factory=dict)
+    record_times_ms: list[list[int]] = field(default_factory=list)
+    committed_at_ms: int = 0
     compute_seconds: float = 0.0
     commit_seconds: float = 0.0
     apply_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand over all owned partitions, of which there are `partitions`; asked for every few seconds.
+
+    `lag` is the number of records known to be on the broker, or fetched, and not yet applied. `oldest_ms` is the
+    timestamp of the oldest one that was fetched; None if there is none. `store_bytes` and `timers_pending` are the
+    stores' estimates.
+    """
+
+    partitions: int = 0
+    lag: dict[TopicPartition, int] = field(default_factory=dict)
+    oldest_ms: int | None = None
+    timers_pending: int = 0
+    store_bytes: int = 0
 
 
 class BatchSink(Protocol):

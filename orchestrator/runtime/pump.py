@@ -20,12 +20,13 @@ import structlog
 from faust.types import TP
 
 from orchestrator.runtime.faust_batches import RecordBatch
-from orchestrator.runtime.ports import CustomerStore, TopicPartition
+from orchestrator.runtime.ports import CustomerStore, Standing, TopicPartition
 from orchestrator.runtime.restore import Restored, RestoreStopped
 
 log = structlog.stdlib.get_logger(__name__)
 
-GAUGES_EVERY_S = 5.0
+STANDING_EVERY_S = 5.0
+LOOP_SHOWN_EVERY_S = 1.0
 REGISTRY_PAUSE_S = 1.0
 
 AHEAD_RECORDS = 2_000
@@ -48,7 +49,7 @@ class BatchCycle(Protocol):
     def has_work(self) -> bool: ...
     def needs_schemas(self) -> bool: ...
     def prepare(self) -> None: ...
-    def timers_pending(self) -> int: ...
+    def standing(self) -> Standing: ...
     def compute(self) -> Any: ...
     def commit(self, computed: Any) -> Mapping[int, int]: ...
     def apply(self, computed: Any, positions: Mapping[int, int]) -> None: ...
@@ -58,7 +59,8 @@ class Pump:
     """The application's host: see `faust_batches.Host`.
 
     `restore` makes a partition's store current and blocks. `new_cycle` is called in the same thread before it and gives
-    the cycle for the coming generation. `on_started` is told the owned partitions each time that records begin to flow.
+    the cycle for the coming generation. `on_started` is told the owned partitions each time that records begin to flow,
+    `on_standing` every few seconds what waits, `on_registry_failure` of each look without an answer.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class Pump:
         open_store: Callable[[int], CustomerStore],
         restore: Callable[[int, CustomerStore, Callable[[], bool]], Restored],
         on_started: Callable[[AbstractSet[int]], None],
-        on_gauges: Callable[[int], None],
+        on_standing: Callable[[Standing], None],
+        on_registry_failure: Callable[[], None] = lambda: None,
         tick_s: float,
         revoke_timeout_s: float,
     ) -> None:
@@ -77,7 +80,8 @@ class Pump:
         self._open_store = open_store
         self._restore = restore
         self._on_started = on_started
-        self._on_gauges = on_gauges
+        self._on_standing = on_standing
+        self._on_registry_failure = on_registry_failure
         self._tick_s = tick_s
         self._revoke_timeout_s = revoke_timeout_s
         self._stores: dict[int, CustomerStore] = {}
@@ -88,7 +92,8 @@ class Pump:
         self._idle = asyncio.Event()
         self._idle.set()
         self._full: frozenset[TP] = frozenset()
-        self._gauges_at = 0.0
+        self._standing_at = 0.0
+        self._came_round_at = time.monotonic()
         self._blocking = ThreadPoolExecutor(1, "commit")
         self._restorer = ThreadPoolExecutor(1, "restore")
         self._restoring: asyncio.Future[Any] | None = None
@@ -131,6 +136,7 @@ class Pump:
             self._cycle.revoke(partition)
         self._stores.clear()
         self._full = frozenset()
+        self._on_standing(Standing())
 
     async def restore(self, partitions: AbstractSet[int], generation: int) -> Mapping[TopicPartition, int | None]:
         """Makes the stores of these partitions current and gives the sources' next offsets."""
@@ -180,6 +186,15 @@ class Pump:
         self._resumed.set()
         self._on_started(frozenset(self._stores))
 
+    @property
+    def is_flowing(self) -> bool:
+        """Whether all assigned partitions are restored and their records are processed."""
+        return self._flowing
+
+    def silent_s(self) -> float:
+        """Seconds since the cycles, or the loop that waits for partitions, last came round. Any thread may ask."""
+        return time.monotonic() - self._came_round_at
+
     def fail(self, error: BaseException) -> None:
         """Ends the process with this reason; the first one counts."""
         if not self.failure.done():
@@ -191,14 +206,16 @@ class Pump:
         """Runs cycles until cancelled; every failure goes to `fail`."""
         try:
             while True:
+                self._came_round()
                 if not self._flowing:
                     self._idle.set()
                     self._resumed.clear()
-                    await self._resumed.wait()
-                    self._idle.clear()
+                    # Woken in between only to show that the loop is alive.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._resumed.wait(), LOOP_SHOWN_EVERY_S)
                     continue
+                self._idle.clear()
                 await self._cycles()
-                self._gauges()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._tick_s)
                 self._wake.clear()
@@ -215,6 +232,7 @@ class Pump:
             await asyncio.sleep(0)
             ahead = await self._computed() if cycle.buffered() >= AHEAD_RECORDS else None
             cycle.apply(computed, await committing)
+            self._came_round()
             if ahead is None:
                 ahead = await self._computed()
             computed = ahead
@@ -231,12 +249,15 @@ class Pump:
             try:
                 await asyncio.to_thread(cycle.prepare)
             except Exception as error:  # noqa: BLE001 - no answer is no verdict: the records wait
+                self._on_registry_failure()
                 log.warning("the schema registry gives no answer, records wait", reason=str(error))
                 await asyncio.sleep(REGISTRY_PAUSE_S)
+                self._came_round()
         return None
 
-    def _gauges(self) -> None:
-        now = time.monotonic()
-        if now - self._gauges_at > GAUGES_EVERY_S:
-            self._gauges_at = now
-            self._on_gauges(self._cycle.timers_pending())
+    def _came_round(self) -> None:
+        """Shows that the cycles go on, and every few seconds how things stand."""
+        now = self._came_round_at = time.monotonic()
+        if self._flowing and now - self._standing_at > STANDING_EVERY_S:
+            self._standing_at = now
+            self._on_standing(self._cycle.standing())

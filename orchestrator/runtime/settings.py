@@ -103,6 +103,11 @@ class Settings:
     stop_timeout_ms: int = _setting(
         10_000, "A worker that is told to stop ends after this time even if it could not finish. Milliseconds."
     )
+    hang_timeout_ms: int = _setting(
+        90_000,
+        "A worker whose cycles have not come round for so long answers 503 at /healthz, so that its supervisor starts "
+        "it again. Longer than any call to the broker or the registry may take. Milliseconds.",
+    )
     create_topics: bool = _setting(default=False, text="Create missing topics at the start.")
     log_format: str = _setting("text", "Log lines as text for people or JSON for machines.", choices=("text", "json"))
     log_level: str = _setting("info", "Least severity that is logged.", choices=("debug", "info", "warning", "error"))

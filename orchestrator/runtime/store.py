@@ -151,6 +151,11 @@ class RocksCustomerStore:
         """About how many customers have a timer pending (RocksDB's estimate)."""
         return int(self._timers.property_int_value("rocksdb.estimate-num-keys") or 0)
 
+    def size_bytes(self) -> int:
+        """Size of the table files. What was written last is still in memory and in the write-ahead log."""
+        families = (self._db, self._timers)
+        return sum(int(family.property_int_value("rocksdb.total-sst-files-size") or 0) for family in families)
+
     def close(self) -> None:
         """Closes the files and gives up the lock."""
         # A column family's handle keeps the whole database open, and with it the lock.
@@ -227,6 +232,10 @@ class MemoryCustomerStore:
     def timers_pending(self) -> int:
         """How many customers have a timer pending."""
         return len(self.index)
+
+    def size_bytes(self) -> int:
+        """Size of the records and their keys."""
+        return sum(len(key) + len(record) for key, record in self.records.items())
 
     def close(self) -> None:
         """Marks the store closed."""

@@ -80,7 +80,8 @@ class KafkaTransactionLog:
     """Transactions of one worker, one at a time.
 
     `membership` gives the consumer group metadata (`group_metadata(...)`) under which offsets are committed; it is
-    asked at `begin`, so that a rebalance after that makes the commit fail.
+    asked at `begin`, so that a rebalance after that makes the commit fail. `on_retry` is told the name of each call
+    that the broker asked to make again, in the thread that made it.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class KafkaTransactionLog:
         changelog_topic: str,
         membership: Callable[[], bytes],
         overrides: Mapping[str, str | int | bool] | None = None,
+        on_retry: Callable[[str], None] = lambda _call: None,
     ) -> None:
         self.transactional_id = transactional_id
         self._changelog_topic = changelog_topic
         self._membership = membership
+        self._on_retry = on_retry
         self._metadata = b""
         self._positions: dict[int, int] = {}
         settings = producer_settings(bootstrap_servers, transactional_id) | dict(overrides or {})
@@ -214,6 +217,7 @@ class KafkaTransactionLog:
                 cause = error.args[0]
                 if cause.retriable() and time.monotonic() < deadline:
                     log.warning("%s is tried again: %s", call, cause.name())
+                    self._on_retry(call)
                     time.sleep(0.01)
                     continue
                 if cause.txn_requires_abort() and call != "abort_transaction":

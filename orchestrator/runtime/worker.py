@@ -27,9 +27,10 @@ from orchestrator.runtime.codec import EventCodec, RecordEncoder
 from orchestrator.runtime.cycle import Cycle, CycleOptions
 from orchestrator.runtime.definitions import Loaded, journeys_in_force, load_journeys
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
+from orchestrator.runtime.health import HealthServer
 from orchestrator.runtime.logs import configure_logs
 from orchestrator.runtime.merge import MergeOptions
-from orchestrator.runtime.metrics import Metrics, MetricsServer
+from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
 from orchestrator.runtime.pump import Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
@@ -91,7 +92,7 @@ def prepare(settings: Settings) -> Prepared:
     registry = Registry(settings.registry_url)
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)
-    clock, metrics = WallClock(), Metrics(loaded.event_types, journeys)
+    clock, metrics = WallClock(), Metrics(loaded.event_types, journeys, data_dir=settings.data_dir)
     codec = EventCodec(
         registry,
         wanted=journeys.wanted,
@@ -106,6 +107,7 @@ def prepare(settings: Settings) -> Prepared:
         changelog_topic=names.changelog,
         membership=lambda: group_metadata(settings.app_id, *membership[0]),
         overrides={"transaction.timeout.ms": settings.transaction_timeout_ms},
+        on_retry=metrics.transaction_retried,
     )
     try:
         transactions.start()
@@ -166,7 +168,7 @@ class _Worker:
         self.is_stopping = False
         self.app: BatchApp
         self.pump: Pump
-        self.server: MetricsServer
+        self.server: HealthServer
         self.announced = False
 
     async def run(self) -> int:
@@ -175,20 +177,23 @@ class _Worker:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ask_to_stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        self.server = MetricsServer(
-            prepared.metrics,
-            host=settings.metrics_host,
-            port=settings.metrics_port,
-            is_ready=lambda: self.announced and not self.is_stopping,
-        )
         self.pump = Pump(
             new_cycle=self._new_cycle,
             open_store=self._opened,
             restore=self._restore,
             on_started=self._started,
-            on_gauges=prepared.metrics.timers_pending,
+            on_standing=prepared.metrics.standing,
+            on_registry_failure=prepared.metrics.registry_failed,
             tick_s=settings.tick_ms / 1000,
             revoke_timeout_s=settings.session_timeout_ms / 1000 * 0.7,
+        )
+        prepared.metrics.cycles(self.pump.silent_s)
+        self.server = HealthServer(
+            prepared.metrics.registry,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            ailing=self._ailing,
+            unready=self._unready,
         )
         self.app = batch_app(
             app_id=settings.app_id,
@@ -221,6 +226,21 @@ class _Worker:
         if code == 0:
             log.info("stopped")
         return code
+
+    def _ailing(self) -> str:
+        """Why the process should be ended; "" if it goes on. Asked from the server's threads."""
+        silent_s = self.pump.silent_s()
+        if silent_s * 1000 > self.settings.hang_timeout_ms:
+            return f"the cycles have not come round for {silent_s:.0f} s"
+        return ""
+
+    def _unready(self) -> str:
+        """Why not all that was given to this worker is processed; "" if it is."""
+        if self.is_stopping:
+            return "stopping"
+        if not self.announced:
+            return "not ready: no partitions were assigned yet, or they are being restored"
+        return "" if self.pump.is_flowing else "not ready: partitions are being handed over or restored"
 
     async def _start_app(self) -> None:
         try:
@@ -272,6 +292,7 @@ class _Worker:
         if journeys.versions.keys() != prepared.journeys.versions.keys():
             prepared.journeys = journeys
             prepared.codec.want(journeys.wanted)
+            prepared.metrics.in_force(journeys)
         return make_cycle(prepared)
 
     def _restore(self, number: int, store: CustomerStore, should_stop: Callable[[], bool]) -> Restored:
@@ -283,20 +304,27 @@ class _Worker:
             )
             read[0] = seen.records
 
-        return restore_partition(
-            bootstrap_servers=settings.bootstrap_servers,
-            group_id=settings.app_id,
-            event_topics=names.events,
-            changelog_topic=names.changelog,
-            partition=number,
-            store=store,
-            own_transactional_id=self.prepared.log.transactional_id,
-            progress=progress,
-            should_stop=should_stop,
-        )
+        metrics, seconds = self.prepared.metrics, None
+        metrics.restore_begins()
+        try:
+            restored = restore_partition(
+                bootstrap_servers=settings.bootstrap_servers,
+                group_id=settings.app_id,
+                event_topics=names.events,
+                changelog_topic=names.changelog,
+                partition=number,
+                store=store,
+                own_transactional_id=self.prepared.log.transactional_id,
+                progress=progress,
+                should_stop=should_stop,
+            )
+            seconds = restored.seconds
+            return restored
+        finally:
+            metrics.restore_ended(seconds)
 
     def _started(self, partitions: AbstractSet[int]) -> None:
-        self.prepared.metrics.owned(len(partitions))
+        self.prepared.metrics.assigned()
         log.info("partitions assigned", partitions=sorted(partitions))
         if not self.announced:
             self.announced = True

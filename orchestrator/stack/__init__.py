@@ -1,1 +1,1 @@
-"""The embedded stack: a real broker and schema registry on this machine, from a Python environment alone."""
+"""A real broker, schema registry and Kafka Connect on this machine, from a Python environment alone."""

@@ -1,4 +1,4 @@
-"""The broker's and the registry's files: locked, fetched once into the user's cache, checked each time they are used.
+"""The files of the stack: locked, fetched once into the user's cache, checked each time they are used.
 
 Every file is hashed before each start. That costs a fraction of a second for the whole set, finds a file that was cut
 off or damaged in any way, and needs no bookkeeping that could itself be wrong.
@@ -40,10 +40,14 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Every file of the stack: the jars of broker and tools, and the archive of the registry."""
+    """Every file of the stack: the jars of broker and tools, the archive of the registry, what the sinks of Kafka
+    Connect are made of, and the compiler that makes them.
+    """
 
     kafka: tuple[LockedFile, ...]
     registry: tuple[LockedFile, ...]
+    sinks: tuple[LockedFile, ...] = ()
+    compiler: tuple[LockedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def read_lock(path: Path | None = None) -> Lock:
     """The locked files, as shipped with the package unless another lock is named."""
     text = (path or Path(__file__).with_name("jars.lock.json")).read_text()
     sets = {name: tuple(LockedFile(**entry) for entry in entries) for name, entries in json.loads(text).items()}
-    return Lock(kafka=sets["kafka"], registry=sets["registry"])
+    return Lock(kafka=sets["kafka"], registry=sets["registry"], sinks=sets["sinks"], compiler=sets["compiler"])
 
 
 def ensure_artifacts(cache_dir: Path, *, lock: Lock, fetch: Fetch, progress: Progress) -> Artifacts:
@@ -87,6 +91,18 @@ def ensure_artifacts(cache_dir: Path, *, lock: Lock, fetch: Fetch, progress: Pro
             # The unpacked files carry their own sums from here on, and the archive is two thirds of the cache.
             archive.unlink()
     return Artifacts(kafka_jars=tuple(wanted), registry_dir=unpacked[0][1])
+
+
+def ensure_jars(cache_dir: Path, files: Sequence[LockedFile], *, fetch: Fetch, progress: Progress) -> tuple[Path, ...]:
+    """These jars below `cache_dir`, each equal to its locked sum; what is missing or differs is fetched.
+
+    Raises: EnvironmentProblem when a file cannot be had.
+    """
+    wanted = {cache_dir / "jars" / file.path: file for file in files}
+    missing = {path: file for path, file in wanted.items() if not is_intact(path, file)}
+    if missing:
+        _fetch_all(cache_dir, missing, fetch=fetch, progress=progress)
+    return tuple(wanted)
 
 
 def is_intact(path: Path, file: LockedFile) -> bool:

@@ -17,18 +17,24 @@ broker could otherwise be given the broker's own port as its local one, and conn
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One port for each listener."""
+    """One port for each listener. `connect` is 0 where Kafka Connect was never asked for."""
 
     broker: int
     controller: int
     registry: int
     registry_management: int
+    connect: int = 0
 
 
 def free_ports() -> Ports:
     """Four ports that nothing listens on."""
     candidates = _candidates()
     return Ports(*(next(candidates) for _ in range(4)))
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    return next(_candidates())
 
 
 def is_free(port: int) -> bool:

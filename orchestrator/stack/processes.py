@@ -41,6 +41,8 @@ class JavaCommand:
     options: tuple[str, ...]
     arguments: tuple[str, ...]
     class_path: tuple[Path, ...] = ()
+    environment_prefix: str = ""
+    """Variables whose names begin so are handed on; the empty one hands none on."""
 
 
 def start_java(command: JavaCommand, *, log: Path, cwd: Path, owned: bool) -> ProcessRecord:
@@ -54,6 +56,8 @@ def start_java(command: JavaCommand, *, log: Path, cwd: Path, owned: bool) -> Pr
         leash = Path(__file__).with_name("leash.py")
         arguments = [sys.executable, "-I", "-S", str(leash), str(os.getpid()), str(STOP_GRACE_S), *arguments]
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    if prefix := command.environment_prefix:
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(prefix)}
     if command.class_path:
         environment["CLASSPATH"] = os.pathsep.join(map(str, command.class_path))
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.stack.home import RECORD_FILE
-from orchestrator.stack.ports import Ports, free_ports
+from orchestrator.stack.ports import Ports, free_port, free_ports
 from orchestrator.stack.processes import ProcessRecord
 
 
@@ -38,11 +38,16 @@ def read_record(data_dir: Path) -> StackRecord | None:
         ) from error
 
 
-def open_record(data_dir: Path) -> StackRecord:
-    """The record in the folder, or a new one with free ports, which is kept at once."""
+def open_record(data_dir: Path, *, connect: bool = False) -> StackRecord:
+    """The record in the folder, or a new one with free ports, which is kept at once; with a port for Kafka Connect when
+    it is asked for.
+    """
     record = read_record(data_dir)
     if record is None:
         record = StackRecord(ports=free_ports())
+        write_record(data_dir, record)
+    if connect and not record.ports.connect:
+        record = replace(record, ports=replace(record.ports, connect=free_port()))
         write_record(data_dir, record)
     return record
 

@@ -21,6 +21,15 @@ LOGGING = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4")
 
 REGISTRY = ("io.apicurio", "apicurio-registry-app", "3.3.3", "all", "tar.gz")
 
+SINKS = (("org.apache.avro", "avro", "1.12.1"), ("org.eclipse.angus", "angus-mail", "2.0.5"))
+"""What the sinks in `deploy/connect` are compiled against and run with."""
+
+PROVIDED = frozenset({"slf4j-api"})
+"""Connect hands its own to every plugin."""
+
+COMPILER = ("org.eclipse.jdt", "ecj", "3.43.0")
+"""The Java of the stack has no compiler of its own."""
+
 LOCK = Path(__file__).with_name("jars.lock.json")
 
 
@@ -33,19 +42,31 @@ def main() -> None:
         group, name, version, classifier, packaging = REGISTRY
         component = context.project(group, name).at_version(version)
         registry = component.artifact(classifier=classifier, packaging=packaging)
-        sets = {"kafka": _locked(_kafka(context)), "registry": _locked([registry])}
+        sets = {
+            "kafka": _locked(_kafka(context)),
+            "registry": _locked([registry]),
+            "sinks": _locked(_resolved(context, SINKS, without=PROVIDED)),
+            "compiler": _locked(_resolved(context, [COMPILER])),
+        }
     LOCK.write_text(_as_json(sets))
 
 
 def _kafka(context: MavenContext) -> Iterable[Artifact]:
     modules = [("org.apache.kafka", module, KAFKA_VERSION) for module in KAFKA_MODULES]
+    return _resolved(context, [*modules, LOGGING])
+
+
+def _resolved(
+    context: MavenContext, modules: Iterable[tuple[str, str, str]], *, without: frozenset[str] = frozenset()
+) -> Iterable[Artifact]:
     # Raw: otherwise what the logging library recommends for its neighbours overrules Kafka's own versions.
     roots = [
         Dependency(context.project(group, name).at_version(version).artifact(), raw=True)
-        for group, name, version in (*modules, LOGGING)
+        for group, name, version in modules
     ]
     inputs, transitive = context.resolver.resolve(roots)
-    return [dependency.artifact for dependency in (*inputs, *transitive)]
+    artifacts = (dependency.artifact for dependency in (*inputs, *transitive))
+    return [artifact for artifact in artifacts if artifact.artifactId not in without]
 
 
 def _locked(artifacts: Iterable[Artifact]) -> list[dict[str, str | int]]:

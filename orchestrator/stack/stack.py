@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.stack import broker, processes, registry
+from orchestrator.stack import broker, connect, processes, registry
 from orchestrator.stack.artifacts import Artifacts, ensure_artifacts, maven_fetch, read_lock
 from orchestrator.stack.home import cache_dir, maven_repository
 from orchestrator.stack.ports import HOST, Ports, is_free
 from orchestrator.stack.processes import JavaCommand, ProcessRecord
 from orchestrator.stack.progress import QUIET, Progress
 from orchestrator.stack.record import exclusive, note_process, open_record, read_record
+from orchestrator.stack.sinks import ensure_plugins
 
-BROKER, REGISTRY = "broker", "registry"
+BROKER, REGISTRY, CONNECT = "broker", "registry", "connect"
+SERVICES = (CONNECT, BROKER, REGISTRY)
+"""In the order in which they are stopped: Kafka Connect hangs when its broker goes first."""
+
 READY_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
@@ -31,6 +35,8 @@ class Stack:
     artifacts: Artifacts
     owned: bool
     short_lived: bool
+    plugins: Path | None = None
+    """The sinks of Kafka Connect, where it was asked for."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -42,6 +48,11 @@ class Stack:
         """The registry, as Confluent clients take it."""
         return registry.registry_url(self.ports)
 
+    @property
+    def connect_url(self) -> str:
+        """Kafka Connect's REST interface."""
+        return connect.connect_url(self.ports)
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -51,6 +62,8 @@ class Service:
     command: JavaCommand
     is_ready: Callable[[], bool]
     ports: tuple[int, ...]
+    prepare: Callable[[], None] = lambda: None
+    """Makes the files that the command needs, in the service's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ def start_stack(
     *,
     owned: bool,
     short_lived: bool = False,
+    with_connect: bool = False,
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Stack:
@@ -83,21 +97,29 @@ def start_stack(
     A `short_lived` stack trades speed later for a quick start. Raises: EnvironmentProblem, with everything that was
     started here stopped again.
     """
-    fetch = maven_fetch(repository=maven_repository())
-    artifacts = ensure_artifacts(cache_dir(), lock=read_lock(), fetch=fetch, progress=progress)
+    fetch, lock = maven_fetch(repository=maven_repository()), read_lock()
+    artifacts = ensure_artifacts(cache_dir(), lock=lock, fetch=fetch, progress=progress)
+    plugins = (
+        ensure_plugins(cache_dir(), artifacts, lock=lock, fetch=fetch, progress=progress) if with_connect else None
+    )
     data_dir = data_dir.absolute()
     with exclusive(data_dir):
-        ports = open_record(data_dir).ports
-        stack = Stack(data_dir, ports, artifacts, owned=owned, short_lived=short_lived)
-        stopped = [service for service in _services(stack) if _running(data_dir, service.name) is None]
+        ports = open_record(data_dir, connect=with_connect).ports
+        stack = Stack(data_dir, ports, artifacts, owned=owned, short_lived=short_lived, plugins=plugins)
+        # Kafka Connect does not start without a broker.
+        rounds = [_services(stack), [_connect(stack, plugins)] if plugins is not None else []]
+        started: list[str] = []
         try:
-            if stopped:
-                progress.note(f"starting {' and '.join(service.name for service in stopped)}")
-            for service in stopped:
-                _start(stack, service)
-            _await_ready(stack, _services(stack), timeout_s=timeout_s)
+            for services in rounds:
+                stopped = [service for service in services if _running(data_dir, service.name) is None]
+                if stopped:
+                    progress.note(f"starting {' and '.join(service.name for service in stopped)}")
+                for service in stopped:
+                    started.append(service.name)
+                    _start(stack, service)
+                _await_ready(stack, services, timeout_s=timeout_s)
         except BaseException:
-            _stop(data_dir, [service.name for service in stopped])
+            _stop(data_dir, started)
             raise
     return stack
 
@@ -107,7 +129,7 @@ def stop_stack(data_dir: Path) -> list[str]:
     if read_record(data_dir) is None:
         return []
     with exclusive(data_dir):
-        names = [name for name in (BROKER, REGISTRY) if _running(data_dir, name) is not None]
+        names = [name for name in SERVICES if _running(data_dir, name) is not None]
         _stop(data_dir, names)
     return names
 
@@ -118,6 +140,7 @@ def running_stack(
     *,
     keep: bool = False,
     short_lived: bool = True,
+    with_connect: bool = False,
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Iterator[Stack]:
@@ -127,11 +150,18 @@ def running_stack(
     With `keep` it is left running, unless the context fails. Raises: EnvironmentProblem when the folder's stack
     already runs.
     """
-    if running := [name for name in (BROKER, REGISTRY) if _running(data_dir, name) is not None]:
+    if running := [name for name in SERVICES if _running(data_dir, name) is not None]:
         raise EnvironmentProblem(
             f"the {' and the '.join(running)} of {data_dir} already run", hint="stop them with: orchestrator down"
         )
-    stack = start_stack(data_dir, owned=not keep, short_lived=short_lived, progress=progress, timeout_s=timeout_s)
+    stack = start_stack(
+        data_dir,
+        owned=not keep,
+        short_lived=short_lived,
+        with_connect=with_connect,
+        progress=progress,
+        timeout_s=timeout_s,
+    )
     try:
         yield stack
     except BaseException:
@@ -151,7 +181,10 @@ def stack_status(data_dir: Path) -> list[ServiceStatus]:
         REGISTRY: lambda: registry.registry_is_ready(record.ports),
     }
     addresses = {BROKER: bootstrap_servers(record.ports), REGISTRY: registry.registry_url(record.ports)}
-    return [_status(data_dir, name, addresses[name], ready[name]) for name in (BROKER, REGISTRY)]
+    if record.ports.connect:
+        ready[CONNECT] = lambda: connect.connect_is_ready(record.ports)
+        addresses[CONNECT] = connect.connect_url(record.ports)
+    return [_status(data_dir, name, address, ready[name]) for name, address in addresses.items()]
 
 
 def running_endpoints(data_dir: Path) -> tuple[str, str] | None:
@@ -162,11 +195,20 @@ def running_endpoints(data_dir: Path) -> tuple[str, str] | None:
     return bootstrap_servers(record.ports), registry.registry_url(record.ports)
 
 
+def running_connect_url(data_dir: Path) -> str | None:
+    """Kafka Connect's REST interface in the folder's stack, if it runs."""
+    record = read_record(data_dir)
+    return None if record is None or _running(data_dir, CONNECT) is None else connect.connect_url(record.ports)
+
+
 def kill_broker(stack: Stack) -> None:
     """The broker is gone at once, as in a crash; its data stay."""
-    if (process := _running(stack.data_dir, BROKER)) is not None:
-        processes.kill(process)
-    note_process(stack.data_dir, BROKER, None)
+    _kill(stack, BROKER)
+
+
+def kill_connect(stack: Stack) -> None:
+    """Kafka Connect is gone at once, as in a crash."""
+    _kill(stack, CONNECT)
 
 
 def start_broker(stack: Stack, *, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -185,6 +227,16 @@ def restart_broker(stack: Stack, *, timeout_s: float = READY_TIMEOUT_S) -> None:
     start_broker(stack, timeout_s=timeout_s)
 
 
+def start_connect(stack: Stack, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Kafka Connect runs again, on its port. The stack was started with it."""
+    assert stack.plugins is not None
+    with exclusive(stack.data_dir):
+        service = _connect(stack, stack.plugins)
+        if _running(stack.data_dir, CONNECT) is None:
+            _start(stack, service)
+        _await_ready(stack, [service], timeout_s=timeout_s)
+
+
 def log_path(data_dir: Path, name: str) -> Path:
     """Where a service writes what it has to say."""
     return data_dir / "logs" / f"{name}.log"
@@ -197,11 +249,17 @@ def _services(stack: Stack) -> list[Service]:
 
 def _broker(stack: Stack) -> Service:
     folder, jars = stack.data_dir / BROKER, stack.artifacts.kafka_jars
+
+    def prepare() -> None:
+        broker.write_settings(folder, stack.ports)
+        broker.format_storage(folder, jars=jars, templates=cache_dir() / "formatted")
+
     return Service(
         name=BROKER,
         command=broker.broker_command(folder, jars=jars, short_lived=stack.short_lived),
         is_ready=lambda: broker.broker_is_ready(stack.ports),
         ports=(stack.ports.broker, stack.ports.controller),
+        prepare=prepare,
     )
 
 
@@ -215,6 +273,27 @@ def _registry(stack: Stack) -> Service:
     )
 
 
+def _connect(stack: Stack, plugins: Path) -> Service:
+    folder, ports, data_dir = stack.data_dir / CONNECT, stack.ports, stack.data_dir
+
+    def prepare() -> None:
+        connect.write_connect_settings(
+            folder,
+            bootstrap_servers=stack.bootstrap_servers,
+            ports=ports,
+            plugins=plugins,
+            secrets=connect.secrets_dir(data_dir),
+        )
+
+    return Service(
+        name=CONNECT,
+        command=connect.connect_command(folder, jars=stack.artifacts.kafka_jars),
+        is_ready=lambda: connect.connect_is_ready(ports),
+        ports=(ports.connect,),
+        prepare=prepare,
+    )
+
+
 def _start(stack: Stack, service: Service) -> None:
     for port in service.ports:
         if not is_free(port):
@@ -224,10 +303,7 @@ def _start(stack: Stack, service: Service) -> None:
             )
     folder = stack.data_dir / service.name
     folder.mkdir(parents=True, exist_ok=True)
-    if service.name == BROKER:
-        broker.write_settings(folder, stack.ports)
-        jars = stack.artifacts.kafka_jars
-        broker.format_storage(folder, jars=jars, templates=cache_dir() / "formatted")
+    service.prepare()
     process = processes.start_java(
         service.command, log=log_path(stack.data_dir, service.name), cwd=folder, owned=stack.owned
     )
@@ -261,9 +337,16 @@ def _running(data_dir: Path, name: str) -> ProcessRecord | None:
     return process if process is not None and processes.find(process) is not None else None
 
 
+def _kill(stack: Stack, name: str) -> None:
+    if (process := _running(stack.data_dir, name)) is not None:
+        processes.kill(process)
+    note_process(stack.data_dir, name, None)
+
+
 def _stop(data_dir: Path, names: Sequence[str]) -> None:
     running = {name: process for name in names if (process := _running(data_dir, name)) is not None}
-    processes.stop(running.values())
+    for group in ((CONNECT,), (BROKER, REGISTRY)):
+        processes.stop(running[name] for name in group if name in running)
     for name in names:
         note_process(data_dir, name, None)
 

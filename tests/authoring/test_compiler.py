@@ -267,11 +267,11 @@ def test_hidden_files_and_other_kinds_of_files_are_not_read(tmp_path: Path) -> N
 
 def test_problems_are_sorted_and_all_of_them_are_reported() -> None:
     text = (
-        CART.replace("event.value > 0", "event.vlaue > 0").replace("go: offer", "go: ofer").replace("1 day", "1 month")
+        CART.replace("event.value > 0", "event.vlaue > 0").replace("go: offer", "go: ofer").replace("1 day", "1 moon")
     )
     compilation = compile_journeys(fixture_sources({"cart.yaml": text}), EVENTS)
     assert compilation.journeys is None
-    assert [problem.code for problem in compilation.problems] == ["J202", "J502", "J203"]
+    assert [problem.code for problem in compilation.problems] == ["J202", "J501", "J203"]
     assert list(compilation.problems) == sorted(compilation.problems)
 
 
@@ -357,3 +357,13 @@ def test_loading_pins_nothing_to_the_place_of_the_files() -> None:
     assert first is not None
     assert second is not None
     assert (first.set_id, set(first.versions)) == (second.set_id, set(second.versions))
+
+
+def test_a_call_that_yaml_cuts_off_at_its_comma_says_to_put_quotes_around_it() -> None:
+    text = SMALL.format(name="cut", status="live").replace(
+        "{on: cart_updated}", "{on: cart_updated, where: count(cart_updated, 7 days) > 2}"
+    )
+    problems = compile_journeys(fixture_sources({"cut.yaml": text}), EVENTS).problems
+    assert [problem.hint for problem in problems if problem.code == "J120"] == [
+        "a comma ends a value within braces: put quotes around the whole of it"
+    ]

@@ -7,13 +7,15 @@ import textwrap
 import pytest
 
 from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.explanation import iso
 from orchestrator.authoring.graph import mermaid
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenarios import run_scenarios
 from orchestrator.authoring.sources import Sources
-from orchestrator.model.journey import Journey, OnDate
-from orchestrator.model.triggers import OnCommand, OnSchedule
+from orchestrator.model.journey import Journey, OnDate, WaitFor, WaitWhile
+from orchestrator.model.triggers import EntryLimit, OnCommand, OnSchedule
 from tests.authoring.cases import fixture_events, fixture_sources
 
 EVENTS = fixture_events().types
@@ -208,3 +210,103 @@ def test_a_drawing_says_what_lets_customers_in() -> None:
 )
 def test_an_entry_that_cannot_be_meant_is_refused(entry: str, code: str) -> None:
     assert [found for found, _ in codes(entry)] == [code]
+
+
+def test_a_window_is_one_of_the_zone_that_it_names_or_of_the_default_one() -> None:
+    def window(text: str) -> tuple[str, str]:
+        bounds = greeting(f"{{command: true, {text}}}").entry.bounds
+        assert bounds is not None
+        return iso(bounds.opens_ms), iso(bounds.closes_ms)
+
+    assert window("from: 2026-03-01, until: 2026-04-01 09:30 Asia/Kathmandu") == (
+        "2026-03-01T00:00:00.000Z",
+        "2026-04-01T03:45:00.000Z",
+    )
+    assert window("from: 2026-03-01T09:00Z, until: 2026-04-01 Europe/Berlin") == (
+        "2026-03-01T09:00:00.000Z",
+        "2026-03-31T22:00:00.000Z",
+    )
+    # The clocks of Lord Howe Island jump over 02:15, those of São Paulo jumped over midnight.
+    assert window("from: 2018-11-04 America/Sao_Paulo, until: 2026-10-04 02:15 Australia/Lord_Howe") == (
+        "2018-11-04T03:00:00.000Z",
+        "2026-10-03T15:30:00.000Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("{on: cart_updated, backfill: true}", "J162"),
+        ("{command: true, backfill: true}", "J162"),
+        ("{date: profile.birthday, offset: 7 days, backfill: true}", "J162"),
+        ("{date: profile.birthday, offset: -7 days, backfill: false}", "J115"),
+        ("{command: true, from: 2026-02-30}", "J163"),
+        ("{command: true, from: 2026-02-01 24:00}", "J163"),
+        ("{command: true, until: 2026-02-01 Europe/Berlim}", "J509"),
+        ("{command: true, from: 2026-02-01, until: 2026-02-01 01:00 Europe/Berlin}", "J523"),
+        ("{command: true, limit: {max: 101}}", "J114"),
+        ("{command: true, limit: {max: 1, of: everyone}}", "J115"),
+        ("{command: true, limit: {per: 1 day}}", "J109"),
+        ("{command: true, limit: [{max: 2}, {max: 1}]}", "J164"),
+    ],
+)
+def test_a_window_a_limit_or_a_backfill_that_cannot_be_meant_is_refused(entry: str, code: str) -> None:
+    assert [found for found, _ in codes(entry)] == [code]
+
+
+def test_a_scenario_says_that_a_journey_comes_into_force() -> None:
+    story = """
+    - name: the date is ahead
+      given: {time: 2026-03-02T09:00:00Z, profile: {birthday: 2026-03-05}, backfill: true}
+      when: []
+      then:
+        - {at: start, entered: true}
+    - name: without it nobody enters by surprise
+      given: {time: 2026-03-02T09:00:00Z, profile: {birthday: 2026-03-05}}
+      when: []
+      then:
+        - {entered: false}
+    """
+    assert played("{date: profile.birthday, offset: -7 days, backfill: true}", story) == ""
+
+
+def test_limits_are_compiled_and_drawn() -> None:
+    entry = "{command: true, limit: [{max: 3, per: 365 days}, {max: 10000, of: all}]}"
+    bounds = greeting(entry).entry.bounds
+    assert bounds is not None
+    day = 86_400_000
+    assert bounds.limits == (EntryLimit(3, 365 * day, is_of_all=False), EntryLimit(10_000, None, is_of_all=True))
+    compilation = compile_journeys(sources(entry), EVENTS)
+    assert compilation.journeys is not None
+    assert compilation.journeys.uses_shared
+    draft = next(draft for draft in compilation.drafts if draft.name.name == "greeting")
+    assert entry_words(draft.entry) == [
+        "enters when it is asked for",
+        "at most 3 times in 365 days",
+        "at most 10000 in all",
+    ]
+
+
+def test_months_are_understood_wherever_one_waits_for_so_long_at_most() -> None:
+    text = """journey: greeting
+owner: team@shop.example
+status: live
+entry: {on: order_placed, reentry: after 3 months}
+goal: {on: email_clicked, within: 1 year}
+steps:
+  click: {wait_for: [{on: email_clicked}], timeout: 2 months}
+  agree: {wait_while: consent.email, timeout: 6 weeks}
+"""
+    compilation = compile_journeys(fixture_sources({"greeting.yaml": text}), EVENTS)
+    assert compilation.journeys is not None, compilation.problems
+    journey = compilation.journeys.current["greeting"]
+    click, agree = journey.steps["click"], journey.steps["agree"]
+    assert isinstance(click, WaitFor)
+    assert isinstance(agree, WaitWhile)
+    assert (click.timeout_months, agree.timeout_months, agree.timeout_ms) == (2, 0, 42 * 86_400_000)
+    assert journey.goal is not None
+    assert (journey.goal.within_months, journey.entry.reentry.after_months) == (12, 3)
+    draft = next(draft for draft in compilation.drafts if draft.name.name == "greeting")
+    said = mermaid(draft)
+    for words in ("again after 3 months", "at most 2 months", "at most 42 days", "within 1 year"):
+        assert words in said

@@ -15,6 +15,7 @@ from jsonschema import Draft7Validator
 
 from orchestrator.authoring import (
     action_source,
+    entry_bounds,
     entry_source,
     journey_source,
     policies_source,
@@ -55,6 +56,7 @@ SHAPES_ONLY = frozenset(
         "J140",
         "J141",
         "J160",
+        "J163",
         "J501",
         "J502",
         "J506",
@@ -177,6 +179,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
 
     for module in (
         policies_source,
+        entry_bounds,
         entry_source,
         journey_source,
         step_source,

@@ -26,6 +26,7 @@ from orchestrator.model.journey import (
     Cap,
     Case,
     JourneySet,
+    ProfileRule,
     ReEntry,
     SetProfile,
     Split,
@@ -386,3 +387,13 @@ def test_encoding_a_customer_is_lossless() -> None:
     customer = reachable()
     run(given, customer, (START, "registered"))
     assert decode_customer(encode_customer(customer)) == customer
+
+
+def test_null_takes_an_attribute_away_only_where_the_rule_says_so() -> None:
+    phone = (("phone", event_field("phone"), None),)
+    for nulls_clear, expected in ((False, "+1"), (True, None)):
+        world = journeys()
+        world.profile_rules["registered"] = (ProfileRule("registered", phone, (), nulls_clear),)
+        customer = reachable()
+        apply_event(world, customer, event("registered", phone=None), START, Effects([], [], []))
+        assert customer.profile.get("phone") == expected

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.authoring.cron_source import parse_cron
@@ -17,7 +17,8 @@ from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import ClockTime, Expression, Journey, JourneySet, OnDate, ProfileRule, ReEntry, Wait
-from orchestrator.model.triggers import Cron, OnSchedule
+from orchestrator.model.shared import Shared
+from orchestrator.model.triggers import Bounds, Cron, EntryLimit, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
 from tests.engine.build import DAY, HOUR, START, event_field, journey, journeys
 
@@ -239,6 +240,7 @@ moves = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(moves, max_size=12))
 def test_a_restart_and_a_late_worker_change_nothing(steps: list[tuple[int, str, int]]) -> None:
     given = profile_set(
@@ -260,3 +262,137 @@ def test_a_restart_and_a_late_worker_change_nothing(steps: list[tuple[int, str, 
     end = (now_ms + YEAR, None)
     plain = run(given, *events, end)
     assert run(given, *ticked, end, restart=True).transitions == plain.transitions
+
+
+def bounded(*limits: EntryLimit, opens: str = "2000-01-01", closes: str = "2100-01-01") -> Bounds:
+    return Bounds(at(opens), at(closes), limits)
+
+
+def held(one: Journey, bounds: Bounds | None = None, *, backfill: bool = False) -> Journey:
+    return replace(one, entry=replace(one.entry, bounds=bounds, is_backfilled=backfill))
+
+
+def test_customers_enter_from_the_first_instant_of_the_window_and_before_its_last() -> None:
+    by_event = held(journey(Wait("pause", 1, "_end"), on="changed", reentry=ReEntry("always")))
+    bounds = bounded(opens="2026-03-02", closes="2026-03-04")
+    given = replace(profile_set(held(by_event, bounds)), alignment="")
+    opens, closes = at("2026-03-02"), at("2026-03-04")
+    steps = [(ms, changed(n)) for n, ms in enumerate((opens - 1, opens, closes - 1, closes))]
+    effects = run(given, *steps)
+    assert [t.at_ms for t in effects.transitions if t.kind == "entered"] == [opens, closes - 1]
+    assert {t.kind for t in effects.transitions} == {"entered", "exited", "step"}
+
+
+def test_a_clock_ticks_only_within_the_window() -> None:
+    schedule = held(greeting(on_schedule("0 9 * * *")), bounded(opens="2026-03-05", closes="2026-03-07"))
+    effects = run(profile_set(schedule), (at("2026-03-01"), changed(1)), (at("2026-04-01"), None))
+    assert [when for _, when in entered(effects)] == ["2026-03-05T09:00+00:00", "2026-03-06T09:00+00:00"]
+    assert effects.timers_fired == 4
+    yearly = held(greeting(on_date(is_yearly=True)), bounded(opens="2028-01-01", closes="2029-01-01"))
+    effects = run(profile_set(yearly), (at("2026-01-01"), changed(1, birthday=0)), (at("2032-01-01"), None))
+    assert [when[:10] for _, when in entered(effects)] == ["2028-01-01"]
+
+
+def test_a_limit_counts_a_sliding_window_exactly() -> None:
+    limits = (EntryLimit(2, 7 * DAY, is_of_all=False), EntryLimit(3, None, is_of_all=False))
+    schedule = held(greeting(on_schedule("0 9 * * *")), bounded(*limits))
+    effects = run(profile_set(schedule), (at("2026-03-01"), changed(1)), (at("2026-03-20"), None))
+    assert [when[8:10] for _, when in entered(effects)] == ["01", "02", "08"]
+    assert {t.reason for t in effects.transitions if t.kind == "not_entered"} == {"limit"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 4), st.integers(1, 30))
+def test_a_limit_holds_whenever_customers_come(hours: list[int], most: int, window: int) -> None:
+    limit = EntryLimit(most, window * HOUR, is_of_all=False)
+    one = held(journey(Wait("pause", 1, "_end"), on="changed", reentry=ReEntry("always")), bounded(limit))
+    given = replace(profile_set(one), alignment="")
+    customer, effects, now_ms, expected = Customer(), Effects(), START, list[int]()
+    for number, step in enumerate(hours):
+        # One millisecond more, in which the passage ends.
+        now_ms += step * HOUR + 1
+        apply_event(given, customer, changed(number), now_ms, effects)
+        if sum(1 for at_ms in expected if at_ms > now_ms - window * HOUR) < most:
+            expected.append(now_ms)
+        assert len(customer.admissions.get("welcome", [])) <= most
+        customer = decode_customer(encode_customer(customer))
+    assert [t.at_ms for t in effects.transitions if t.kind == "entered"] == expected
+
+
+def test_a_limit_of_all_customers_holds_over_them() -> None:
+    limit = EntryLimit(3, None, is_of_all=True)
+    one = held(journey(Wait("pause", DAY, "_end"), on="changed"), bounded(limit))
+    given = replace(profile_set(one), alignment="")
+    assert given.uses_shared
+    effects = Effects(shared=Shared())
+    for number in range(5):
+        event = Event("changed", f"e{number}", f"c{number}", {})
+        apply_event(given, Customer(), event, START + number, effects)
+    assert [t.customer_id for t in effects.transitions if t.kind == "entered"] == ["c0", "c1", "c2"]
+    assert [(t.customer_id, t.reason) for t in effects.transitions if t.kind == "not_entered"] == [
+        ("c3", "limit_of_all"),
+        ("c4", "limit_of_all"),
+    ]
+
+
+def known(**changes: Any) -> Customer:
+    return Customer(last_at_ms=at("2026-03-01"), aligned="before", **changes)
+
+
+def filled(one: Journey, customer: Customer, until: str = "2026-03-03") -> list[tuple[str, str]]:
+    """Who enters as the journey comes into force on the second of March, at an event that means nothing."""
+    given, effects = profile_set(one), Effects()
+    apply_event(given, customer, changed(1), at("2026-03-02"), effects)
+    apply_event(replace(given, alignment="other"), customer, changed(2), at("2026-03-02") + HOUR, effects)
+    fire_timers(given, customer, "c1", at(until), effects)
+    return entered(effects)
+
+
+def test_those_enter_who_match_as_the_journey_comes_into_force_and_once() -> None:
+    when = [("backfill", "2026-03-02T00:00+00:00")]
+    of_segment = held(journey(Wait("p", 1, "_end"), trigger=OnSegment("vip", enters=True), reentry=ReEntry("always")))
+    member = {"vip": 1}
+    assert filled(held(of_segment, backfill=True), known(segments=member)) == when
+    assert filled(held(of_segment, backfill=True), known()) == []
+    assert filled(of_segment, known(segments=member)) == []
+    assert filled(held(of_segment, backfill=True), Customer(segments=member)) == []
+
+
+def test_those_enter_for_whom_the_moment_has_come_and_the_date_has_not() -> None:
+    when = [("backfill", "2026-03-02T00:00+00:00")]
+    dated = held(greeting(on_date(days=-7)), backfill=True)
+    yearly = held(greeting(on_date(days=-7, is_yearly=True)), backfill=True)
+    assert filled(dated, known(profile={"birthday": days("2026-03-05")})) == when
+    assert filled(yearly, known(profile={"birthday": days("1990-03-05")})) == when
+    for birthday in ("2026-03-02", "2026-03-01", "2026-05-01"):
+        assert filled(dated, known(profile={"birthday": days(birthday)})) == []
+    assert filled(dated, known()) == []
+    assert filled(held(greeting(on_date(days=-7))), known(profile={"birthday": days("2026-03-05")})) == []
+
+
+def test_a_schedule_with_backfill_begins_with_a_round_of_its_own() -> None:
+    weekly = held(greeting(on_schedule("0 9 * * tue", segment="vip")), backfill=True)
+    assert filled(weekly, known(segments={"vip": 1}), until="2026-03-04") == [
+        ("backfill", "2026-03-02T00:00+00:00"),
+        ("schedule", "2026-03-03T09:00+00:00"),
+    ]
+    assert filled(weekly, known(), until="2026-03-04") == []
+
+
+def test_those_who_match_wait_until_the_window_opens() -> None:
+    one = journey(Wait("p", 1, "_end"), trigger=OnSegment("vip", enters=True), reentry=ReEntry("always"))
+    opening = held(one, bounded(opens="2026-03-10"), backfill=True)
+    when = [("backfill", "2026-03-10T00:00+00:00")]
+    assert filled(opening, known(segments={"vip": 1}), until="2026-03-20") == when
+    shut = held(one, bounded(closes="2026-03-01"), backfill=True)
+    assert filled(shut, known(segments={"vip": 1}), until="2026-03-20") == []
+
+
+def test_a_journey_that_was_taken_away_is_filled_again_when_it_comes_back() -> None:
+    one = held(journey(Wait("p", 1, "_end"), trigger=OnSegment("vip", enters=True), reentry=ReEntry("always")))
+    customer, effects = known(segments={"vip": 1}), Effects()
+    there = profile_set(held(one, backfill=True))
+    sets = [there, replace(there, entries_by_backfill={}, alignment="without")]
+    for number, in_force in enumerate([*sets, *sets]):
+        apply_event(in_force, customer, changed(number), at("2026-03-02") + number * HOUR, effects)
+    assert [when[11:13] for _, when in entered(effects)] == ["00", "02"]

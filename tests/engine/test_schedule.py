@@ -129,6 +129,7 @@ def test_a_tick_where_clocks_and_calendars_are_odd(text: str, zone: str, after: 
     assert shown(next_tick(cron(text), zone, ms(after)), zone) == tick
 
 
+@settings(deadline=None)
 @given(
     st.builds("{} {} {} * {}".format, st.sampled_from(["0", "30", "5,35"]), hours, days, weekdays),
     st.integers(0, 200 * 1440),

@@ -37,6 +37,8 @@ def test_the_wheel_has_what_the_stack_and_the_demo_start_from(wheel: Path) -> No
         "orchestrator/stack/log4j2.properties",
         "orchestrator/demo/data/ecom.csv.gz",
         "orchestrator/demo/data/README.md",
+        "orchestrator/_shipped/deploy/connect/webhook.json",
+        "orchestrator/_shipped/deploy/connect/sinks/src/orchestrator/connect/HttpSinkTask.java",
         "orchestrator/_shipped/schemas/actions/action_command.avsc",
         "orchestrator/_shipped/journeys/cart_abandonment.yaml",
         "orchestrator/_shipped/journeys/welcome_series.yaml",

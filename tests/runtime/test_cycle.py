@@ -9,7 +9,7 @@ import pytest
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import decode_customer
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.ports import TransactionFailed
+from orchestrator.runtime.ports import Standing, TransactionFailed
 from orchestrator.runtime.store import MemoryCustomerStore
 from tests.runtime.cycle_build import FakeRecord, World, heartbeat, record, run
 
@@ -358,6 +358,39 @@ def test_a_customer_record_that_grows_too_large_rejects_the_event_that_did_it() 
     run(cycle)
     assert [(x["dlq.reason"], x["dlq.offset"]) for x in world.dead_letters()] == [("failed", "0")]
     assert list(store.records) == [b"c2"]
+
+
+def test_what_waits_is_known_with_its_age_also_while_a_schema_is_looked_up() -> None:
+    world = World(is_strict=False, topics=("events.a",))
+    cycle = world.cycle()
+    cycle.assign(0, MemoryCustomerStore())
+    assert cycle.standing() == Standing(partitions=1)
+    cycle.offer("events.a", 0, [record("events.a", 0, 500), record("events.a", 1, 700)], highwater=9)
+    standing = cycle.standing()
+    assert (standing.lag, standing.oldest_ms) == ({("events.a", 0): 9}, 500)
+    world.registry.is_down = True
+    assert cycle.compute() is None
+    # Taken out of the buffers and held: they count all the same.
+    assert cycle.needs_schemas()
+    standing = cycle.standing()
+    assert (standing.lag, standing.oldest_ms) == ({("events.a", 0): 9}, 500)
+    world.registry.is_down = False
+    run(cycle)
+    standing = cycle.standing()
+    assert (standing.lag, standing.oldest_ms, standing.timers_pending) == ({("events.a", 0): 7}, None, 1)
+    assert standing.store_bytes > 0
+
+
+def test_the_report_says_when_records_came_and_when_they_were_committed_on_the_wall_clock_only() -> None:
+    for is_strict in (False, True):
+        world = World(is_strict=is_strict, topics=("events.a",))
+        cycle = world.cycle(is_warm=True)
+        cycle.assign(0, MemoryCustomerStore())
+        cycle.offer("events.a", 0, [record("events.a", 0, 500), record("events.a", 1, 700)], highwater=2)
+        run(cycle)
+        report = world.reports.reports[0]
+        assert report.record_times_ms == ([] if is_strict else [[500, 700]])
+        assert report.committed_at_ms == world.clock.ms
 
 
 def test_a_forgotten_customer_leaves_a_tombstone_also_where_the_batch_before_is_still_committing() -> None:

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.model.journey import JourneySet
-from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.codec import REASONS
 from orchestrator.runtime.definitions import load_journeys
-from orchestrator.runtime.metrics import Metrics, MetricsServer
-from orchestrator.runtime.ports import BatchReport
+from orchestrator.runtime.metrics import Metrics
+from orchestrator.runtime.ports import BatchReport, Standing
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,6 @@ def journeys() -> JourneySet:
 @pytest.fixture
 def metrics(journeys: JourneySet) -> Metrics:
     return Metrics(load_event_types(schemas_dir() / "events"), journeys)
-
-
-@pytest.fixture
-def server(metrics: Metrics) -> Iterator[MetricsServer]:
-    server = MetricsServer(metrics, host="127.0.0.1", port=0, is_ready=lambda: False)
-    yield server
-    server.close()
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -48,7 +41,6 @@ def test_a_batch_is_added_up(metrics: Metrics) -> None:
         lateness_ms=[20, 1500],
         transitions={("welcome_series", "welcome", "step", "sent"): 2, ("welcome_series", "", "entered", ""): 1},
         actions={("email", "welcome_series"): 2},
-        lag={("events.web", 0): 7},
         commit_seconds=0.004,
     )
     metrics.batch(report)
@@ -60,7 +52,6 @@ def test_a_batch_is_added_up(metrics: Metrics) -> None:
     steps = {"journey": "welcome_series", "step": "welcome", "kind": "step"}
     assert value(metrics, "orchestrator_transitions_total", **steps) == 4
     assert value(metrics, "orchestrator_timer_lateness_seconds_count") == 4
-    assert value(metrics, "orchestrator_lag_records", topic="events.web", partition="0") == 7
     assert value(metrics, "orchestrator_batch_records_sum") == 24
     assert value(metrics, "orchestrator_transaction_seconds_count") == 2
 
@@ -72,9 +63,9 @@ def test_what_was_wanted_and_not_sent_is_counted_by_reason(metrics: Metrics) -> 
         ("welcome_series", "next_day", "step", "waited"): 9,
     }
     metrics.batch(BatchReport(transitions=transitions))
-    assert value(metrics, "orchestrator_not_sent_total", reason="capped") == 2
-    assert value(metrics, "orchestrator_not_sent_total", reason="sent") is None
-    assert value(metrics, "orchestrator_not_sent_total", reason="waited") is None
+    assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="capped") == 2
+    assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="sent") is None
+    assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="waited") is None
 
 
 def test_event_types_that_nobody_declared_share_one_label(metrics: Metrics) -> None:
@@ -88,42 +79,92 @@ def test_dead_letters_are_counted_by_reason(metrics: Metrics) -> None:
     assert value(metrics, "orchestrator_events_total", type="unknown", outcome="rejected") == 4
 
 
+def test_every_reason_for_a_dead_letter_is_there_before_it_happens(metrics: Metrics) -> None:
+    for reason in REASONS:
+        assert value(metrics, "orchestrator_dead_letters_total", reason=reason) == 0
+
+
 def test_partitions_that_went_take_their_lag_with_them(metrics: Metrics) -> None:
-    metrics.batch(BatchReport(lag={("events.web", 3): 7}))
-    metrics.restoring(3, remaining=10, read=90)
-    metrics.owned(1)
+    metrics.standing(Standing(partitions=2, lag={("events.web", 3): 7, ("events.web", 4): 1}))
+    assert value(metrics, "orchestrator_lag_records", topic="events.web", partition="3") == 7
+    assert value(metrics, "orchestrator_partitions_owned") == 2
+    metrics.standing(Standing(partitions=1, lag={("events.web", 4): 0}))
     assert value(metrics, "orchestrator_lag_records", topic="events.web", partition="3") is None
-    assert value(metrics, "orchestrator_restore_remaining_records", partition="3") is None
-    assert value(metrics, "orchestrator_restore_records_total") == 90
+    assert value(metrics, "orchestrator_lag_records", topic="events.web", partition="4") == 0
     assert value(metrics, "orchestrator_partitions_owned") == 1
 
 
-def fetch(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+def test_delay_is_from_a_records_timestamp_to_the_commit(metrics: Metrics) -> None:
+    report = BatchReport(record_times_ms=[[1_000_000, 1_059_000, 1_059_960], [1_059_800]], committed_at_ms=1_060_000)
+    metrics.batch(report)
+    delay = "orchestrator_event_delay_seconds"
+    assert value(metrics, f"{delay}_count") == 4
+    assert value(metrics, f"{delay}_sum") == pytest.approx(60 + 1 + 0.04 + 0.2)
+    buckets = {"0.025": 0, "0.05": 1, "0.15": 1, "0.25": 2, "0.5": 2, "1.0": 3, "30.0": 3, "60.0": 4, "+Inf": 4}
+    assert {le: value(metrics, f"{delay}_bucket", le=le) for le in buckets} == buckets
 
 
-def test_every_metric_is_served_with_a_help_text_and_a_conventional_name(server: MetricsServer) -> None:
-    status, text = fetch(server.url)
-    families = [family for family in text_string_to_metric_families(text) if family.name.startswith("orchestrator")]
-    assert status == 200
-    assert len(families) > 15
+def test_lateness_may_come_in_any_order(metrics: Metrics) -> None:
+    metrics.batch(BatchReport(lateness_ms=[90_000, 10, -5, 3_000]))
+    lateness = "orchestrator_timer_lateness_seconds"
+    assert [value(metrics, f"{lateness}_bucket", le=le) for le in ("0.05", "5.0", "60.0", "300.0")] == [2, 3, 3, 4]
+
+
+def test_the_age_of_the_oldest_record_grows_with_time_and_is_nothing_when_none_waits(metrics: Metrics) -> None:
+    age = "orchestrator_oldest_record_age_seconds"
+    assert value(metrics, age) == 0
+    metrics.standing(Standing(oldest_ms=int(time.time() * 1000) - 90_000))
+    assert (value(metrics, age) or 0) >= 90
+    metrics.standing(Standing())
+    assert value(metrics, age) == 0
+
+
+def test_a_restore_is_seen_while_it_runs_and_timed_when_it_ended(metrics: Metrics) -> None:
+    metrics.restore_begins()
+    metrics.restoring(3, remaining=10, read=90)
+    assert value(metrics, "orchestrator_partitions_restoring") == 1
+    assert value(metrics, "orchestrator_restore_remaining_records", partition="3") == 10
+    metrics.restore_ended(2.5)
+    metrics.restore_begins()
+    metrics.restore_ended(None)
+    metrics.assigned()
+    assert value(metrics, "orchestrator_partitions_restoring") == 0
+    assert value(metrics, "orchestrator_restore_remaining_records", partition="3") is None
+    assert value(metrics, "orchestrator_restore_records_total") == 90
+    assert value(metrics, "orchestrator_restore_seconds_count") == 1
+    assert value(metrics, "orchestrator_rebalances_total") == 1
+
+
+def test_when_the_cycles_last_came_round_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    silent = [0.0]
+    metrics.cycles(lambda: silent[0])
+    before = value(metrics, "orchestrator_last_cycle_timestamp_seconds") or 0
+    silent[0] = 50.0
+    assert before - (value(metrics, "orchestrator_last_cycle_timestamp_seconds") or 0) > 40
+
+
+def test_the_journeys_in_force_are_an_info_metric_that_changes_with_them(
+    metrics: Metrics, journeys: JourneySet
+) -> None:
+    assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) == 1
+    metrics.in_force(replace(journeys, set_id="other"))
+    assert value(metrics, "orchestrator_journey_set_info", set="other") == 1
+    assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) is None
+
+
+def test_the_space_of_the_data_directory_is_known(journeys: JourneySet, tmp_path: Path) -> None:
+    metrics = Metrics((), journeys, data_dir=tmp_path)
+    free, size = (value(metrics, f"orchestrator_data_dir_{kind}_bytes") or 0 for kind in ("free", "size"))
+    assert 0 < free <= size
+
+
+def test_every_name_is_conventional(metrics: Metrics) -> None:
+    families = [family for family in metrics.registry.collect() if family.name.startswith("orchestrator")]
+    assert len(families) > 30
+    units = ("_seconds", "_bytes", "_records", "_info")
     for family in families:
-        assert family.documentation, family.name
-
-
-def test_health_and_readiness_are_told_apart(server: MetricsServer) -> None:
-    base = server.url.removesuffix("/metrics")
-    assert fetch(f"{base}/healthz") == (200, "ok\n")
-    assert fetch(f"{base}/readyz") == (503, "not ready\n")
-    assert fetch(f"{base}/else")[0] == 404
-
-
-def test_a_port_that_is_taken_is_a_problem_with_a_hint(server: MetricsServer, metrics: Metrics) -> None:
-    taken = int(server.url.rsplit(":", 1)[1].split("/")[0])
-    with pytest.raises(EnvironmentProblem, match="cannot be served") as caught:
-        MetricsServer(metrics, host="127.0.0.1", port=taken, is_ready=lambda: True)
-    assert "--metrics-port" in caught.value.hint
+        assert family.documentation.endswith("."), family.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name), family.name
+        assert not re.search(r"_(ms|millis|minutes|kb|mb|percent|count|total)$", family.name), family.name
+        if family.type == "histogram":
+            assert family.name.endswith(units), family.name

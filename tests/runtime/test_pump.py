@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.runtime.faust_batches import RecordBatch
-from orchestrator.runtime.ports import CustomerStore, TransactionFailed
+from orchestrator.runtime.ports import CustomerStore, Standing, TransactionFailed
 from orchestrator.runtime.pump import Pump
 from orchestrator.runtime.restore import Restored, RestoreStopped
 from orchestrator.runtime.store import MemoryCustomerStore
@@ -62,8 +62,8 @@ class FakeCycle:
             raise OSError("registry is away")
         self.unknown_schemas = False
 
-    def timers_pending(self) -> int:
-        return 0
+    def standing(self) -> Standing:
+        return Standing(partitions=len(self.assigned))
 
     def compute(self) -> Any:
         return self.waiting.pop(0) if self.waiting else None
@@ -87,13 +87,16 @@ class Rig:
         self.cycle = FakeCycle()
         self.stores: dict[int, MemoryCustomerStore] = {}
         self.started: list[frozenset[int]] = []
+        self.standings: list[Standing] = []
+        self.registry_failures: list[bool] = []
         self.restore: Callable[[int, Callable[[], bool]], None] = lambda _number, _should_stop: None
         self.pump = Pump(
             new_cycle=lambda: self.cycle,
             open_store=lambda number: self.stores.setdefault(number, MemoryCustomerStore()),
             restore=self._restore,
             on_started=lambda partitions: self.started.append(frozenset(partitions)),
-            on_gauges=lambda _: None,
+            on_standing=self.standings.append,
+            on_registry_failure=lambda: self.registry_failures.append(True),
             tick_s=0.01,
             revoke_timeout_s=0.2,
         )
@@ -275,6 +278,7 @@ async def test_records_wait_while_the_registry_gives_no_answer(rig: Rig, monkeyp
     rig.cycle.unknown_schemas, rig.cycle.registry_answers = True, False
     rig.offer("a")
     await rig.until(lambda: "apply a" in rig.cycle.done)
+    assert rig.registry_failures == [True]
     assert rig.cycle.prepared == 2
     assert not rig.pump.failure.done()
 
@@ -291,3 +295,40 @@ async def test_full_buffers_are_known_to_the_consumer(rig: Rig) -> None:
 async def test_the_owned_partitions_are_told_when_records_begin_to_flow(rig: Rig) -> None:
     await rig.take_over()
     assert rig.started == [frozenset({0})]
+
+
+async def test_a_commit_that_hangs_is_seen_from_outside_and_an_idle_worker_is_not_taken_for_hanging(rig: Rig) -> None:
+    await asyncio.sleep(0.02)
+    assert not rig.pump.is_flowing
+    await rig.take_over()
+    rig.cycle.gate.clear()
+    rig.offer("a")
+    await rig.until(rig.cycle.committing.is_set)
+    first = rig.pump.silent_s()
+    await asyncio.sleep(0.05)
+    # Five ticks on, and the cycles have not come round once.
+    assert rig.pump.silent_s() > first
+    assert rig.pump.silent_s() >= 0.05
+    rig.cycle.gate.set()
+    await rig.until(lambda: "apply a" in rig.cycle.done and rig.pump.silent_s() < first + 0.02)
+
+
+async def test_how_things_stand_is_told_when_partitions_come_and_when_they_go(rig: Rig) -> None:
+    await rig.take_over()
+    await rig.until(lambda: bool(rig.standings))
+    assert rig.standings[-1].partitions == 1
+    await rig.pump.revoke()
+    assert rig.standings[-1] == Standing()
+    assert not rig.pump.is_flowing
+
+
+async def test_how_things_stand_is_told_while_the_registry_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runtime.pump.REGISTRY_PAUSE_S", 0.01)
+    monkeypatch.setattr("orchestrator.runtime.pump.STANDING_EVERY_S", 0.0)
+    monkeypatch.setattr(rig.cycle, "prepare", lambda: (_ for _ in ()).throw(OSError("away")))
+    await rig.take_over()
+    rig.cycle.unknown_schemas = True
+    rig.offer("a")
+    await rig.until(lambda: len(rig.registry_failures) > 2)
+    told = len(rig.standings)
+    await rig.until(lambda: len(rig.standings) > told)

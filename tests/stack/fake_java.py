@@ -1,4 +1,4 @@
-"""Stands in for Java: listens as a broker or as a registry would, or fails as told by `FAKE_JAVA` in its folder."""
+"""Stands in for Java: listens as one of the services would, or fails as told by `behaviour` in its folder."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ class Registry(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+class Connect(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 def setting(name: str, lines: list[str]) -> str:
     return next(line.split("=", 1)[1] for line in lines if line.startswith(f"{name}="))
 
@@ -45,7 +52,8 @@ def setting(name: str, lines: list[str]) -> str:
 def main() -> None:
     arguments = sys.argv[1:]
     is_broker = "kafka.Kafka" in arguments
-    print("fake broker" if is_broker else "fake registry", flush=True)
+    is_connect = "org.apache.kafka.connect.cli.ConnectDistributed" in arguments
+    print("fake broker" if is_broker else "fake connect" if is_connect else "fake registry", flush=True)
     behaviour = Path("behaviour")
     if behaviour.exists() and behaviour.read_text() == "fail":
         print("java.lang.IllegalStateException: the disk is full", flush=True)
@@ -59,6 +67,10 @@ def main() -> None:
         settings = Path(arguments[-1]).read_text().splitlines()
         address = setting("advertised.listeners", settings).removeprefix("PLAINTEXT://").split(":")
         server: socketserver.TCPServer = socketserver.ThreadingTCPServer((address[0], int(address[1])), Broker)
+    elif is_connect:
+        settings = Path(arguments[-1]).read_text().splitlines()
+        port = int(setting("rest.advertised.port", settings))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Connect)
     else:
         port = int(setting("-Dquarkus.http.port", arguments))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Registry)

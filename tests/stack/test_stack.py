@@ -11,6 +11,8 @@ from orchestrator.stack import processes
 from orchestrator.stack.record import open_record, read_record
 from orchestrator.stack.stack import (
     kill_broker,
+    kill_connect,
+    running_connect_url,
     running_endpoints,
     running_stack,
     stack_status,
@@ -156,3 +158,36 @@ def test_a_damaged_record_is_a_problem_that_names_the_file(folder: Path) -> None
 def test_nothing_of_a_stack_is_seen_by_version_control(folder: Path) -> None:
     open_record(folder)
     assert (folder / ".gitignore").read_text() == "*\n"
+
+
+def test_kafka_connect_starts_when_asked_for_and_is_found_again(folder: Path) -> None:
+    with running_stack(folder):
+        assert running_connect_url(folder) is None
+        assert len(stack_status(folder)) == 2
+        with_connect = start_stack(folder, owned=True, with_connect=True)
+        assert running_connect_url(folder) == with_connect.connect_url
+        assert {status.name: status.state for status in stack_status(folder)}["connect"] == "ready"
+        pids = recorded_pids(folder)
+        assert start_stack(folder, owned=True, with_connect=True).connect_url == with_connect.connect_url
+        assert recorded_pids(folder) == pids
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    assert running_connect_url(folder) is None
+
+
+def test_a_kafka_connect_that_does_not_start_leaves_what_ran_before(folder: Path) -> None:
+    with running_stack(folder) as stack:
+        behave(folder, "connect", "fail")
+        with pytest.raises(EnvironmentProblem, match="the connect ended while it started"):
+            start_stack(folder, owned=True, with_connect=True)
+        assert running_endpoints(folder) == (stack.bootstrap_servers, stack.registry_url)
+        kill_connect(stack)
+
+
+def test_kafka_connect_may_read_secrets_beside_the_stack_and_nothing_else(folder: Path) -> None:
+    with running_stack(folder, with_connect=True):
+        settings = (folder / "connect" / "connect.properties").read_text().splitlines()
+    secrets = folder.parent / "secrets"
+    assert f"config.providers.file.param.allowed.paths={secrets}" in settings
+    assert "config.providers.env.param.allowlist.pattern=SINK_.*" in settings
+    assert "consumer.isolation.level=read_committed" in settings
+    assert secrets.stat().st_mode & 0o077 == 0

@@ -1,0 +1,98 @@
+package orchestrator.connect;
+
+import com.fasterxml.jackson.core.io.JsonStringEncoder;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.UnaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.kafka.common.config.ConfigException;
+
+/** A request's body: the whole command, or a text with places for its fields, in which no value can be more than a value. */
+final class BodyTemplate {
+  private static final Pattern PLACE = Pattern.compile("\\{\\{\\s*([a-z_]+(?:\\.[A-Za-z0-9_-]+)*)\\s*\\}\\}");
+
+  /** Texts and places in turn, beginning and ending with a text. */
+  private final List<String> parts;
+
+  private final UnaryOperator<String> escape;
+
+  private BodyTemplate(List<String> parts, UnaryOperator<String> escape) {
+    this.parts = parts;
+    this.escape = escape;
+  }
+
+  /**
+   * @throws ConfigException for a form without a body, JSON that is none, or a place that cannot be read
+   */
+  static BodyTemplate of(String text, String contentType) {
+    boolean isForm = contentType.contains("form");
+    if (text.isBlank() && isForm) {
+      throw new ConfigException("must be set for a form");
+    }
+    List<String> parts = new ArrayList<>();
+    Matcher places = PLACE.matcher(text);
+    int end = 0;
+    while (places.find()) {
+      parts.add(text.substring(end, places.start()));
+      parts.add(places.group(1));
+      end = places.end();
+    }
+    parts.add(text.substring(end));
+    for (int index = 0; index < parts.size(); index += 2) {
+      if (parts.get(index).contains("{{") || (parts.get(index).contains("}}") && isForm)) {
+        throw new ConfigException("has a place that is not {{field}} or {{field.part}}");
+      }
+    }
+    if (!isForm && !text.isBlank()) {
+      requireJson(PLACE.matcher(text).replaceAll("x"));
+    }
+    return new BodyTemplate(parts, isForm ? BodyTemplate::forForm : BodyTemplate::forJson);
+  }
+
+  String fill(Command command) throws Refused {
+    if (parts.size() == 1 && parts.get(0).isBlank()) {
+      return command.json().toString();
+    }
+    StringBuilder body = new StringBuilder();
+    for (int index = 0; index < parts.size(); index++) {
+      body.append(index % 2 == 0 ? parts.get(index) : escape.apply(value(command, parts.get(index))));
+    }
+    return body.toString();
+  }
+
+  private static String value(Command command, String path) throws Refused {
+    JsonNode node = command.json();
+    for (String step : path.split("\\.")) {
+      node = node.path(step);
+    }
+    if (!node.isValueNode() || node.isNull()) {
+      throw new Refused("missing_value", "the command has no " + path);
+    }
+    return node.asText();
+  }
+
+  private static void requireJson(String text) {
+    try (var parser = new ObjectMapper().createParser(text)) {
+      parser.readValueAsTree();
+      if (parser.nextToken() != null) {
+        throw new ConfigException("has something after the JSON value");
+      }
+    } catch (IOException error) {
+      throw new ConfigException("is not JSON; places belong between quotes");
+    }
+  }
+
+  private static String forJson(String value) {
+    return new String(JsonStringEncoder.getInstance().quoteAsString(value));
+  }
+
+  private static String forForm(String value) {
+    return URLEncoder.encode(value, StandardCharsets.UTF_8);
+  }
+}

@@ -1,0 +1,16 @@
+package orchestrator.connect;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.Map;
+
+/**
+ * An action command as a sink needs it. {@code json} holds every field of the record, for receivers that take it whole:
+ * instants as ISO 8601 in UTC, decimals as text.
+ */
+record Command(
+    String actionId,
+    String kind,
+    String address,
+    Map<String, String> content,
+    long expiresAtMs,
+    ObjectNode json) {}
