@@ -1,7 +1,8 @@
 """Recorded events through journeys, offline and at full speed: who entered, which way they went, what was sent.
 
-Customers do not affect each other, so each one's timers may wait for the customer's next event or for the end: the
-decisions are the same as if every timer had fired when it was due.
+Where customers do not affect each other, each one's timers may wait for the customer's next event or for the end: the
+decisions are the same as if every timer had fired when it was due. Where they share rates or limits, timers fire in
+time order among the events, as in one partition.
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ def simulate(
             result.skipped += 1
             continue
         result.events += 1
+        if journeys.uses_shared:
+            _count(result, engine.advance(line.at_ms), journeys)
         _count(result, engine.apply(line.at_ms, line.event), journeys)
         if result.events % PROGRESS_EVERY == 0:
             on_progress(result)

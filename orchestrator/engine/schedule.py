@@ -36,7 +36,7 @@ def next_tick(cron: Cron, zone: str, after_ms: int) -> int | None:
     if not is_on_calendar(after_ms):
         return None
     place = zone_called(zone)
-    # A tick late on the day before may come today, if clocks have jumped over midnight.
+    # Where clocks go back over midnight, ticks of the day before come again after the first ones of the next day.
     day = local_of(after_ms, place).date() - timedelta(days=1)
     last_year = day.year + YEARS_AHEAD_MAX
     while day.year <= last_year:
@@ -45,6 +45,9 @@ def next_tick(cron: Cron, zone: str, after_ms: int) -> int | None:
             continue
         if is_on_day(cron, day):
             tick = _next_on_day(cron, day, place, after_ms)
+            if tick is not None and cron.is_repeated and is_on_day(cron, day + timedelta(days=1)):
+                following = _next_on_day(cron, day + timedelta(days=1), place, after_ms)
+                return tick if following is None else min(tick, following)
             if tick is not None:
                 return tick
         day += timedelta(days=1)

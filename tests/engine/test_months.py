@@ -74,3 +74,18 @@ def test_no_months_are_shorter_than_their_lower_bound(months: int, day: int, zon
     start_ms = day * DAY
     longest_ms = (31 * months + 1) * DAY
     assert span.ms <= months_later(start_ms, months, zone_called(zone)) - start_ms <= longest_ms
+
+
+def test_an_entry_with_another_key_forgets_none_that_still_counts() -> None:
+    one = journey(
+        Wait("stay", 1, "_end"),
+        key=expression(lambda scope: scope.event["key"]),
+        reentry=ReEntry("after", 27 * DAY, 1),
+    )
+    customer, effects = Customer(), Effects()
+    for day, key in ((0, "a"), (29, "b"), (30, "a"), (31, "a"), (32, "b")):
+        event = Event("registered", f"e{day}", "c1", {"key": key})
+        apply_event(journeys(one), customer, event, local("2026-01-31T09:00", "UTC") + day * DAY - 3 * DAY, effects)
+    assert [t.kind for t in effects.transitions if t.kind in {"entered", "not_entered"}] == [
+        *("entered", "entered", "not_entered", "entered", "not_entered")
+    ]

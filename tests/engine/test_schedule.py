@@ -23,6 +23,7 @@ ZONES = (
     "Australia/Lord_Howe",
     "Pacific/Chatham",
     "Pacific/Apia",
+    "America/St_Johns",
 )
 CHANGES = {
     "America/New_York": ("2026-03-08T00:00", "2026-11-01T00:00"),
@@ -33,8 +34,10 @@ CHANGES = {
     "Pacific/Chatham": ("2026-09-26T06:00", "2026-04-04T06:00"),
     # The 30th of December 2011 was left out.
     "Pacific/Apia": ("2011-12-29T12:00", "2026-04-04T06:00"),
+    # One minute past midnight became one minute past eleven of the day before.
+    "America/St_Johns": ("2010-03-13T12:00", "2010-11-06T12:00"),
 }
-HOURS = 48
+HOURS = 36
 
 
 def cron(text: str) -> Cron:

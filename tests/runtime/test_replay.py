@@ -13,11 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.engine.population import with_entries
 from orchestrator.model.actions import ActionCommand, Transition
-from orchestrator.model.customer import Customer, decode_customer
+from orchestrator.model.customer import NEVER_MS, Customer, decode_customer
 from orchestrator.model.events import Event
-from orchestrator.model.journey import Rate
+from orchestrator.model.journey import JourneySet, OnDate, Rate, ReEntry, Wait
 from orchestrator.model.shared import SHARED_KEY, Shared, decode_shared
+from orchestrator.model.triggers import Bounds, EntryLimit
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.replay import (
     ReplayImpossible,
@@ -30,13 +32,35 @@ from orchestrator.runtime.replay import (
 )
 from orchestrator.runtime.replay_kafka import integer_instants
 from orchestrator.runtime.store import MemoryCustomerStore
+from tests.engine.build import expression, journey
 from tests.runtime.cycle_build import PARSED, TOPICS, FakeRecord, World, heartbeat, record, reminders, run
 
 SET = reminders()
 RATED = replace(
     SET, set_id="rated", rates=(Rate("mail", frozenset({"email"}), 3, 40), Rate("all", None, 9, 300)), uses_shared=True
 )
-SETS = {SET.set_id: SET, RATED.set_id: RATED}
+
+
+def dated() -> JourneySet:
+    """As SET, with a second journey: a moment that the profile says lets in, three customers of all at most."""
+    moment = expression(lambda scope: 1_000_000 + 7 * len(scope.customer.profile.get("email", "")), "profile.at")
+    one = journey(
+        Wait("pause", 5, "_end"),
+        name="dated",
+        trigger=OnDate(moment, False, 0, 0, 20, None, None, False),
+        reentry=ReEntry("always"),
+        listens=frozenset(),
+    )
+    limits = (EntryLimit(3, None, is_of_all=True), EntryLimit(2, 30, is_of_all=False))
+    one = replace(one, entry=replace(one.entry, bounds=Bounds(0, NEVER_MS, limits)))
+    every = {**SET.current, one.name: one}
+    versions = {(journey.name, journey.version): journey for journey in every.values()}
+    made = replace(SET, set_id="dated", alignment="dated", current=every, versions=versions)
+    return with_entries(made, [every[name] for name in sorted(every)])
+
+
+DATED = dated()
+SETS = {SET.set_id: SET, RATED.set_id: RATED, DATED.set_id: DATED}
 PARTITIONS = 2
 """As the cycle's world has them."""
 
@@ -280,7 +304,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=st.booleans(),
     batch_records_max=st.sampled_from([1, 3, 100]),
     timers_max=st.sampled_from([1, 2, 100]),
-    is_rated=st.booleans(),
+    in_force=st.sampled_from([SET.set_id, RATED.set_id, DATED.set_id]),
 )
 # Two timers due at the same instant, one in the store's index and one in the batch: the customer id decides.
 @example(
@@ -292,7 +316,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=1,
-    is_rated=False,
+    in_force="set",
 )
 # A decision that raises, and is taken back, has taken no slot.
 @example(
@@ -305,7 +329,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=100,
-    is_rated=True,
+    in_force="rated",
 )
 @settings(max_examples=150, deadline=None)
 def test_a_replay_gives_what_the_workers_cycle_gave(
@@ -313,14 +337,14 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     is_strict: bool,
     batch_records_max: int,
     timers_max: int,
-    is_rated: bool,
+    in_force: str,
 ) -> None:
     world = World(
         is_strict=is_strict,
         batch_records_max=batch_records_max,
         timers_max=timers_max,
         partitions=PARTITIONS,
-        journeys=RATED if is_rated else SET,
+        journeys=SETS[in_force],
     )
     done = work(world, steps)
 
@@ -335,8 +359,17 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     assert [(t.customer_id, t.kind, t.step, t.to, t.reason) for t in result.transitions] == decided
     assert customer_differences(result.customers, customers_of(done.store, result.customers)) == []
     shared = done.store.read([SHARED_KEY])[0]
-    assert (shared is not None) == bool(result.shared.slots)
+    assert (shared is not None) == bool(result.shared.slots or result.shared.counts)
     assert decode_shared(shared, partition=0, partitions=PARTITIONS) == replace_partitions(result.shared)
+
+
+def test_a_moment_of_the_profile_lets_in_until_the_limit_is_reached() -> None:
+    world = World(partitions=PARTITIONS, journeys=DATED)
+    work(world, [("events.a", 0, f"c{number}", "registered", "", False) for number in range(5)])
+    found = [(t["journey"], t["kind"], t["reason"]) for t in world.values("transitions")]
+    # Of three in all, two belong to the first of two partitions.
+    assert found.count(("dated", "entered", "date")) == 2
+    assert found.count(("dated", "not_entered", "limit_of_all")) == 3
 
 
 def test_reading_a_schema_leaves_instants_integers_and_decimals_exact() -> None:
