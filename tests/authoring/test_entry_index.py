@@ -45,7 +45,7 @@ FIELDS: dict[str, Type] = {
         ("event.is_gift", None),
     ],
 )
-def test_what_a_condition_asks_for_first(condition: str, expected: tuple[str, set[Any]] | None) -> None:
+def test_what_a_condition_asks_for_first(condition: str, expected: object) -> None:
     checked, problems = check_expression(condition, Names(event=EventType("e", FIELDS, "")))
     assert checked is not None, problems
     assert asked_first(checked.node) == expected
