@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from orchestrator.authoring.drafts import ActionDraft, ChangeAudienceDraft, IncrementDraft, Ref, TaskDraft, WebhookDraft
+from orchestrator.authoring.drafts import (
+    ActionDraft,
+    ChangeAudienceDraft,
+    EmitDraft,
+    IncrementDraft,
+    Ref,
+    TaskDraft,
+    WebhookDraft,
+)
+from orchestrator.authoring.emit_checks import check_emit
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Names
 from orchestrator.authoring.expression_types import described
@@ -47,6 +56,8 @@ def check_action(step: ActionDraft, names: Names, checks: Checks) -> None:
                 hint = did_you_mean(step.webhook.name, webhooks, otherwise="webhooks.yaml names the webhooks")
                 message = f'there is no webhook "{step.webhook.name}"'
                 checks.problems.append(problem_at(step.webhook.node, "J233", message, hint=hint))
+        case EmitDraft():
+            check_emit(step, names, checks)
         case _:
             assert_never(step)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never
 
 from orchestrator.authoring.drafts import (
     ActionDraft,
     ChangeAudienceDraft,
+    EmitDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -15,6 +17,7 @@ from orchestrator.authoring.drafts import (
     TaskDraft,
     WebhookDraft,
 )
+from orchestrator.authoring.emitted_events import event_builder, topic_of
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expression_nodes import Apply, Attribute, Constant
 from orchestrator.authoring.expression_types import as_decimal
@@ -22,7 +25,7 @@ from orchestrator.authoring.expressions import Checked, compile_checked
 from orchestrator.authoring.json_values import json_instant, json_of, json_text
 from orchestrator.authoring.rendering import template_value
 from orchestrator.authoring.world import World
-from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Increment, Task, Webhook
+from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Emit, Increment, Task, Webhook
 from orchestrator.model.journey import Audience, Expression, Journey
 from orchestrator.model.types import Kind, Type
 
@@ -51,6 +54,11 @@ def lower_action(step: ActionDraft, following: str, lowering: Lowering) -> Actio
             return _task(step, following, lowering)
         case WebhookDraft():
             return _webhook(step, following, lowering)
+        case EmitDraft():
+            event = lowering.world.event_types[step.event.name]
+            variables = _variables(step.variables, lowering)
+            topic = topic_of(event) or ""
+            return Emit(step.name.name, event.name, topic, variables, event_builder(event), following)
         case _:
             assert_never(step)
 
@@ -132,6 +140,11 @@ def services_of(journey: Journey) -> frozenset[str]:
     return frozenset(found | {WEBHOOK for step in journey.steps.values() if isinstance(step, Webhook)})
 
 
+def emits_of(journey: Journey) -> dict[str, str]:
+    """Event type → topic, of the events that the journey emits."""
+    return {step.event_type: step.topic for step in journey.steps.values() if isinstance(step, Emit)}
+
+
 def action_texts(draft: JourneyDraft, world: World) -> list[tuple[str, str]]:
     """What decides about the journey's actions besides the journey's own text, for its version."""
     texts: set[tuple[str, str]] = set()
@@ -150,6 +163,9 @@ def action_texts(draft: JourneyDraft, world: World) -> list[tuple[str, str]]:
                 texts.add(
                     (f"webhook {of.name.name}", f"{of.endpoint.name} {of.method} {of.message_class} {of.expires_ms}")
                 )
+            case EmitDraft():
+                event = world.event_types[step.event.name]
+                texts.add((f"event {event.name}", json.dumps(json.loads(event.schema_json), sort_keys=True)))
             case _:
                 pass
     return sorted(texts)

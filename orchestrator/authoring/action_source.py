@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.authoring.drafts import (
     ChangeAudienceDraft,
+    EmitDraft,
     Formula,
     IncrementDraft,
     Ref,
@@ -110,6 +111,14 @@ def read_webhook(name: Ref, found: Values, problems: Problems) -> StepDraft | No
     if webhook is None:
         return None
     return WebhookDraft(name, webhook, variables, PRIORITY_DEFAULT if priority is None else priority, follows)
+
+
+def read_emit(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
+    """`emit: became_vip` with its fields."""
+    event = read_ref(found["emit"], problems, what="emit")
+    variables = read_assignments(found.get("with"), problems, what="with")
+    follows = read_ref(found.get("next"), problems, what="next")
+    return None if event is None else EmitDraft(name, event, variables, follows)
 
 
 def read_variables(found: Values, problems: Problems) -> tuple[tuple[Ref, Formula], ...]:

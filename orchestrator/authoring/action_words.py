@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from orchestrator.authoring.drafts import ActionDraft, ChangeAudienceDraft, IncrementDraft, TaskDraft, WebhookDraft
+from orchestrator.authoring.drafts import (
+    ActionDraft,
+    ChangeAudienceDraft,
+    EmitDraft,
+    IncrementDraft,
+    TaskDraft,
+    WebhookDraft,
+)
 from orchestrator.authoring.durations import describe_duration
 
 
@@ -23,5 +30,7 @@ def action_words(step: ActionDraft) -> list[str]:
             return [f"task for {step.queue.name}: {step.template.name}", *due]
         case WebhookDraft():
             return [f"call {step.webhook.name}"]
+        case EmitDraft():
+            return [f"emit {step.event.name}"]
         case _:
             assert_never(step)

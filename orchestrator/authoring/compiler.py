@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.action_lowering import action_texts, lower_audiences, services_of
+from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     Checks,
@@ -27,6 +27,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.event_schemas import hash_event_types
 from orchestrator.authoring.journey_source import read_journey
+from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
     Renders,
     attribute_types,
@@ -119,6 +120,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
+    check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
@@ -144,12 +146,14 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     audiences: dict[str, Audience] = {}
     purposes: dict[str, Purpose] = {}
     services = current.services
+    emits: dict[str, str] = {}
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         purposes.update(journeys.purposes)
         audiences.update(journeys.audiences)
         services |= journeys.services
+        emits.update(journeys.emits)
     versions.update(current.versions)
     channels.update(current.channels)
     purposes.update(current.purposes)
@@ -163,6 +167,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         audiences=audiences,
         purposes=purposes,
         services=services,
+        emits=emits | current.emits,
         wanted=wanted,
         tracked=tracked,
     )
@@ -303,6 +308,7 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         attributes=attribute_types(world),
         tracked=tracked,
         audiences=lower_audiences(world),
+        emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
     )
     return with_entries(with_policies(made, world), entered)

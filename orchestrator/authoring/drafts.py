@@ -219,6 +219,16 @@ class WebhookDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class EmitDraft:
+    """`emit: became_vip` with its fields."""
+
+    name: Ref
+    event: Ref
+    variables: tuple[tuple[Ref, Formula], ...]
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -233,7 +243,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft | EmitDraft
 
 StepDraft = (
     BrokenDraft
@@ -267,6 +277,7 @@ STEP_KINDS: dict[type, str] = {
     ChangeAudienceDraft: "audience",
     TaskDraft: "task",
     WebhookDraft: "webhook",
+    EmitDraft: "emit",
     ExitDraft: "exit",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,6 +27,7 @@ HEAD = ("event_id", "customer_id", "occurred_at")
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _INSTANT_MAX_MS = 253_402_300_799_999  # the year 9999, the last that date and time libraries agree on
+_SINGLE = struct.Struct("<f")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 
 
@@ -256,6 +258,14 @@ def _float(value: Any) -> float:
         raise BadValue(" is too large") from None
 
 
+def _float32(value: Any) -> float:
+    """What is left of a number in 32 bits."""
+    try:
+        return float(_SINGLE.unpack(_SINGLE.pack(_float(value)))[0])
+    except OverflowError:
+        raise BadValue(" is too large") from None
+
+
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise BadValue(" is not a text")
@@ -377,7 +387,7 @@ _PLAIN: dict[str, Convert] = {
     "boolean": _boolean,
     "int": partial(_whole, 32),
     "long": partial(_whole, 64),
-    "float": _float,
+    "float": _float32,
     "double": _float,
     "string": _string,
     "bytes": _bytes,

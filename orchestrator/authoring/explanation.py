@@ -30,6 +30,10 @@ NOT_SENT = {
     "template_failed": "sent nothing: the template failed",
     "shadow": "would have sent a message, but the journey is in shadow and sends nothing",
 }
+NOT_EMITTED = {
+    "invalid_event": "published nothing: the values do not fit the event's schema",
+    "too_many_events": "published nothing: too many events were published about the customer within an hour",
+}
 ENTERED = {
     "segment": "because of a segment",
     "schedule": "by the schedule",
@@ -248,6 +252,11 @@ def _step_said(decision: Transition, versions: Versions) -> Said:
     reason, then = decision.reason, f'; then "{decision.to}"' if decision.to else ""
     if reason in NOT_SENT:
         return Said(decision, f'"{decision.step}" {NOT_SENT[reason]}{then}', is_refusal=True)
+    if reason == "emitted":
+        sentence = f'"{decision.step}" published the event {decision.value}, event {decision.action_id}'
+        return Said(decision, f"{sentence}{then}", is_refusal=False)
+    if reason in NOT_EMITTED:
+        return Said(decision, f'"{decision.step}" {NOT_EMITTED[reason]}{then}', is_refusal=True)
     if reason == "asked":
         asked = "asked a person" if decision.value == HUMAN else "asked for a request to another system"
         return Said(decision, f'"{decision.step}" {asked}, action {decision.action_id}{then}', is_refusal=False)

@@ -26,7 +26,7 @@ ROOTS = ("event", "entry", "profile", "consent", "audience", "steps", "now", "cu
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a step that asks for something has."""
-ASKING = frozenset({"send", "task", "webhook"})
+ASKING = frozenset({"send", "task", "webhook", "emit"})
 
 ENTRY_AT = "at"
 """When the customer entered, for journeys without an entry event; an entry event has fields of its own."""
@@ -179,7 +179,7 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
             "J209",
             field,
             f'step "{step[0]}" is a {kind} step: it has no {field[0]}',
-            "only send, task and webhook steps have one",
+            "only steps that ask for something have one: send, task, webhook, emit",
         )
     of = STEP_FIELDS[field[0]]
     return StepField(of if field[0] == "visits" else replace(of, nullable=True), step[0], field[0])

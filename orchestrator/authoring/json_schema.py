@@ -243,6 +243,7 @@ STEP: Described = {
     "task": (NAME, "Asks a person of this queue to do something."),
     "due": (DURATION, "When the person should have done it."),
     "webhook": (EVENT, "The webhook of webhooks.yaml that is called with the variables as JSON."),
+    "emit": (EVENT, "Publishes an event of this type about the customer; `with` gives its fields."),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
@@ -432,6 +433,7 @@ EXPECTED: Described = {
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
     "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
+    "emitted": (EVENT, "A journey published an event of this type."),
     "command": (words(COMMANDS), "A command of this kind went out."),
 }
 EXPECTED_BESIDES: Described = {
@@ -441,6 +443,7 @@ EXPECTED_BESIDES: Described = {
     "step": (TEXT, "The step that it came from."),
     "address": (TEXT, "Where the message went."),
     "target": (TEXT, "What the command is about: the audience, the queue, the webhook."),
+    "with": ({"type": "object"}, "Fields of the event and their values."),
     "because": (TEXT, "The reason, such as capped or no_consent."),
     "to": (TEXT, "The step gone to."),
     "key": (TEXT, "Which of several passages."),

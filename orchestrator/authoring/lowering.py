@@ -13,6 +13,7 @@ from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
     BrokenDraft,
+    EmitDraft,
     ExitDraft,
     Formula,
     IncrementDraft,
@@ -159,7 +160,7 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
                 found += [formula for _, formula in step.assignments]
             case IncrementDraft():
                 found += [formula for _, formula in step.increments]
-            case TaskDraft() | WebhookDraft():
+            case TaskDraft() | WebhookDraft() | EmitDraft():
                 found += [formula for _, formula in step.variables]
             case _:
                 pass

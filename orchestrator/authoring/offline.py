@@ -9,6 +9,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from orchestrator.engine.decide import apply_event, fire_timers, realign
+from orchestrator.engine.erasure import ERASED
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
 from orchestrator.model.events import Event
@@ -20,11 +21,17 @@ class OfflineEngine:
     """Customers and their timers under one journey set, as one of so many partitions has them. Instants are
     milliseconds since the epoch, UTC.
 
+    Events that journeys emit are applied as soon as the decision that emits them is made, at its time; without
+    `returns_emitted` they are not, for a log that holds them already.
+
     `journeys` may be exchanged between calls: customers inside stay with their version, which the new set must hold.
     """
 
-    def __init__(self, journeys: JourneySet, *, partition: int = 0, partitions: int = 1) -> None:
+    def __init__(
+        self, journeys: JourneySet, *, partition: int = 0, partitions: int = 1, returns_emitted: bool = True
+    ) -> None:
         self.journeys = journeys
+        self._returns_emitted = returns_emitted
         self.shared = Shared(partition, partitions)
         self.customers: dict[str, Customer] = {}
         self._wakes: dict[bytes, int] = {}
@@ -37,7 +44,11 @@ class OfflineEngine:
         customer = self.customers.get(event.customer_id)
         if customer is None:
             customer = self.customers[event.customer_id] = Customer()
+        # Of a customer who is to be forgotten nothing that was due is done any more.
+        if self._returns_emitted and self.journeys.emits and event.type != ERASED:
+            self._catch_up(customer, event.customer_id, at_ms, effects)
         apply_event(self.journeys, customer, event, at_ms, effects)
+        self._return_emitted(customer, effects, 0)
         self._set_wake(event.customer_id.encode(), wake_at_ms(customer))
         return effects
 
@@ -77,17 +88,35 @@ class OfflineEngine:
         effects = self._effects()
         customer = self.customers[customer_id]
         realign(self.journeys, customer, customer_id, at_ms, effects)
+        self._return_emitted(customer, effects, 0)
         self._set_wake(customer_id.encode(), wake_at_ms(customer))
         return effects
 
     def _fire(self, due_ms: int, key: bytes, effects: Effects) -> None:
         customer_id = key.decode()
         customer = self.customers[customer_id]
+        emitted = len(effects.events)
         fire_timers(self.journeys, customer, customer_id, due_ms, effects)
+        self._return_emitted(customer, effects, emitted)
         next_ms = wake_at_ms(customer)
         if next_ms <= due_ms:
             raise AssertionError(f"a timer due at {due_ms} is still pending after it fired")
         self._set_wake(key, next_ms)
+
+    def _catch_up(self, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
+        """Fires the customer's timers due before one after the other: what one emits is applied before the next one."""
+        while (due_ms := wake_at_ms(customer)) < until_ms:
+            emitted = len(effects.events)
+            fire_timers(self.journeys, customer, customer_id, due_ms, effects)
+            self._return_emitted(customer, effects, emitted)
+
+    def _return_emitted(self, customer: Customer, effects: Effects, first: int) -> None:
+        """Applies the events that were emitted since the first of these, in order, and what they emit in turn."""
+        while self._returns_emitted and first < len(effects.events):
+            emitted = effects.events[first]
+            first += 1
+            if emitted.event.type in self.journeys.wanted:
+                apply_event(self.journeys, customer, emitted.event, emitted.at_ms, effects)
 
     def _set_wake(self, key: bytes, due_ms: int) -> None:
         if due_ms == NEVER_MS:

@@ -10,6 +10,7 @@ from orchestrator.authoring.durations import UNITS_MS
 from orchestrator.authoring.scenario_values import Expectation
 from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import ACTIVE, Customer, Instance
+from orchestrator.model.events import EmittedEvent
 
 NOTHING = "nothing of the kind"
 
@@ -21,6 +22,7 @@ class Happened:
     start_ms: int
     actions: list[ActionCommand] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    emitted: list[EmittedEvent] = field(default_factory=list)
     states: dict[int, Customer] = field(default_factory=dict)
 
     def last_action(self, journey: str, step: str) -> ActionCommand | None:
@@ -112,6 +114,26 @@ def _check_command(expectation: Expectation, happened: Happened) -> str | None:
     return _list(
         f"{action.kind} {action.target} at {offset(action.created_at_ms - happened.start_ms)}" for action in others
     )
+
+
+def _check_emitted(expectation: Expectation, happened: Happened) -> str | None:
+    wanted = expectation.more.get("with", {})
+    said = []
+    for made in happened.emitted:
+        journey, _, _, step = made.source.split("/")
+        fields = made.event.fields
+        wrong = [name for name, value in wanted.items() if fields.get(name) != value]
+        if (
+            made.event.type == expectation.value
+            and journey == expectation.journey
+            and expectation.more.get("step") in {None, step}
+            and _is_then(expectation, happened, made.at_ms)
+            and not wrong
+        ):
+            return None
+        differs = f" ({', '.join(f'{name}: {_plain(fields.get(name))}' for name in wrong)})" if wrong else ""
+        said.append(f"{made.event.type} at {offset(made.at_ms - happened.start_ms)}{differs}")
+    return _list(said)
 
 
 def _check_sent(expectation: Expectation, happened: Happened) -> str | None:
@@ -288,4 +310,5 @@ _CHECKS: dict[str, Callable[[Expectation, Happened], str | None]] = {
     "consent": _check_values("consent"),
     "audience": _check_audience,
     "command": _check_command,
+    "emitted": _check_emitted,
 }

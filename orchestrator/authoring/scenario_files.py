@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -326,11 +327,13 @@ class _StoryReader:
             journey = self._journeys.current[name]
         more: dict[str, Any] = {}
         for key in EXPECTATIONS[kind] & entries.keys():
-            more[key] = self._more(key, entries[key], journey)
+            more[key] = self._more(key, entries[key], journey, entries[kind])
         after_ms = self._offset(entries["at"]) if "at" in entries else None
         return Expectation(kind, self._value(kind, entries[kind], journey), more, journey.name, after_ms, node)
 
-    def _more(self, key: str, node: Node, journey: Journey) -> Any:
+    def _more(self, key: str, node: Node, journey: Journey, of: Node) -> Any:
+        if key == "with":
+            return self._emitted_fields(node, of)
         if key == "contains" and isinstance(node, ListNode):
             return tuple(self._read.text(item) for item in node.items)
         text = self._read.text(node)
@@ -341,6 +344,21 @@ class _StoryReader:
             if text not in known:
                 self._read.unknown(node, "template", text, known)
         return (text,) if key == "contains" else text
+
+    def _emitted_fields(self, node: Node, of: Node) -> dict[str, Any]:
+        """Field → value as an emitted event has it, of the event type that stands at `of`."""
+        shape = self._shapes.get(of.value) if isinstance(of, Scalar) else None
+        values: dict[str, Any] = {}
+        for key, value in self._read.pairs(node):
+            if shape is None:
+                continue
+            if key.value not in shape.fields:
+                self._read.unknown(key, f"field of {shape.name}", key.value, shape.fields)
+                continue
+            convert = shape.fields[key.value].convert
+            written = value_of_node(value)
+            values[key.value] = self._read.checked(value, "J806", partial(convert, written), None)
+        return values
 
     def _value(self, kind: str, node: Node, journey: Journey) -> Any:
         read = self._read
@@ -365,12 +383,14 @@ class _StoryReader:
             read.unknown(node, f"way out of {journey.name} called", text, reasons)
         if kind == "goal" and text not in {"reached", "missed"} and not _AMOUNT.fullmatch(text):
             read.problem(node, "J809", "a goal is reached, missed, or worth an amount")
-        if kind == "in_step" and text not in journey.steps:
-            read.unknown(node, "step", text, journey.steps)
-        if kind == "transition" and text not in TRANSITIONS:
-            read.unknown(node, "kind of transition", text, TRANSITIONS)
-        if kind == "command" and text not in COMMANDS:
-            read.unknown(node, "kind of command", text, COMMANDS)
+        what, words = {
+            "in_step": ("step", journey.steps),
+            "transition": ("kind of transition", TRANSITIONS),
+            "command": ("kind of command", COMMANDS),
+            "emitted": ("emitted event type", self._journeys.emits),
+        }.get(kind, ("", (text,)))
+        if text not in words:
+            read.unknown(node, what, text, words)
         return text
 
     def _profile_expected(self, node: Node) -> dict[str, Any]:

@@ -28,6 +28,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "consent": frozenset(),
     "audience": frozenset(),
     "command": frozenset({"target", "step", "contains", "address"}),
+    "emitted": frozenset({"step", "with"}),
 }
 """What a `then` line can expect → the keys that say more about it."""
 

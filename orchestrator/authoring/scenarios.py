@@ -241,6 +241,7 @@ class _Play:
     def _keep(self, effects: Effects) -> None:
         self.happened.actions += effects.actions
         self.happened.transitions += effects.transitions
+        self.happened.emitted += effects.events
         actions = {action.action_id: action for action in effects.actions}
         for transition in effects.transitions:
             after_ms = transition.at_ms - self.scenario.given.at_ms

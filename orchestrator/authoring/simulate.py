@@ -78,7 +78,8 @@ class JourneyReport:
 class Simulation:
     """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
 
-    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages.
+    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages;
+    `emitted`: event type → count.
     """
 
     journeys: dict[str, JourneyReport]
@@ -94,6 +95,7 @@ class Simulation:
     bad: list[BadLine] = field(default_factory=list)
     audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)
+    emitted: Counter[str] = field(default_factory=Counter)
 
 
 class OutOfOrder(Exception):
@@ -185,6 +187,8 @@ def _count(result: Simulation, effects: Effects, journeys: JourneySet) -> None:
             result.journeys[action.journey].sent[action.channel, action.template] += 1
         else:
             result.commands[action.kind, action.target] += 1
+    for made in effects.events:
+        result.emitted[made.event.type] += 1
     for transition in effects.transitions:
         if transition.kind == "audience":
             # What a withdrawn consent leads to belongs to no journey.

@@ -30,7 +30,7 @@ def report_tables(result: Simulation, journeys: JourneySet, shown: Sequence[str]
         if journeys.current[name].goal is not None:
             blocks.append(_goal(report))
         blocks.append(Text())
-    if result.commands or result.audiences:
+    if result.commands or result.audiences or result.emitted:
         blocks += [_commands(result), Text()]
     blocks.append(Text(_totals(result, seconds)))
     return Group(*blocks)
@@ -55,6 +55,7 @@ def report_values(result: Simulation, shown: Sequence[str], *, seconds: float) -
             {"audience": name, "outcome": outcome, "count": count}
             for (name, outcome), count in sorted(result.audiences.items())
         ],
+        "emitted": _sorted(result.emitted),
         "commands": [
             {"kind": kind, "target": target, "count": count}
             for (kind, target), count in sorted(result.commands.items())
@@ -157,6 +158,8 @@ def _commands(result: Simulation) -> Table:
     table = _table("command", "count")
     for (kind, target), count in sorted(result.commands.items()):
         table.add_row(f"{kind} {target}", f"{count:,}")
+    for event_type, count in sorted(result.emitted.items()):
+        table.add_row(f"event {event_type}", f"{count:,}")
     for (name, outcome), count in sorted(result.audiences.items()):
         table.add_row(f"audience {name}: {outcome}", f"{count:,}", style="dim")
     return table

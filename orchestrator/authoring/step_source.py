@@ -10,6 +10,7 @@ from orchestrator.authoring.action_source import (
     MESSAGE_CLASSES,
     PRIORITY_DEFAULT,
     read_audience_step,
+    read_emit,
     read_increment,
     read_task,
     read_variables,
@@ -62,6 +63,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "audience": ("audience", "priority", "expires", "next"),
     "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
     "webhook": ("webhook", "with", "priority", "next"),
+    "emit": ("emit", "with", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -249,5 +251,6 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "audience": read_audience_step,
     "task": read_task,
     "webhook": read_webhook,
+    "emit": read_emit,
     "exit": _exit,
 }

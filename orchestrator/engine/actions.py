@@ -7,13 +7,18 @@ from typing import assert_never
 from orchestrator.engine.audiences import change_audiences
 from orchestrator.engine.ids import action_id
 from orchestrator.engine.turn import Turn, fail, note, record, value_of
-from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Increment, Task, Webhook
+from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Emit, Increment, Task, Webhook
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
+from orchestrator.model.events import EmittedEvent, Event
 from orchestrator.model.journey import Expression, Journey, RenderProblem, Status
 
 CONTEXT = "context"
 """The part of a task's content that tells, as JSON, where it comes from and with what values."""
+
+EMITTED_MAX = 100
+EMITTED_WITHIN_MS = 3_600_000
+"""At most so many events are emitted for a customer within an hour: journeys that set each other off come to an end."""
 
 
 def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> str:
@@ -27,6 +32,8 @@ def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> s
             return ask_person(turn, journey, instance, step)
         case Webhook():
             return ask_endpoint(turn, journey, instance, step)
+        case Emit():
+            return emit(turn, journey, instance, step)
         case _:
             assert_never(step)
 
@@ -104,6 +111,37 @@ def ask_endpoint(turn: Turn, journey: Journey, instance: Instance, step: Webhook
         step.webhook,
     )
     return finish(turn, journey, instance, step, "asked", command, WEBHOOK)
+
+
+def emit(turn: Turn, journey: Journey, instance: Instance, step: Emit) -> str:
+    """Publishes the event; the outcome is `emitted`, `invalid_event`, `too_many_events` or `shadow`."""
+    event_id = id_of(turn, journey, instance, step.name)
+    head = {"event_id": event_id, "customer_id": turn.customer_id, "occurred_at": turn.now_ms}
+    fields = step.build({**head, **values_of(turn, step.variables, journey, instance, step.name)})
+    customer = turn.customer
+    began_ms, count = customer.emitted
+    if turn.now_ms - began_ms >= EMITTED_WITHIN_MS:
+        began_ms, count = turn.now_ms, 0
+    if fields is None:
+        fail(turn, journey, instance, step.name, f"event {step.event_type}: the values do not fit its schema")
+        outcome = "invalid_event"
+    elif journey.status is Status.SHADOW:
+        outcome = "shadow"
+    elif count >= EMITTED_MAX:
+        outcome = "too_many_events"
+    else:
+        outcome = "emitted"
+        customer.emitted = (began_ms, count + 1)
+        source = f"{journey.name}/{journey.version}/{instance.number}/{step.name}"
+        event = Event(step.event_type, event_id, turn.customer_id, fields)
+        turn.effects.events.append(EmittedEvent(event, step.topic, turn.now_ms, source))
+    asked_as = event_id if outcome == "emitted" else None
+    note(instance, step.name, turn.now_ms, outcome, asked_as)
+    value = step.event_type
+    record(
+        turn, journey, instance, "step", step=step.name, to=step.next, reason=outcome, action_id=asked_as, value=value
+    )
+    return step.next
 
 
 def values_of(

@@ -69,7 +69,23 @@ class Webhook:
     next: str
 
 
-ActionStep = Increment | ChangeAudience | Task | Webhook
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Publishes an event about the customer to `topic`; it comes back as any other.
+
+    `build` gives the event's fields, the head's included, as they are read from the topic, or None if the values do
+    not fit the schema.
+    """
+
+    name: str
+    event_type: str
+    topic: str
+    variables: tuple[tuple[str, Expression], ...]
+    build: Callable[[dict[str, Any]], dict[str, Any] | None]
+    next: str
+
+
+ActionStep = Increment | ChangeAudience | Task | Webhook | Emit
 
 HUMAN = "human"
 """The channel of tasks for people."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from orchestrator.model.events import EmittedEvent
 from orchestrator.model.shared import Shared
 
 
@@ -84,3 +85,4 @@ class Effects(msgspec.Struct):
     duplicates: int = 0
     timers_fired: int = 0
     shared: Shared | None = None
+    events: list[EmittedEvent] = []

@@ -18,3 +18,15 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     customer_id: str
     fields: dict[str, Any]
+
+
+class EmittedEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event that a journey asks to be published: to `topic`, at the decision's time, by the step `source`.
+
+    `source` is `journey/version/instance/step`. The event's id is an action id, so it is equal in every replay.
+    """
+
+    event: Event
+    topic: str
+    at_ms: int
+    source: str

@@ -492,6 +492,8 @@ class JourneySet:
     entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    emits: dict[str, str] = field(default_factory=dict)
+    """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
 

@@ -332,6 +332,27 @@ class RecordEncoder:
         self.journal: Callable[[JournalEntry], bytes] = writer(
             "journal_entry", {}, frozenset({"topic", "reason", "journeys"})
         )
+        self._schemas = schemas
+        self._ids = ids
+        self._event_writers: dict[str, tuple[bytes, Any]] = {}
+
+    def event(self, event: Event) -> bytes:
+        """An event that a journey emits, framed, by the schema that its type has now.
+
+        Journeys emit rarely, so fastavro's writer is quick enough. Raises: ValueError if the schema of the journey's
+        version and the one of now do not go together.
+        """
+        known = self._event_writers.get(event.type)
+        if known is None:
+            parsed = fastavro.parse_schema(json.loads(self._schemas[event.type]))
+            known = self._event_writers[event.type] = (frame(self._ids[event.type]), parsed)
+        prefix, parsed = known
+        out = io.BytesIO()
+        try:
+            fastavro.schemaless_writer(out, parsed, event.fields)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise ValueError(f"an event {event.type} cannot be written: {type(error).__name__}") from None
+        return prefix + out.getvalue()
 
 
 def frame(schema_id: int) -> bytes:

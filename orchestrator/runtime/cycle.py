@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.model.customer import NEVER_MS
+from orchestrator.model.events import EmittedEvent
 from orchestrator.model.journey import JourneySet
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime import codec as wire_codec
 from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, RejectedRecord
 from orchestrator.runtime.decisions import NOBODY, Decided, Situation, UnknownFrames, decide
@@ -56,6 +58,17 @@ class CycleOptions:
     merge: MergeOptions = field(default_factory=MergeOptions)
 
 
+@dataclass(frozen=True, slots=True)
+class EmittedRecord:
+    """An event that a journey emits, as a record of its customer's partition."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    timestamp_ms: int
+    headers: list[tuple[str, bytes | None]]
+
+
 @dataclass(slots=True)
 class PartitionOutput:
     """What one partition's part of a batch sends, encoded, and what its store will be written with."""
@@ -64,6 +77,7 @@ class PartitionOutput:
     changes: list[Change]
     records: list[tuple[str, list[tuple[bytes | None, bytes]]]]
     dead_letters: list[tuple[Record, list[tuple[str, bytes | None]]]]
+    emitted: list[EmittedRecord]
 
 
 @dataclass(slots=True)
@@ -333,7 +347,23 @@ class Cycle:
         )
         records.append((options.journal_topic, [(None, encoder.journal(entry))]))
         dead_letters = [(record, _dead_letter_headers(record, why)) for record, why in decided.rejected]
-        return PartitionOutput(number, decided.changes, records, dead_letters)
+        emitted = [self._emitted(made) for made in decided.effects.events]
+        return PartitionOutput(number, decided.changes, records, dead_letters, emitted)
+
+    def _emitted(self, made: EmittedEvent) -> EmittedRecord:
+        """The record of an event that a journey emits; its time is the decision's, whenever it is sent.
+
+        Raises: EnvironmentProblem if its schema was changed in a way that older journey versions do not fit.
+        """
+        try:
+            value = self._encoder.event(made.event)
+        except ValueError as error:
+            raise EnvironmentProblem(
+                f"{made.source}: {error}", hint="give the event's schema back what customers inside still send"
+            ) from None
+        topic = self._options.topic_prefix + made.topic
+        headers: list[tuple[str, bytes | None]] = [("emitted.by", made.source.encode())]
+        return EmittedRecord(topic, made.event.customer_id.encode(), value, made.at_ms, headers)
 
     def _report(self, report: BatchReport, taken: Taken | None, decided: Decided) -> None:
         effects = decided.effects
@@ -347,6 +377,7 @@ class Cycle:
         _count(report.skipped, decided.skipped)
         _count(report.rejected, Counter([why.reason for _, why in decided.rejected]))
         _count(report.transitions, Counter([(t.journey, t.step, t.kind, t.reason) for t in effects.transitions]))
+        _count(report.emitted, Counter([made.event.type for made in effects.events]))
         _count(report.actions, Counter([(action.channel, action.journey) for action in effects.actions]))
         if taken is not None and not self._options.merge.is_strict:
             report.record_times_ms.append([record.timestamp for record in taken.records])
@@ -367,6 +398,10 @@ class Cycle:
                 log.produce_changelog(number, [(key, new) for key, _, new in output.changes])
                 for topic, records in output.records:
                     log.produce_many(topic, number, records)
+                for event in output.emitted:
+                    log.produce(
+                        event.topic, number, event.key, event.value, event.headers, timestamp_ms=event.timestamp_ms
+                    )
                 for record, headers in output.dead_letters:
                     log.produce(self._options.dead_letters_topic, number, record.key, record.value, headers)
             positions = log.commit(computed.offsets, stream_times=computed.stream_times)

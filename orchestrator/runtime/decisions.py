@@ -435,5 +435,6 @@ def _check_sizes(customer: Customer, effects: Effects) -> None:
 def _add(total: Effects, effects: Effects) -> None:
     total.actions += effects.actions
     total.transitions += effects.transitions
+    total.events += effects.events
     total.duplicates += effects.duplicates
     total.timers_fired += effects.timers_fired

@@ -24,6 +24,7 @@ class Sent:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    timestamp_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -52,10 +53,12 @@ class MemoryTransactionLog:
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] | None = None,
+        *,
+        timestamp_ms: int | None = None,
     ) -> None:
         """Adds a record; the twin knows no partitioner, so partition None is 0."""
         self.at("produce")
-        self._transaction().append(Sent(topic, partition or 0, key, value, tuple(headers or ())))
+        self._transaction().append(Sent(topic, partition or 0, key, value, tuple(headers or ()), timestamp_ms))
 
     def produce_many(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> None:
         """Adds (key, value) records to one partition, in order."""

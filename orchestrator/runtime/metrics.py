@@ -72,6 +72,7 @@ class Metrics:
             "kind",
         )
         self._actions = self._counter("orchestrator_actions", "Action commands published.", "channel", "journey")
+        self._emitted = self._counter("orchestrator_events_emitted", "Events that journeys published.", "type")
         self._not_sent = self._counter(
             "orchestrator_not_sent",
             "Messages that a journey wanted and that were not sent, by reason (capped, no_consent, no_address, ...).",
@@ -206,6 +207,8 @@ class Metrics:
         self._transitions_of(report)
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)
+        for event_type, count in report.emitted.items():
+            self._emitted.labels(event_type).inc(count)
         self._timers_fired.inc(report.timers_fired)
         if report.lateness_ms:
             self._lateness.observe_sorted_ms(sorted(max(0, late_ms) for late_ms in report.lateness_ms))

@@ -82,8 +82,13 @@ class TransactionLog(Protocol):
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] | None = None,
+        *,
+        timestamp_ms: int | None = None,
     ) -> None:
-        """Adds a record; partition None chooses by key, as the Java client's default partitioner does."""
+        """Adds a record; partition None chooses by key, as the Java client's default partitioner does.
+
+        `timestamp_ms` is the record's time, where it is not the time of sending.
+        """
 
     def produce_many(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> None:
         """Adds (key, value) records to one partition, in order."""
@@ -148,11 +153,11 @@ class BatchReport:
     """What one committed batch did, summed up: the one call that metrics get per batch.
 
     `records` is everything taken, heartbeats included; `applied` and `skipped` count by event type, `rejected` by
-    reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey). `lateness_ms` has
-    one entry for each customer whose timer fired from the index: how long after it was due. `record_times_ms` holds
-    the timestamps of each partition's records, ascending; it is empty on stream time, where they say nothing about
-    delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work, `commit_seconds` the
-    transaction, `apply_seconds` the store's write.
+    reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey), `emitted` by event
+    type. `lateness_ms` has one entry for each customer whose timer fired from the index: how long after it was due.
+    `record_times_ms` holds the timestamps of each partition's records, ascending; it is empty on stream time, where
+    they say nothing about delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work,
+    `commit_seconds` the transaction, `apply_seconds` the store's write.
     """
 
     records: int = 0
@@ -166,6 +171,7 @@ class BatchReport:
     lateness_ms: list[int] = field(default_factory=list)
     transitions: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     actions: dict[tuple[str, str], int] = field(default_factory=dict)
+    emitted: dict[str, int] = field(default_factory=dict)
     record_times_ms: list[list[int]] = field(default_factory=list)
     committed_at_ms: int = 0
     compute_seconds: float = 0.0

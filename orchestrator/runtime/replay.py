@@ -89,7 +89,7 @@ def engine_for(
             f"journey set {entry.journeys} is not among the definitions, or does not compile any more"
         )
     if engine is None:
-        return OfflineEngine(journeys, partition=entry.partition, partitions=partitions)
+        return OfflineEngine(journeys, partition=entry.partition, partitions=partitions, returns_emitted=False)
     engine.journeys = journeys
     return engine
 

@@ -126,15 +126,19 @@ class KafkaTransactionLog:
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] | None = None,
+        *,
+        timestamp_ms: int | None = None,
     ) -> None:
         """Adds a record; partition None chooses by key, as the Java client's default partitioner does."""
         chosen = -1 if partition is None else partition
+        # For librdkafka 0 is now.
+        timestamp = timestamp_ms or 0
         while True:
             try:
                 if headers:
-                    self._producer.produce(topic, value, key, chosen, headers=list(headers))
+                    self._producer.produce(topic, value, key, chosen, timestamp=timestamp, headers=list(headers))
                 else:
-                    self._producer.produce(topic, value, key, chosen)
+                    self._producer.produce(topic, value, key, chosen, timestamp=timestamp)
             except BufferError:
                 self._producer.poll(0.01)
             except KafkaException as error:

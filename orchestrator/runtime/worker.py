@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,7 @@ def prepare(settings: Settings) -> Prepared:
     registry = Registry(settings.registry_url)
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)
+    check_emitted_topics(journeys.emits, settings.event_topics)
     clock, metrics = WallClock(), Metrics(loaded.event_types, journeys, data_dir=settings.data_dir)
     codec = EventCodec(
         registry,
@@ -116,6 +117,17 @@ def prepare(settings: Settings) -> Prepared:
             f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
         ) from error
     return Prepared(settings, names, loaded, journeys, metrics, transactions, codec, encoder, membership)
+
+
+def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
+    """Raises: EnvironmentProblem if journeys emit events to a topic that no worker reads."""
+    read = frozenset(event_topics)
+    for event_type, topic in sorted(emits.items()):
+        if topic not in read:
+            raise EnvironmentProblem(
+                f"journeys emit {event_type} to the topic {topic}, which no worker reads",
+                hint="add it to --event-topics, or correct the topic in the event's schema",
+            )
 
 
 def make_cycle(prepared: Prepared) -> Cycle:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from orchestrator.authoring.compiler import compile_journeys, with_pinned
+from orchestrator.authoring.compiler import Compilation, compile_journeys, with_pinned
 from orchestrator.authoring.event_schemas import load_event_types
-from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.event_values import event_from, event_shapes
 from orchestrator.authoring.graph import mermaid
 from orchestrator.authoring.json_values import json_of
+from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenario_report import render_results
 from orchestrator.authoring.scenarios import run_scenarios
@@ -213,3 +214,117 @@ def test_values_become_json_with_all_their_digits_and_dates_that_people_read() -
     )
     assert render(values) == expected
     assert render(dict.fromkeys(values)) == '{"a":null,"b":null,"c":null,"d":null,"e":null}'
+
+
+TIER_SCENARIOS = """scenarios:
+  - name: says once that a tier is reached, and another journey is glad of it
+    given: {profile: {email: a@example.com}, consent: {email: true}}
+    when:
+      - {event: order_placed, with: {order_id: o1, total: 600}}
+      - {at: +1 hour, event: order_placed, with: {order_id: o2, total: 400}}
+      - {at: +2 hours, event: order_placed, with: {order_id: o3, total: 1}}
+    then:
+      - {at: +1 hour, emitted: tier_changed, step: tell, with: {tier: gold, lifetime_value: 1000.00}}
+      - {at: +1 hour, transition: step, step: tell, because: emitted}
+      - {at: +1 hour, journey: glad, entered: true}
+      - {at: +1 hour, journey: glad, sent: email}
+      - {at: +2 hours, profile: {lifetime_value: 1001.00}}
+"""
+GLAD = """journey: glad
+owner: team@shop.example
+status: live
+entry: {on: tier_changed, where: event.tier == 'gold'}
+steps:
+  mail: {send: email, template: cart_offer}
+"""
+
+
+def shop_set(**files: str) -> Compilation:
+    changed = {f"{name}.yaml": text for name, text in files.items()}
+    return compile_journeys(Sources(files={**NURTURE, **changed}), SHOP_EVENTS)
+
+
+def test_an_emitted_event_is_one_like_any_other_in_scenarios() -> None:
+    journeys = shop_set(glad=GLAD).journeys
+    assert journeys is not None
+    loaded = load_scenarios({"tiers.scenarios.yaml": TIER_SCENARIOS}, journeys, event_shapes(SHOP_EVENTS))
+    assert loaded.problems == ()
+    results = run_scenarios(journeys, loaded.scenarios)
+    assert all(not result.missed for result in results), render_results(results)
+    wrong = TIER_SCENARIOS.replace("tier: gold", "tier: silver")
+    loaded = load_scenarios({"tiers.scenarios.yaml": wrong}, journeys, event_shapes(SHOP_EVENTS))
+    assert "tier_changed at +1 hour (tier: gold)" in render_results(run_scenarios(journeys, loaded.scenarios))
+
+
+def test_wrong_fields_of_an_expected_event_are_mistakes_of_the_scenario() -> None:
+    journeys = shop_set().journeys
+    assert journeys is not None
+    wrong = TIER_SCENARIOS.replace("tier: gold", "level: gold").replace("1000.00", "1000.005")
+    wrong = wrong.replace("journey: glad, ", "")
+    wrong = wrong.replace("emitted: tier_changed, step", "emitted: tier_changes, step")
+    loaded = load_scenarios({"tiers.scenarios.yaml": wrong}, journeys, event_shapes(SHOP_EVENTS))
+    assert [problem.code for problem in loaded.problems] == ["J805"]
+    wrong = wrong.replace("tier_changes", "tier_changed")
+    loaded = load_scenarios({"tiers.scenarios.yaml": wrong}, journeys, event_shapes(SHOP_EVENTS))
+    assert sorted(problem.code for problem in loaded.problems) == ["J805", "J806"]
+
+
+def test_an_event_that_is_too_exact_for_its_schema_is_a_recorded_outcome() -> None:
+    journeys = shop_set(
+        thirds="""journey: thirds
+owner: team@shop.example
+status: live
+entry: {on: order_placed}
+steps:
+  tell: {emit: tier_changed, with: {tier: "'gold'", lifetime_value: entry.total / 3}}
+"""
+    ).journeys
+    assert journeys is not None
+    engine = OfflineEngine(journeys)
+    shape = event_shapes(SHOP_EVENTS)["order_placed"]
+    written = {"event_id": "e", "customer_id": "c", "occurred_at": 0, "total": Decimal(10)}
+    effects = engine.apply(0, event_from(shape, written, fill=True))
+    assert effects.events == []
+    assert [t.reason for t in effects.transitions if t.step == "tell" and t.kind == "step"] == ["invalid_event"]
+
+
+def codes(**files: str) -> list[str]:
+    return [problem.code for problem in shop_set(**files).problems]
+
+
+ECHO = """journey: {name}
+owner: team@shop.example
+status: live
+entry: {{on: {on}, reentry: {reentry}}}
+steps:
+{steps}
+"""
+
+
+def echo(name: str, on: str, reentry: str, *steps: str) -> str:
+    return ECHO.format(name=name, on=on, reentry=reentry, steps="\n".join(f"  {step}" for step in steps))
+
+
+TELL_TIER = "tell: {emit: tier_changed, with: {tier: \"'gold'\"}}"
+TELL_TASK = "tell: {emit: task_completed, with: {action_id: \"'a'\", outcome: \"'done'\"}}"
+
+
+def test_journeys_that_set_each_other_off_are_refused_unless_time_passes() -> None:
+    back = echo("back", "task_completed", "always", TELL_TIER)
+    assert codes(there=echo("there", "tier_changed", "always", TELL_TASK), back=back) == ["J239"]
+    assert codes(there=echo("there", "tier_changed", "always", "pause: {wait: 1 minute}", TELL_TASK), back=back) == []
+    assert codes(there=echo("there", "tier_changed", "after 1 day", TELL_TASK), back=back) == []
+    assert codes(there=echo("there", "tier_changed", "always", TELL_TASK)) == []
+
+
+def test_two_loops_that_wait_for_each_other_are_refused() -> None:
+    wait = "wait: {{wait_for: {{on: {on}, go: tell}}, timeout: 1 day, on_timeout: done}}"
+    ends = ("done: {exit: finished}",)
+
+    def loop(name: str, on: str, tell: str, following: str) -> str:
+        again = tell.replace("}}", "}, next: " + following + "}") if tell.endswith("}}") else tell
+        return echo(name, "order_placed", "never", wait.format(on=on), again, *ends)
+
+    one = loop("one", "tier_changed", TELL_TASK, "wait")
+    assert codes(one=one, two=loop("two", "task_completed", TELL_TIER, "wait")) == ["J239"]
+    assert codes(one=one, two=loop("two", "task_completed", TELL_TIER, "done")) == []

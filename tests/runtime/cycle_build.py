@@ -179,10 +179,11 @@ class World:
             timers_per_transaction_max=self.timers_max,
             merge=MergeOptions(is_strict=self.is_strict, merge_wait_ms=50),
         )
+        event_texts = {name: schema_text(name) for name in EVENT_TYPES}
         codec = EventCodec(
             self.registry,
             wanted=self.journeys.wanted,
-            reader_schemas={name: schema_text(name) for name in EVENT_TYPES},
+            reader_schemas=event_texts,
             clock=self.clock,
         )
         if is_warm:
@@ -191,7 +192,7 @@ class World:
             options,
             journeys=self.journeys,
             codec=codec,
-            encoder=RecordEncoder(schemas=OUTPUTS, ids=OUTPUT_IDS),
+            encoder=RecordEncoder(schemas=OUTPUTS | event_texts, ids=OUTPUT_IDS | IDS),
             log=self.log,
             clock=self.clock,
             sink=self.reports,
