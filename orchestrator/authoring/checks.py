@@ -22,6 +22,7 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     OnDateDraft,
     Ref,
@@ -37,6 +38,7 @@ from orchestrator.authoring.drafts import (
     WaitWhileDraft,
 )
 from orchestrator.authoring.entry_checks import an_entry_date, check_entry
+from orchestrator.authoring.experiments import check_meeting
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
@@ -264,6 +266,8 @@ def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: Chec
         case BranchDraft():
             for case in step.cases:
                 checks.formula(case.when, names, a_condition)
+        case MeetExperimentDraft():
+            check_meeting(step, checks.world.experiments, checks.problems)
         case SendDraft():
             _check_send(step, names, checks)
         case SetDraft():

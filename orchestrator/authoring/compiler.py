@@ -19,6 +19,7 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     EndpointDraft,
     EntryDraft,
+    ExperimentDraft,
     JourneyDraft,
     OnDateDraft,
     OnScheduleDraft,
@@ -26,6 +27,11 @@ from orchestrator.authoring.drafts import (
     SendDraft,
 )
 from orchestrator.authoring.event_schemas import hash_event_types
+from orchestrator.authoring.experiments import (
+    check_experiments,
+    lower_experiment,
+    read_experiments,
+)
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
@@ -43,6 +49,7 @@ from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
+    EXPERIMENTS_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
@@ -60,6 +67,7 @@ from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
+from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
 from orchestrator.model.problems import Problem
@@ -88,6 +96,7 @@ class _Read:
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
     webhooks: tuple[EndpointDraft, ...]
+    experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
@@ -111,7 +120,10 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         read.journeys,
         problems,
         audiences=read.audiences,
+        experiments=read.experiments,
     )
+    zone = read.policies.default_zone or DEFAULT_ZONE
+    check_experiments(world.experiments, read.journeys, zone, problems, is_complete=read.is_complete)
     webhooks = {webhook.name.name: webhook for webhook in read.webhooks}
     world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
@@ -145,18 +157,21 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
     purposes: dict[str, Purpose] = {}
+    experiments: dict[str, Experiment] = {}
     services = current.services
     emits: dict[str, str] = {}
     for journeys in older:
         versions.update(journeys.versions)
         channels.update(journeys.channels)
         purposes.update(journeys.purposes)
+        experiments.update(journeys.experiments)
         audiences.update(journeys.audiences)
         services |= journeys.services
         emits.update(journeys.emits)
     versions.update(current.versions)
     channels.update(current.channels)
     purposes.update(current.purposes)
+    experiments.update(current.experiments)
     audiences.update(current.audiences)
     tracked = track(versions.values())
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
@@ -166,6 +181,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         channels=channels,
         audiences=audiences,
         purposes=purposes,
+        experiments=experiments,
         services=services,
         emits=emits | current.emits,
         wanted=wanted,
@@ -179,6 +195,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     channels: tuple[ChannelDraft, ...] = ()
     audiences: tuple[AudienceDraft, ...] = ()
     webhooks: tuple[EndpointDraft, ...] = ()
+    experiments: tuple[ExperimentDraft, ...] = ()
     policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
     unreadable = {problem.path for problem in sources.problems}
@@ -204,6 +221,8 @@ def _read(sources: Sources, problems: Problems) -> _Read:
             audiences = read_audiences(root, problems)
         elif path == WEBHOOKS_FILE:
             webhooks = read_webhooks(root, problems)
+        elif path == EXPERIMENTS_FILE:
+            experiments = read_experiments(root, problems)
         elif path == POLICIES_FILE:
             policies = read_policies(root, problems)
         elif (draft := read_journey(path, root, problems)) is not None:
@@ -216,6 +235,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         channels=channels,
         audiences=audiences,
         webhooks=webhooks,
+        experiments=experiments,
         policies=policies,
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
@@ -304,6 +324,10 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
             for name, channel in sorted(world.channels.items())
         },
         caps=(),
+        experiments={
+            name: lower_experiment(draft, world.policies.default_zone or DEFAULT_ZONE)
+            for name, draft in world.experiments.items()
+        },
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         tracked=tracked,

@@ -219,6 +219,15 @@ class WebhookDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class MeetExperimentDraft:
+    """`experiment: subject_line, arms: {arm: step, ...}`."""
+
+    name: Ref
+    experiment: Ref
+    arms: tuple[tuple[Ref, Ref], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EmitDraft:
     """`emit: became_vip` with its fields."""
 
@@ -255,6 +264,7 @@ StepDraft = (
     | WaitForDraft
     | BranchDraft
     | SplitDraft
+    | MeetExperimentDraft
     | SendDraft
     | SetDraft
     | ActionDraft
@@ -271,6 +281,7 @@ STEP_KINDS: dict[type, str] = {
     WaitForDraft: "wait_for",
     BranchDraft: "branch",
     SplitDraft: "split",
+    MeetExperimentDraft: "experiment",
     SendDraft: "send",
     SetDraft: "set",
     IncrementDraft: "increment",
@@ -492,3 +503,14 @@ class RateDraft:
         """What the rate's slots are kept under: another `max` goes on from where the former one was."""
         channels = "all" if self.channels is None else ",".join(sorted({ref.name for ref in self.channels}))
         return f"rate:{channels}:{self.per_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentDraft:
+    """An experiment: arms with their shares of one, and from when until when it runs."""
+
+    name: Ref
+    arms: tuple[tuple[Ref, Fraction], ...]
+    salt: str
+    starts: LocalMoment | None
+    ends: LocalMoment | None

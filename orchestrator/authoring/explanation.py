@@ -224,6 +224,9 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, f"{LEFT.get(reason, f'left: {reason}')}{at}", is_refusal=False)
         case "waiting":
             return Said(decision, _waiting_said(decision), is_refusal=False)
+        case "exposed":
+            sentence = f'"{decision.step}" exposed the customer to experiment {decision.reason}, arm {decision.value}'
+            return Said(decision, sentence, is_refusal=False)
         case "audience":
             change = AUDIENCE_CHANGES.get(reason, reason)
             by = f'"{decision.step}" ' if decision.step else ""

@@ -28,6 +28,7 @@ from orchestrator.authoring.expression_nodes import (
     Constant,
     EntryField,
     EventField,
+    ExperimentArm,
     Member,
     StepField,
     Typed,
@@ -76,6 +77,8 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _consent(node.name)
         case AudienceMember():
             return _audience(node.name)
+        case ExperimentArm():
+            return _experiment(node.name)
         case StepField():
             return _step_field(node.step, node.name)
         case Ambient():
@@ -200,6 +203,10 @@ def _consent(name: str) -> Evaluate:
 
 def _audience(name: str) -> Evaluate:
     return lambda scope: name in scope.customer.audiences
+
+
+def _experiment(name: str) -> Evaluate:
+    return lambda scope: scope.customer.exposures.get(name)
 
 
 def _step_field(step: str, name: str) -> Evaluate:

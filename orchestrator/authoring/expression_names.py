@@ -13,6 +13,7 @@ from orchestrator.authoring.expression_nodes import (
     Constant,
     EntryField,
     EventField,
+    ExperimentArm,
     Member,
     Names,
     StepField,
@@ -20,9 +21,9 @@ from orchestrator.authoring.expression_nodes import (
 )
 from orchestrator.authoring.expression_syntax import ExpressionProblem, Name
 from orchestrator.authoring.suggest import did_you_mean
-from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind
+from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind, Type
 
-ROOTS = ("event", "entry", "profile", "consent", "audience", "steps", "now", "customer_id")
+ROOTS = ("event", "entry", "profile", "consent", "audience", "experiment", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a step that asks for something has."""
@@ -100,6 +101,11 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
                 hint = did_you_mean(field, names.audiences, otherwise="audiences.yaml names the audiences")
                 return _bad(problems, "J230", part, f'there is no audience "{field}"', hint)
             return AudienceMember(BOOLEAN, field)
+        case "experiment":
+            if field not in names.experiments:
+                hint = did_you_mean(field, names.experiments, otherwise="experiments.yaml names the experiments")
+                return _bad(problems, "J263", part, f'there is no experiment "{field}"', hint)
+            return ExperimentArm(Type(Kind.STRING, nullable=True, symbols=names.experiments[field]), field)
         case _:
             if field not in names.attributes:
                 hint = did_you_mean(field, names.attributes, otherwise="profile.yaml says which attributes there are")

@@ -35,6 +35,8 @@ class Names:
     no_past: str = ""
     only_event: str = ""
     audiences: frozenset[str] = frozenset()
+    experiments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Experiment → its arms."""
     is_inside: bool = False
 
 
@@ -82,6 +84,14 @@ class ConsentKey:
 @dataclass(frozen=True, slots=True)
 class AudienceMember:
     """Whether the customer was added to this audience."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentArm:
+    """The arm of an experiment that the customer has met."""
 
     type: Type
     name: str
@@ -146,6 +156,7 @@ Typed = (
     | Attribute
     | ConsentKey
     | AudienceMember
+    | ExperimentArm
     | StepField
     | Ambient
     | Member

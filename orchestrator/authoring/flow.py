@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     ExitDraft,
     Formula,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     Ref,
     SendDraft,
@@ -67,6 +68,9 @@ def edges(step: StepDraft, following: str) -> Iterator[Edge]:
         case SplitDraft():
             for arm, share in step.arms:
                 yield _edge(arm, following, f"{float(share * 100):g}%")
+        case MeetExperimentDraft():
+            for arm, target in step.arms:
+                yield _edge(target, following, arm.name)
         case ExitDraft() | BrokenDraft():
             return
         case _:

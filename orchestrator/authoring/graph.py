@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     IncrementDraft,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     SendDraft,
     SetDraft,
@@ -148,6 +149,8 @@ def _step_node(step: StepDraft) -> Box:
             return _node(_id(name), RHOMBUS, [name])
         case SplitDraft():
             return _node(_id(name), CHANCE, [name, "by chance"])
+        case MeetExperimentDraft():
+            return _node(_id(name), CHANCE, [name, f"experiment {step.experiment.name}"])
         case SendDraft():
             channels = ", else ".join(channel.name for channel in step.channels)
             return _node(_id(name), BOX, [name, f"send {step.template.name}", f"by {channels}"])

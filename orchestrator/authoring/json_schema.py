@@ -17,6 +17,7 @@ from orchestrator.authoring.action_source import AUDIENCE_WAYS, MESSAGE_CLASSES,
 from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQUIRED, LIMIT_WAYS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
+from orchestrator.authoring.experiments import EXPERIMENT_KEYS, EXPERIMENT_REQUIRED
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.policies_source import (
     CAP_KEYS,
@@ -224,6 +225,8 @@ STEP: Described = {
     ),
     "split": (pairs(PERCENT), "Goes on by chance, the same way for a customer at every visit; adds up to 100%."),
     "salt": (TEXT, "Splits with the same salt draw the same lot."),
+    "experiment": (EVENT, "The customer meets this experiment of experiments.yaml, and goes on by arm."),
+    "arms": (pairs(STEP_NAME), "Where each arm of the experiment goes on."),
     "send": (one_or_many(EVENT), "The channel; of several the first on which the customer can be reached."),
     "template": (EVENT, "The folder in templates/ with the text of the message."),
     "with": (VARIABLES, "Variables, as expressions."),
@@ -247,7 +250,11 @@ STEP: Described = {
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }
-STEP_NEEDS: dict[str, tuple[str, ...]] = {"send": ("template",), "task": ("template",)}
+STEP_NEEDS: dict[str, tuple[str, ...]] = {
+    "experiment": ("arms",),
+    "send": ("template",),
+    "task": ("template",),
+}
 """Step kind -> keys that it cannot do without, beside its own."""
 
 
@@ -343,6 +350,20 @@ def webhooks() -> Schema:
         },
         required=["webhooks"],
     )
+
+
+def experiments() -> Schema:
+    """Of `experiments.yaml`."""
+    experiment: Described = {
+        "arms": (pairs(PERCENT), "The arms, the control arm first, with the shares of customers; add up to 100%."),
+        "salt": (TEXT, "Experiments with the same salt draw the same lot; without it each draws its own."),
+        "owner": (TEXT, "Who answers for it."),
+        "hypothesis": (TEXT, "What is to be found out."),
+        "from": (DAY, "When it begins: a date or a local time, with a zone if need be."),
+        "until": (DAY, "When it ends; the day or instant itself does not belong to it."),
+    }
+    of_one = keys(picked(EXPERIMENT_KEYS, experiment), required=EXPERIMENT_REQUIRED)
+    return keys({"experiments": (pairs(of_one), "The experiments by name.")}, required=["experiments"])
 
 
 def policies() -> Schema:
@@ -483,6 +504,7 @@ def scenarios() -> Schema:
             "Messages that count for caps.",
         ),
         "split": ({"type": "object", "additionalProperties": TEXT}, "Split -> the arm that chance chooses."),
+        "experiment": ({"type": "object", "additionalProperties": TEXT}, "Experiment -> the arm that chance chooses."),
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
         "backfill": (BOOLEAN, "Whether journeys with backfill come into force at the start."),
         "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
@@ -511,6 +533,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "channels": (channels, "How customers are reached: channels.yaml"),
     "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
     "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
+    "experiments": (experiments, "Named experiments: experiments.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),

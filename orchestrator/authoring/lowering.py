@@ -18,6 +18,7 @@ from orchestrator.authoring.drafts import (
     Formula,
     IncrementDraft,
     JourneyDraft,
+    MeetExperimentDraft,
     MonthsDraft,
     OnCommandDraft,
     OnDateDraft,
@@ -41,6 +42,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
+from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
@@ -314,6 +316,8 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
             return Branch(name, cases, target(step.otherwise))
         case SplitDraft():
             return Split(name, step.salt or f"{draft.name.name}/{name}", _arms(step))
+        case MeetExperimentDraft():
+            return lower_meeting(step, lowering.world.experiments[step.experiment.name])
         case SendDraft():
             return _send(step, target(step.next), draft, lowering)
         case SetDraft():

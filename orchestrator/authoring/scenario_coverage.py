@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.model.actions import Transition
+from orchestrator.model.experiments import MeetExperiment
 from orchestrator.model.journey import Branch, Journey, Split, WaitFor, WaitUntilMoment, WaitWhile
 
 
@@ -50,6 +51,8 @@ def _places(journey: Journey) -> list[str]:
                 places.append(_arm(name, "otherwise", step.otherwise))
             case Split():
                 places += [_arm(name, arm.go, arm.go) for arm in step.arms]
+            case MeetExperiment():
+                places += [_arm(name, arm, go) for arm, go in step.go.items()]
             case _:
                 pass
     places += [_exit(rule.on) for rule in journey.exits_on]

@@ -142,6 +142,7 @@ class _StoryReader:
                 "audience",
                 "sent_before",
                 "split",
+                "experiment",
                 "held_out",
                 "global_holdout",
                 "backfill",
@@ -155,12 +156,13 @@ class _StoryReader:
         arms = {key.value: arm for key, arm in self._arms(entries.get("split"))}
         is_held_out = bool(read.boolean(entries.get("held_out")))
         is_left_alone = bool(read.boolean(entries.get("global_holdout")))
-        if customer is not None and (arms or is_held_out or is_left_alone):
+        experiments = self._experiments(entries.get("experiment"))
+        if customer is not None and (arms or experiments or is_held_out or is_left_alone):
             read.problem(
                 entries["customer"],
                 "J810",
                 "chance has decided for a customer who is named",
-                hint="leave customer out, then one is found who fits split, held_out and global_holdout",
+                hint="leave customer out, then one is found who fits what is given",
             )
         profile = self._profile(entries.get("profile"))
         known = self._journeys.audiences
@@ -175,6 +177,7 @@ class _StoryReader:
             is_held_out,
             {name: str(profile.get(known[name].identity, "")) for name in inside},
             is_left_alone,
+            experiments=experiments,
             is_backfilled=bool(read.boolean(entries.get("backfill"))),
         )
 
@@ -251,6 +254,21 @@ class _StoryReader:
                     read.unknown(value, "arm", arm, known)
                 arms.append((key, arm))
         return arms
+
+    def _experiments(self, node: Node | None) -> dict[str, str]:
+        """Experiment → arm."""
+        read, known = self._read, self._journeys.experiments
+        chosen: dict[str, str] = {}
+        for key, value in read.pairs(node):
+            arm = read.text(value)
+            if key.value not in known:
+                read.unknown(key, "experiment", key.value, known)
+            elif arm is not None:
+                arms = [name for name, _ in known[key.value].arms]
+                if arm not in arms:
+                    read.unknown(value, "arm", arm, arms)
+                chosen[key.value] = arm
+        return chosen
 
     def _when(self, node: Node | None, given: Given) -> tuple[When, ...]:
         found: list[When] = []

@@ -32,7 +32,18 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
 }
 """What a `then` line can expect → the keys that say more about it."""
 
-TRANSITIONS = ("entered", "held_out", "not_entered", "step", "waiting", "audience", "goal", "exited", "failed")
+TRANSITIONS = (
+    "entered",
+    "held_out",
+    "not_entered",
+    "step",
+    "waiting",
+    "audience",
+    "exposed",
+    "goal",
+    "exited",
+    "failed",
+)
 COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
 STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
@@ -47,9 +58,9 @@ SentBefore = tuple[int, str, str, str]
 class Given:
     """How things are at the start. `sends` are earlier messages.
 
-    `arms` (step → arm), `is_held_out` and `is_left_alone` (by the global holdout) choose a customer whom chance treats
-    so. `is_backfilled`: the journeys come into force at the start, so that those with `backfill` let the customer in
-    who matches already.
+    `arms` (step → arm), `experiments` (experiment → arm), `is_held_out` and `is_left_alone` (by the global holdout)
+    choose a customer whom chance treats so. `is_backfilled`: the journeys come into force at the start, so that those
+    with `backfill` let the customer in who matches already.
     """
 
     at_ms: int = DEFAULT_START_MS
@@ -62,6 +73,7 @@ class Given:
     audiences: dict[str, str] = field(default_factory=dict)
     """Audience → who the customer is there."""
     is_left_alone: bool = False
+    experiments: dict[str, str] = field(default_factory=dict)
     is_backfilled: bool = False
 
 

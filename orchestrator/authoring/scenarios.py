@@ -15,6 +15,7 @@ from orchestrator.authoring.scenario_checks import Happened, happened_instead, o
 from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
+from orchestrator.engine.experiments import arm_of
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import is_in_global_holdout
 from orchestrator.engine.population import is_entry_clock, with_entries
@@ -137,6 +138,9 @@ def find_customer(journeys: JourneySet, scenario: Scenario) -> str | None:
             (draw(f"holdout/{other.name}", customer_id) < other.holdout)
             == (given.is_held_out and other.name == journey.name)
             for other in journeys.current.values()
+        )
+        is_in_place &= all(
+            arm_of(journeys.experiments[name], customer_id) == arm for name, arm in given.experiments.items()
         )
         is_in_place &= is_in_global_holdout(journeys, customer_id) == given.is_left_alone
         if is_in_place and all(isinstance(s, Split) and _arm(s, customer_id) == arm for s, arm in splits):
@@ -266,6 +270,8 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
             return f"{journey}: goal reached{f', worth {transition.value}' if transition.value else ''}"
         case "exited":
             return f"{journey}: left at {transition.step or 'the end'} ({transition.reason})"
+        case "exposed":
+            return f"{journey}: {transition.step} exposed to {transition.reason} ({transition.value})"
         case "audience":
             where = f"{journey}: {transition.step}" if journey else "whatever the journeys do"
             return f"{where}: audience {transition.value} ({transition.reason})"

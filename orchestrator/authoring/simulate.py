@@ -68,6 +68,11 @@ class JourneyReport:
     failures: Counter[str] = field(default_factory=Counter)
     waiting_on: Counter[str] = field(default_factory=Counter)
 
+    experiments: dict[tuple[str, str], ArmReport] = field(default_factory=dict)
+    """(experiment, arm) → the passages that were exposed to it."""
+    met: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    """(customer, passage) → experiment → arm, of passages that have not reached the goal."""
+
     @property
     def entered(self) -> int:
         """How many passages went through the steps."""
@@ -213,6 +218,14 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
             arm = others.get(transition.reason, report.treated)
             arm.converted += 1
             arm.value += Decimal(transition.value or 0)
+            for met in report.met.pop((transition.customer_id, transition.instance), {}).items():
+                report.experiments[met].converted += 1
+                report.experiments[met].value += Decimal(transition.value or 0)
+        case "exposed":
+            report.met.setdefault((transition.customer_id, transition.instance), {})[transition.reason] = (
+                transition.value or ""
+            )
+            report.experiments.setdefault((transition.reason, transition.value or ""), ArmReport()).passages += 1
         case "exited":
             report.exits[transition.reason] += 1
             _step(report, transition.step).left += 1

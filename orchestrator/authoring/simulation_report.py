@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.authoring.intervals import CONFIDENCE, wilson
 from orchestrator.authoring.simulate import ArmReport, JourneyReport, Simulation
 from orchestrator.model.journey import Exit, JourneySet
 
@@ -29,6 +30,8 @@ def report_tables(result: Simulation, journeys: JourneySet, shown: Sequence[str]
             blocks.append(_sends(report))
         if journeys.current[name].goal is not None:
             blocks.append(_goal(report))
+        if report.experiments:
+            blocks.append(_experiments(report, journeys))
         blocks.append(Text())
     if result.commands or result.audiences or result.emitted:
         blocks += [_commands(result), Text()]
@@ -91,12 +94,22 @@ def _journey_values(report: JourneyReport) -> dict[str, Any]:
         "not_sent": _sorted(report.not_sent),
         "failures": _sorted(report.failures),
         "waiting_on": _sorted(report.waiting_on),
+        "experiments": _experiment_values(report),
         "goal": {
             "treated": _arm_values(report.treated),
             "held_out": _arm_values(report.held_out),
             "global_holdout": _arm_values(report.left_alone),
         },
     }
+
+
+def _experiment_values(report: JourneyReport) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = {}
+    for (experiment, name), arm in sorted(report.experiments.items()):
+        low, high = wilson(arm.converted, arm.passages)
+        interval = {"confidence": CONFIDENCE, "low": round(low, 6), "high": round(high, 6)}
+        values.setdefault(experiment, {})[name] = {**_arm_values(arm), "interval": interval}
+    return values
 
 
 def _arm_values(arm: ArmReport) -> dict[str, Any]:
@@ -173,6 +186,16 @@ def _goal(report: JourneyReport) -> Table:
         conversion = arm.conversion
         shown = "" if conversion is None else f"{conversion:.2%}"
         table.add_row(name, f"{arm.passages:,}", f"{arm.converted:,}", shown, f"{arm.value:,}")
+    return table
+
+
+def _experiments(report: JourneyReport, journeys: JourneySet) -> Table:
+    table = _table("experiment", "exposed", "reached", "conversion", f"{CONFIDENCE:.0%} interval", "worth")
+    has_goal = journeys.current[report.name].goal is not None
+    for (experiment, name), arm in sorted(report.experiments.items()):
+        low, high = wilson(arm.converted, arm.passages)
+        shown = [f"{arm.converted / arm.passages:.2%}", f"{low:.2%} to {high:.2%}"] if has_goal else ["", ""]
+        table.add_row(f"{experiment}: {name}", f"{arm.passages:,}", f"{arm.converted:,}", *shown, f"{arm.value:,}")
     return table
 
 

@@ -28,6 +28,7 @@ from orchestrator.authoring.drafts import (
     StepDraft,
     WaitForDraft,
 )
+from orchestrator.authoring.experiments import read_meeting
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -57,6 +58,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "wait_while": ("wait_while", "timeout", "on_timeout", "next"),
     "branch": ("branch",),
     "split": ("split", "salt"),
+    "experiment": ("experiment", "arms"),
     "send": ("send", "template", "with", "class", "purpose", "priority", "expires", "next"),
     "set": ("set", "next"),
     "increment": ("increment", "next"),
@@ -245,6 +247,7 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "wait_while": read_wait_while,
     "branch": _branch,
     "split": _split,
+    "experiment": read_meeting,
     "send": _send,
     "set": _set,
     "increment": read_increment,

@@ -10,6 +10,7 @@ from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
     EndpointDraft,
+    ExperimentDraft,
     Formula,
     IncrementDraft,
     JourneyDraft,
@@ -47,10 +48,16 @@ class World:
     policies: PoliciesDraft
     templates: Mapping[str, tuple[TemplateFile, ...]]
     audiences: Mapping[str, AudienceDraft] = field(default_factory=dict)
+    experiments: Mapping[str, ExperimentDraft] = field(default_factory=dict)
     webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     default_zone: str = "UTC"
     segments: Mapping[str, object] = field(default_factory=dict)
     """The segments that journeys can name."""
+
+
+def arms_of(world: World) -> dict[str, tuple[str, ...]]:
+    """Experiment → the names of its arms."""
+    return {name: tuple(arm.name for arm, _ in draft.arms) for name, draft in world.experiments.items()}
 
 
 def rule_names(event: EventType | None, attributes: Mapping[str, Type], consents: frozenset[str]) -> Names:
@@ -68,6 +75,7 @@ def entry_names(draft: JourneyDraft, world: World) -> Names:
         attributes=world.attributes,
         consents=world.consents,
         audiences=frozenset(world.audiences),
+        experiments=arms_of(world),
         event_types=world.event_types,
     )
 
@@ -86,6 +94,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
         event_types=world.event_types,
         audiences=frozenset(world.audiences),
+        experiments=arms_of(world),
     )
 
 
@@ -99,6 +108,7 @@ def make_world(
     problems: Problems,
     *,
     audiences: Iterable[AudienceDraft] = (),
+    experiments: Iterable[ExperimentDraft] = (),
 ) -> World:
     """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
     by_name = {channel.name.name: channel for channel in channels}
@@ -107,6 +117,7 @@ def make_world(
     needed |= {key.name for purpose in policies.purposes for key in purpose.keys}
     consents = needed | _constant_keys(rules)
     world = World(event_types, {}, consents, rules, by_name, policies, templates, audiences=lists)
+    world = replace(world, experiments={experiment.name.name: experiment for experiment in experiments})
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))
 

@@ -84,6 +84,7 @@ def ask_person(turn: Turn, journey: Journey, instance: Instance, step: Task) -> 
         "task",
         step.queue,
         None if step.due_after_ms is None else turn.now_ms + step.due_after_ms,
+        instance.exposed,
     )
     return finish(turn, journey, instance, step, "asked", command, HUMAN)
 
@@ -109,6 +110,7 @@ def ask_endpoint(turn: Turn, journey: Journey, instance: Instance, step: Webhook
         turn.now_ms + step.expires_after_ms,
         "webhook",
         step.webhook,
+        experiments=instance.exposed,
     )
     return finish(turn, journey, instance, step, "asked", command, WEBHOOK)
 

@@ -140,4 +140,5 @@ def _command(
         turn.now_ms + (step.expires_after_ms if step.is_add else REMOVAL_EXPIRES_MS),
         "audience_add" if step.is_add else "audience_remove",
         audience.name,
+        experiments=instance.exposed,
     )

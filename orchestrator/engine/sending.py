@@ -84,6 +84,7 @@ def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel:
             step.priority,
             turn.now_ms,
             turn.now_ms + step.expires_after_ms,
+            experiments=instance.exposed,
         )
     )
     if step.message_class == PROMOTIONAL:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.engine.actions import act
+from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
 from orchestrator.engine.turn import Turn, go_on, holds, record, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import ChangeAudience, Emit, Increment, Task, Webhook
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
+from orchestrator.model.experiments import MeetExperiment
 from orchestrator.model.journey import (
     Branch,
     Exit,
@@ -53,8 +55,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 name = following
             case Branch():
                 name = branch(turn, journey, instance, step)
-            case Split():
-                name = split(turn, journey, instance, step)
+            case Split() | MeetExperiment():
+                name = by_chance(turn, journey, instance, step)
             case SetProfile():
                 name = set_profile(turn, journey, instance, step)
             case Exit():
@@ -155,6 +157,13 @@ def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> st
             go, reason = case.go, f"case_{number}"
             break
     return go_on(turn, journey, instance, step.name, go, reason)
+
+
+def by_chance(turn: Turn, journey: Journey, instance: Instance, step: Split | MeetExperiment) -> str:
+    """The way that chance chose for this customer, once and for all."""
+    if isinstance(step, MeetExperiment):
+        return meet(turn, journey, instance, step)
+    return split(turn, journey, instance, step)
 
 
 def split(turn: Turn, journey: Journey, instance: Instance, step: Split) -> str:

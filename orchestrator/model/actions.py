@@ -14,9 +14,10 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     `kind` says what: `send` (deliver `content` to `address`), `audience_add` and `audience_remove` (`target` is the
     audience, `address` who the customer is there), `task` (a person of the queue `target` does what `content` says,
     by `due_at_ms`), `webhook` (a request with the content's `method` and `body` to the endpoint `address`; `target` is
-    the webhook's name). `action_id` is a function of (customer, journey, instance, step,
-    visit): equal in every replay. `content` holds the rendered parts of the template (`subject`, `body`, …).
-    `message_class` is `promotional` or `transactional`. Instants are milliseconds since the epoch, UTC.
+    the webhook's name). `action_id` is a function of (customer, journey, instance, step, visit): equal in every replay.
+    `content` holds the rendered parts of the template (`subject`, `body`, …). `message_class` is `promotional` or
+    `transactional`. `experiments` is the arm of each experiment that the passage has met. Instants are milliseconds
+    since the epoch, UTC.
     """
 
     action_id: str
@@ -37,6 +38,7 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     kind: str = "send"
     target: str = ""
     due_at_ms: int | None = None
+    experiments: dict[str, str] = {}
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -46,8 +48,9 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     `global_holdout` for those of it), `held_out` (control group), `not_entered` (reason says why), `step` (a step ended
     with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason` says
     why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `audience` (the
-    audience `value` was changed, or why not), `goal` (the goal was reached, `value` as text), `exited` (`reason` says
-    why), `failed` (a condition or template failed; `reason` names it, the instance goes on).
+    audience `value` was changed, or why not), `exposed` (to arm `value` of the experiment that `reason` names), `goal`
+    (the goal was reached, `value` as text), `exited` (`reason` says why), `failed` (a condition or template failed;
+    `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 

@@ -46,7 +46,8 @@ class Instance(msgspec.Struct, array_like=True):
     journey has none). `entry` holds the values of the entry event that the journey refers to, in the order of
     `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
     `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none. `reserved` is the channel of whose rate a
-    slot is reserved for the step's message, at `timer_at_ms`; "" for none.
+    slot is reserved for the step's message, at `timer_at_ms`; "" for none. `exposed` is the arm of each named
+    experiment that the passage has met.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Instance(msgspec.Struct, array_like=True):
     entry: list[Any]
     results: dict[str, StepResult]
     reserved: str = ""
+    exposed: dict[str, str] = {}
 
 
 class Customer(msgspec.Struct, array_like=True):

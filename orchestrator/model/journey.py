@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Tracked
 from orchestrator.model.customer import Customer, Instance
+from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
@@ -242,6 +243,7 @@ Step = (
     | WaitFor
     | Branch
     | Split
+    | MeetExperiment
     | Send
     | SetProfile
     | Exit
@@ -475,6 +477,7 @@ class JourneySet:
     default_purpose: str = ""
     """That of promotional messages which name none; "" for none."""
     global_holdout: GlobalHoldout | None = None
+    experiments: dict[str, Experiment] = field(default_factory=dict)
     rates: tuple[Rate, ...] = ()
     uses_shared: bool = False
     """Whether decisions look at what the customers of a partition share (`Effects.shared`)."""

@@ -17,6 +17,7 @@ from orchestrator.authoring import (
     action_source,
     entry_bounds,
     entry_source,
+    experiments,
     journey_source,
     policies_source,
     reading,
@@ -178,6 +179,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         return mapping(self, node, keys, required=required)
 
     for module in (
+        experiments,
         policies_source,
         entry_bounds,
         entry_source,

@@ -15,7 +15,22 @@ from tests.authoring.cases import GOLDEN, HERE, Case, all_codes
 ROOT = HERE.parent.parent
 REPORTED_BESIDES = {"J904": {"J905"}}
 """Two files cannot both be called like the one record that they describe."""
-NOT_A_SNIPPET = {"J101", "J112", "J118", "J121", "J125", "J213", "J217", "J606", "J607", "J808", "J904", "J906"}
+NOT_A_SNIPPET = {
+    "J101",
+    "J112",
+    "J118",
+    "J121",
+    "J125",
+    "J262",
+    "J712",
+    "J213",
+    "J217",
+    "J606",
+    "J607",
+    "J808",
+    "J904",
+    "J906",
+}
 """These are about several files or too long to print; their entries say it in words."""
 
 
