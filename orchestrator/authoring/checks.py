@@ -40,7 +40,7 @@ from orchestrator.authoring.drafts import (
 from orchestrator.authoring.entry_checks import an_entry_date, check_entry
 from orchestrator.authoring.experiments import check_meeting
 from orchestrator.authoring.expression_functions import NUMBER
-from orchestrator.authoring.expression_nodes import Attribute, EntryField, Names
+from orchestrator.authoring.expression_nodes import Ambient, Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.expressions import Checked, check_tree
 from orchestrator.authoring.flow_checks import check_flow
@@ -289,7 +289,8 @@ def _check_until(step: UntilMomentDraft, names: Names, checks: Checks) -> None:
     if found is None:
         return
     place = step.until.node
-    if not isinstance(found.node, Attribute | EntryField):
+    is_entry_at = isinstance(found.node, Ambient) and found.node.name == "entry.at"
+    if not isinstance(found.node, Attribute | EntryField) and not is_entry_at:
         # What is computed, from `now` say, would be another moment each time that it is looked at.
         message = "a wait goes on until an attribute or a field of the entry event as it is"
         checks.problems.append(problem_at(place, "J511", message, hint="use profile.renewal_date, with offset: 3 days"))

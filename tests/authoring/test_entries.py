@@ -310,3 +310,31 @@ steps:
     said = mermaid(draft)
     for words in ("again after 3 months", "at most 2 months", "at most 42 days", "within 1 year"):
         assert words in said
+
+
+def test_the_condition_of_a_tick_counts_past_events() -> None:
+    story = """
+    - name: one order, and it is long ago by the second tick
+      given: {time: 2026-03-03T09:00:00Z}
+      when:
+        - {event: order_placed, with: {cart_id: k1, total: 5}}
+        - {at: +1 hour, event: order_placed, with: {cart_id: k2, total: 50}}
+      until: +28 days
+      then:
+        - {at: +6 days, entered: true}
+        - {transition: entered, because: schedule}
+        - {messages: 0}
+    """
+    entry = "{schedule: '0 9 * * mon', zone: UTC, reentry: always, where: 'count(order_placed, 10 days) == %d'}"
+    assert played(entry % 2, story) == ""
+    assert played(entry % 1, story).startswith("entered: true at +6 days: nothing of the kind")
+
+
+def test_a_wait_may_count_from_the_instant_of_entry() -> None:
+    text = GREETING.replace(
+        "pause: {{wait: 1 hour}}", "pause: {{wait: {{until: entry.at, offset: 3 days, past: now}}}}"
+    )
+    for entry, found in (("{command: true}", []), ("{on: cart_updated}", ["J202"])):
+        written = text.format(entry=entry, when="consent.email")
+        compilation = compile_journeys(fixture_sources({"greeting.yaml": written}), EVENTS)
+        assert [problem.code for problem in compilation.problems if problem.path == "greeting.yaml"] == found

@@ -31,6 +31,8 @@ class Place:
             if event is not None:
                 found += [(f"{root}.{f.name}", f.kind, f.nullable) for f in EVENTS[event]]
                 found.append((f"{root}.occurred_at", "instant", False))
+        if self.entry is None and self.steps:
+            found.append(("entry.at", "instant", False))
         return found
 
 
@@ -57,7 +59,8 @@ def values(draw: st.DrawFn, place: Place, kind: str) -> str:
         return draw(st.sampled_from([*names, "'Eve'", "upper('x')"]))
     if kind == "instant":
         return draw(st.sampled_from([*names, "now", "now + 3 days", "now - 1 day"]))
-    name = draw(st.sampled_from(names))
+    # Only events have numbers of every kind, and not every place has one.
+    name = draw(st.sampled_from(names or ["1.5"]))
     if kind == "whole":
         return draw(st.sampled_from([name, f"{name} + 1", f"({name} ?? 0) + 1" if "profile" in name else name, "2"]))
     return draw(st.sampled_from([name, f"{name} * 2", f"{name} / 3"]))

@@ -67,7 +67,7 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """One journey, as keys with values."""
-    entered_on = draw(st.sampled_from(ENTRIES))
+    entered_on = draw(st.sampled_from([*ENTRIES, None, None]))
     ways = _reachable(draw(_ways()))
     kinds = {step: "send" if kind == "send" else "other" for step, (kind, _) in ways.items()}
     inside = Place(entry=entered_on, steps=kinds)
@@ -95,16 +95,45 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 
 @st.composite
-def _entry(draw: st.DrawFn, entered_on: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"on": entered_on}
+def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date()))
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
         found["where"] = draw(st.sampled_from(["", *firsts])) + f"({draw(conditions(place, depth=1))})"
-    if draw(st.booleans()):
+    if entered_on is not None and draw(st.booleans()):
         keys = [f.name for f in EVENTS[entered_on] if f.kind in {"text", "whole"}]
         found["key"] = f"event.{draw(st.sampled_from(keys))}"
-    found["reentry"] = draw(st.sampled_from(["always", "always", "after 1 day", "after 5 hours", "never"]))
+    found["reentry"] = draw(
+        st.sampled_from(["always", "always", "after 1 day", "after 5 hours", "after 1 month", "never"])
+    )
+    if draw(st.sampled_from([False, False, True])):
+        found["limit"] = {"max": draw(st.sampled_from([1, 1, 2])), "per": draw(st.sampled_from(["7 days", "1 day"]))}
+    if draw(st.sampled_from([False] * 9 + [True])):
+        found["from"] = draw(st.sampled_from(["2026-02-03", "2026-03-08 03:00 America/New_York"]))
+    if draw(st.sampled_from([False] * 9 + [True])):
+        found["until"] = draw(st.sampled_from(["2026-03-10", "2026-11-01 Australia/Lord_Howe"]))
+    return found
+
+
+@st.composite
+def _schedule(draw: st.DrawFn) -> dict[str, Any]:
+    ticks = ["30 2 * * *", "0 9 * * mon,fri", "0 */8 29-31 * *", "15 0 * * *", "0 9 1 * *"]
+    return {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+
+
+@st.composite
+def _date(draw: st.DrawFn) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "date": draw(st.sampled_from(["profile.born", "profile.renewal", "profile.last_order_at"]))
+    }
+    if draw(st.booleans()):
+        found["offset"] = draw(st.sampled_from(["-2 days", "3 days", "-1 month", "1 year"]))
+    if draw(st.booleans()):
+        found["at"] = draw(st.sampled_from(CLOCKS))
+    if draw(st.booleans()):
+        found["every"] = "year"
+    found["zone"] = draw(st.sampled_from(ZONES))
     return found
 
 
