@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 import msgspec
 
-from orchestrator.authoring.durations import parse_duration
-from orchestrator.authoring.event_values import BadValue, read_instant
 from orchestrator.authoring.explanation import explain, explanation_values, render_explanation
 from orchestrator.cli._settings import with_settings
+from orchestrator.cli._since import since
 from orchestrator.runtime.explain import read_records, read_versions
 from orchestrator.runtime.settings import Settings
 
@@ -23,20 +21,6 @@ Examples:
 """
 
 
-def _since(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    if text is None:
-        return None
-    duration = parse_duration(text)
-    if isinstance(duration, int):
-        return int(time.time() * 1000) - duration
-    try:
-        return read_instant(text, "")
-    except BadValue:
-        raise click.BadParameter(
-            f'"{text}" is neither a time (2026-03-01, 2026-03-01T12:00Z) nor a duration (7 days)', context, parameter
-        ) from None
-
-
 @click.command("explain", epilog=EXAMPLES, short_help="Say what happened to a customer and why.")
 @click.argument("customer")
 @click.option("--journey", metavar="NAME", help="Only this journey.")
@@ -44,7 +28,7 @@ def _since(context: click.Context, parameter: click.Parameter, text: str | None)
     "--since",
     "since_ms",
     metavar="TIME",
-    callback=_since,
+    callback=since,
     help="Only decisions from this time on: ISO 8601, or a duration before now.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")

@@ -39,6 +39,8 @@ COMMANDS = (
     "export",
     "erase",
     "replay",
+    "connect",
+    "dead-letters",
 )
 """In the order in which a person meets them. Each is a file in this folder whose `command` is loaded when asked for;
 a dash in the name is an underscore in the file's.

@@ -125,6 +125,15 @@ def fill(text: str, values: Mapping[str, str], missing: set[str]) -> str:
     return _PLACE.sub(value, text)
 
 
+def places(text: str) -> list[str]:
+    """The names of a template's places that have no default.
+
+    >>> places("${HOST}:${PORT:-25} ${env:SINK_TOKEN}")
+    ['HOST']
+    """
+    return [match[1] for match in _PLACE.finditer(text) if match[2] is None]
+
+
 def read_values(path: Path) -> dict[str, str]:
     """The values of a file with one NAME=VALUE a line; empty lines and those that begin with # count for nothing.
 

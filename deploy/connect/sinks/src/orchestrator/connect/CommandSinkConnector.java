@@ -89,11 +89,11 @@ abstract class CommandSinkConnector extends SinkConnector {
     NEEDED.forEach(
         (name, needed) -> {
           if (!needed.equals(given.get(name))) {
-            values.add(problem(name, given.get(name), "must be " + needed));
+            values.add(problem(name, "must be " + needed));
           }
         });
     if (given.getOrDefault(DEAD_LETTERS, "").isBlank()) {
-      values.add(problem(DEAD_LETTERS, null, "must name a topic: without it, refused commands would be lost"));
+      values.add(problem(DEAD_LETTERS, "must name a topic: without it, refused commands would be lost"));
     }
     check(given, values);
     return new Config(values);
@@ -102,7 +102,8 @@ abstract class CommandSinkConnector extends SinkConnector {
   /** Checks of one sink that need more than one setting. */
   void check(Map<String, String> given, List<ConfigValue> values) {}
 
-  static ConfigValue problem(String name, String value, String text) {
-    return new ConfigValue(name, value, List.of(), new ArrayList<>(List.of(name + " " + text)));
+  static ConfigValue problem(String name, String text) {
+    // Without the value: Connect would have to know its type, and some values are secret.
+    return new ConfigValue(name, null, List.of(), new ArrayList<>(List.of(name + " " + text)));
   }
 }

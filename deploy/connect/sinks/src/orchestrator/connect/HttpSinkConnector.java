@@ -53,12 +53,12 @@ public final class HttpSinkConnector extends CommandSinkConnector {
     try {
       HttpSinkTask.headers(settings);
     } catch (ConfigException error) {
-      values.add(problem(HEADERS, null, error.getMessage()));
+      values.add(problem(HEADERS, error.getMessage()));
     }
     try {
       BodyTemplate.of(settings.getString(BODY), settings.getString(CONTENT_TYPE));
     } catch (ConfigException error) {
-      values.add(problem(BODY, null, error.getMessage()));
+      values.add(problem(BODY, error.getMessage()));
     }
   }
 }
