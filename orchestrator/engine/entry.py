@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any
 
 from orchestrator.engine.ids import draw
@@ -86,11 +85,8 @@ def worth_asking(index: EntryIndex, fields: Mapping[str, Any]) -> tuple[Journey,
     for field, table in index.by_field:
         told_apart = table.get(fields.get(field))
         if told_apart is not None:
-            found = tuple(sorted((*found, *told_apart), key=_name)) if found else told_apart
+            found = tuple(sorted((*found, *told_apart), key=lambda journey: journey.name)) if found else told_apart
     return found
-
-
-_name = attrgetter("name")
 
 
 def may_enter(turn: Turn, journey: Journey, where: Expression) -> bool:
