@@ -22,6 +22,7 @@ from orchestrator.authoring.expression_nodes import (
     EntryField,
     EventField,
     Names,
+    SegmentMember,
     Typed,
     walk,
 )
@@ -59,6 +60,7 @@ class Uses:
     consents: frozenset[str]
     aggregates: tuple[Aggregate, ...]
     audiences: frozenset[str]
+    segments: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -92,6 +94,7 @@ def uses(node: Typed) -> Uses:
         consents=frozenset(inner.name for inner in nodes if isinstance(inner, ConsentKey)),
         aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
+        segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
     )
 
 

@@ -19,10 +19,6 @@ WINDOW_PARTS = 16
 never holds more than the limit; as much as one part of it may be left unused."""
 
 
-PARTS_KEPT = 2 * WINDOW_PARTS + 12
-"""So many parts of a limit's time are remembered, each with what was given out in it."""
-
-
 def share_of(shared: Shared, most: int) -> int:
     """The partition's part of `most`; the parts of all partitions add up to it.
 
@@ -69,14 +65,14 @@ def take(shared: Shared, name: str, most: int, per_ms: int | None, now_ms: int) 
     length_ms = max(1, per_ms // WINDOW_PARTS) if per_ms is not None else 0
     part = now_ms // length_ms if length_ms else 0
     first = (now_ms - per_ms) // length_ms if per_ms is not None else 0
-    # Decisions about different customers are not in time order: what is later counts as well, and more is kept than one
-    # window. What was given out before the oldest part that is kept is forgotten: nothing is given out there any more.
-    kept = shared.counts.get(name, [])
-    if len(kept) >= PARTS_KEPT and first < kept[0][0]:
+    stored = shared.counts.get(name, ())
+    # Decisions about different customers are not in time order: what is later counts as well, and what is older is kept
+    # for one more window. Of what lies before that nothing is known any more, so nothing is given out there.
+    if per_ms is not None and stored and first < stored[-1][0] - per_ms // length_ms - WINDOW_PARTS:
         return False
-    if sum(count for number, count in kept if number >= first) >= share:
+    parts = {number: count for number, count in stored if number >= first - WINDOW_PARTS}
+    if sum(count for number, count in parts.items() if number >= first) >= share:
         return False
-    parts = dict(kept)
     parts[part] = parts.get(part, 0) + 1
-    shared.counts[name] = sorted(parts.items())[-PARTS_KEPT:]
+    shared.counts[name] = sorted(parts.items())
     return True

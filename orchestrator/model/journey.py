@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from orchestrator.model.action_steps import ActionStep
-from orchestrator.model.aggregates import Aggregate, Tracked
+from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.policies import GlobalHoldout, Purpose
@@ -358,6 +358,8 @@ class Journey:
     """Whether a step waits while a condition holds, so that every event is looked at."""
     aggregates: tuple[Aggregate, ...] = ()
     """What its expressions read of past events."""
+    segments: frozenset[str] = frozenset()
+    """The segments that its expressions and its entry name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +489,8 @@ class JourneySet:
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
     entry_indexes: dict[str, EntryIndex] = field(default_factory=dict)
     """Event type → `entries`, told apart; only for types where something can be told apart."""
+    segments: dict[str, Segment] = field(default_factory=dict)
+    """All segments, used or not."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     entries_by_clock: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""

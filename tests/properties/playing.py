@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from orchestrator.authoring.compiler import compile_journeys
@@ -18,8 +19,8 @@ from tests.properties.random_journeys import journey_sets, likely_events
 from tests.properties.random_logs import LAST_ACTION, Moment, logs
 from tests.properties.shop import EVENT_TYPES, FILES
 
-REMEMBERED = 31
-"""An event that comes again after more others than this is a new one."""
+REFUSED = frozenset({"J714"})
+"""What is refused for what it means, not for how it is written: a random case may be like that, and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def compiled(files: dict[str, str]) -> JourneySet:
     """The journeys of the files, which must be valid."""
     found = compile_journeys(Sources(files), EVENT_TYPES)
     wrong = [problem for problem in found.problems if problem.severity == "error"]
+    if wrong and all(problem.code in REFUSED for problem in wrong):
+        reject()
     assert found.journeys is not None, wrong
     return found.journeys
 
