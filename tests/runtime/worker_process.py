@@ -19,6 +19,7 @@ import fastavro
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.definitions import load_journeys
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
@@ -56,7 +57,8 @@ class Installation:
             time=time,
         )
         self.names = topic_names(self.settings)
-        create_topics(self.settings, topic_specs(self.settings, CHANNELS))
+        destinations = load_journeys(journeys_dir(), schemas_dir()).journeys.destinations
+        create_topics(self.settings, topic_specs(self.settings, destinations))
         files = read_schema_files(schemas_dir())
         self.ids = register_schemas(Registry(stack.registry_url), files)
         self.schemas = {file.name: fastavro.parse_schema(json.loads(file.text)) for file in files}
