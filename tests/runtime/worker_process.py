@@ -25,7 +25,6 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
 
-CHANNELS = ("email", "sms", "push", "web")
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
 PARTITIONS = 2
@@ -57,7 +56,9 @@ class Installation:
             time=time,
         )
         self.names = topic_names(self.settings)
+        # The topics of whatever the shipped journeys can send to.
         destinations = load_journeys(journeys_dir(), schemas_dir()).journeys.destinations
+        self.destinations = [topic_prefix + topic for topic in destinations.values()]
         create_topics(self.settings, topic_specs(self.settings, destinations))
         files = read_schema_files(schemas_dir())
         self.ids = register_schemas(Registry(stack.registry_url), files)
@@ -170,7 +171,7 @@ class Installation:
         return values
 
     def actions(self) -> list[Any]:
-        return self.committed(*(self.names.actions(channel) for channel in CHANNELS))
+        return self.committed(*self.destinations)
 
     def transitions(self) -> list[Any]:
         return self.committed(self.names.transitions)
