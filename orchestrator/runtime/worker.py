@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from orchestrator.engine.shared import thin_rates
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.codec import EventCodec, RecordEncoder
@@ -98,6 +99,7 @@ def prepare(settings: Settings) -> Prepared:
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
+    _say_if_thin(settings, in_force)
     clock = WallClock()
     metrics = Metrics(
         in_force.event_types, in_force.journeys, partitions=settings.partitions, data_dir=settings.data_dir
@@ -176,6 +178,17 @@ def _check_usable(settings: Settings, ids: Mapping[str, int], found: InForce) ->
             hint="add it to the worker's --schemas and start it again",
         )
     ensure_topics(settings, topic_specs(settings, found.journeys.destinations), create=settings.create_topics)
+
+
+def _say_if_thin(settings: Settings, in_force: InForce) -> None:
+    """Says so if a rate cannot be divided among the partitions."""
+    for rate in thin_rates(in_force.journeys.rates, settings.partitions):
+        log.warning(
+            "a rate is less than one message for each partition, so it holds only on average",
+            rate=rate.name,
+            max=rate.max,
+            partitions=settings.partitions,
+        )
 
 
 def _say_if_others(settings: Settings, in_force: InForce) -> None:
@@ -353,6 +366,7 @@ class _Worker:
             who=found.definition.who,
             why=found.definition.why,
         )
+        _say_if_thin(self.settings, found)
         prepared.in_force = found
         prepared.codec.want(found.journeys.wanted, found.reader_schemas)
         prepared.metrics.in_force(found.event_types, found.journeys)
