@@ -45,7 +45,7 @@ def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     must be there, or are created with --create-topics.
     """
     from orchestrator.runtime.definitions import publish_definition, read_definitions  # noqa: PLC0415  (the client)
-    from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
+    from orchestrator.runtime.in_force import Publications, load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_names, topic_specs  # noqa: PLC0415
 
     if compiled_journeys(path, settings.schemas, "text") is None:
@@ -53,9 +53,9 @@ def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     loaded = load_journeys(path, settings.schemas)
     topic = topic_names(settings).definitions
     ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
-    published = read_definitions(settings.bootstrap_servers, topic)
+    in_force = Publications(read_definitions(settings.bootstrap_servers, topic)).newest
     set_id = loaded.definition.set_id
-    if published and published[-1].set_id == set_id:
+    if in_force is not None and in_force.journeys.set_id == set_id:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
     plan = planned(settings, path)

@@ -35,6 +35,7 @@ COMMANDS = (
     "worker",
     "plan",
     "apply",
+    "versions",
     "produce",
     "tail",
     "explain",

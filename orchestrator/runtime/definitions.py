@@ -27,7 +27,8 @@ _KEY_SEPARATOR = "/"
 class Definition:
     """One publication of a journey set as text: file name → content of the journeys directory and of the event schemas.
 
-    `who` published it, `why`, and when (`at_ms`), where that was said.
+    `who` published it, `why`, and when (`at_ms`), where that was said. One with `forgets` has no texts: the set in
+    force stays, and the publications at these offsets are no longer kept, because nobody is inside their versions.
     """
 
     set_id: str
@@ -38,12 +39,15 @@ class Definition:
     who: str = ""
     why: str = ""
     at_ms: int = 0
+    forgets: tuple[int, ...] = ()
 
 
 def encode_definition(definition: Definition) -> bytes:
     """The record's value: JSON `{"sources": {path: text}, "schemas": {file name: text}, "who", "why", "at"}`."""
     body: dict[str, object] = {"sources": dict(definition.sources), "schemas": dict(definition.schemas)}
     body |= {"who": definition.who, "why": definition.why, "at": definition.at_ms}
+    if definition.forgets:
+        body["forgets"] = definition.forgets
     return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
 
 
@@ -60,6 +64,7 @@ def decode_definition(key: bytes, value: bytes, *, offset: int) -> Definition:
             str(body.get("who", "")),
             str(body.get("why", "")),
             int(body.get("at", 0)),
+            tuple(map(int, body.get("forgets", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvironmentProblem(

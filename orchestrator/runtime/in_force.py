@@ -6,7 +6,9 @@ Workers, `plan` and `replay` all ask here, so that they agree on what a set's de
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
@@ -55,6 +57,8 @@ class Publications:
         """What is in force: the newest publication that compiles."""
         self.refused: list[Definition] = []
         """Publications that do not compile, so that they never were in force here."""
+        self.forgotten: set[int] = set()
+        """Offsets of publications whose versions are no longer kept."""
         self._compiled: dict[str, _Compiled | None] = {}
         for definition in definitions:
             self.add(definition)
@@ -65,19 +69,37 @@ class Publications:
         A set that is in force already stays so under its first publication: two workers may start at once.
         """
         self.definitions.append(definition)
+        if definition.forgets:
+            self.forgotten |= {definition.offset, *definition.forgets}
+            if self.newest is not None:
+                base = self.newest.definition
+                self.newest = self._in_force(
+                    replace(base, offset=definition.offset, who=definition.who, why=definition.why)
+                )
+            return self.newest
         if self.newest is not None and self.newest.definition.set_id == definition.set_id:
             return self.newest
+        found = self._in_force(definition)
+        if found is None:
+            self.refused.append(definition)
+        else:
+            self.newest = found
+        return found
+
+    def kept(self) -> list[tuple[Definition, JourneySet]]:
+        """The publications that are still kept and compile, with their journeys, in order."""
+        return [
+            (one, compiled.journeys)
+            for one in self.definitions
+            if one.offset not in self.forgotten and (compiled := self._compile(one)) is not None
+        ]
+
+    def _in_force(self, definition: Definition) -> InForce | None:
         compiled = self._compile(definition)
         if compiled is None:
-            self.refused.append(definition)
             return None
-        older = [
-            earlier.journeys
-            for one in self.definitions[:-1]
-            if one.set_id != definition.set_id and (earlier := self._compile(one)) is not None
-        ]
-        self.newest = InForce(with_pinned(compiled.journeys, older), definition, compiled.event_types)
-        return self.newest
+        older = [journeys for one, journeys in self.kept() if one.set_id != definition.set_id]
+        return InForce(with_pinned(compiled.journeys, older), definition, compiled.event_types)
 
     def _compile(self, definition: Definition) -> _Compiled | None:
         if definition.set_id not in self._compiled:
@@ -97,6 +119,24 @@ def compile_definition(definition: Definition) -> JourneySet | None:
     """The journey set of these texts, or None if this version of the compiler finds problems in them."""
     compiled = _compiled(definition)
     return None if compiled is None else compiled.journeys
+
+
+def collectable(
+    publications: Publications, inside: AbstractSet[tuple[str, str]], *, before_ms: int
+) -> list[Definition]:
+    """Publications that need not be kept: superseded before this instant, and nobody is `inside` a (journey, version)
+    that only they hold. Entries happen only into the set in force, so who is inside was let in while they were.
+    """
+    kept = publications.kept()
+    covered = set(kept[-1][1].versions) if kept else set()
+    found: list[Definition] = []
+    for (definition, journeys), (successor, _) in reversed(list(pairwise(kept))):
+        needed = inside & (journeys.versions.keys() - covered)
+        if needed or successor.at_ms >= before_ms:
+            covered |= journeys.versions.keys()
+        else:
+            found.append(definition)
+    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)

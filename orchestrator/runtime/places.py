@@ -55,6 +55,10 @@ class Places:
             if place.journey == journey and place.state == "active" and version in {None, place.version}
         )
 
+    def versions(self) -> frozenset[tuple[str, str]]:
+        """The (journey, version) pairs that somebody is inside of, or is measured in."""
+        return frozenset((place.journey, place.version) for place in self.passages)
+
     def steps(self, journey: str) -> dict[str, int]:
         """Step → how many are there, over all versions of the journey."""
         found: Counter[str] = Counter()

@@ -54,8 +54,8 @@ class Uptake:
         found = self.catch_up()
         if publish or not self._publications.definitions:
             loaded = load()
-            newest = self._publications.definitions[-1:]
-            if not newest or newest[0].set_id != loaded.definition.set_id:
+            newest = self._publications.newest
+            if newest is None or newest.journeys.set_id != loaded.definition.set_id:
                 # What this worker itself cannot use it does not publish, but says why.
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())

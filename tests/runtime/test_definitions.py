@@ -18,7 +18,14 @@ from orchestrator.runtime.definitions import (
     publish_definition,
     read_definitions,
 )
-from orchestrator.runtime.in_force import InForce, Loaded, Publications, compile_definition, load_journeys
+from orchestrator.runtime.in_force import (
+    InForce,
+    Loaded,
+    Publications,
+    collectable,
+    compile_definition,
+    load_journeys,
+)
 from orchestrator.runtime.replay_kafka import journey_sets
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
@@ -121,6 +128,39 @@ def test_a_set_that_does_not_compile_any_more_is_refused_and_the_one_before_stay
     assert publications.newest is not None
     assert publications.newest.offset == 0
     assert [one.set_id for one in publications.refused] == ["0123"]
+
+
+def test_what_nobody_is_inside_of_is_collected_and_replays_still_know_it(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys)
+    third = changed(journeys, "wait: 2 days", "wait: 3 days")
+    timed = [replace(at(one, offset), at_ms=offset * 100) for offset, one in enumerate((first, second, third))]
+    publications = Publications(timed)
+    old, middle, new = ((WELCOME, one.journeys.current[WELCOME].version) for one in (first, second, third))
+    assert [d.offset for d in collectable(publications, {old, new}, before_ms=999)] == [1]
+    assert [d.offset for d in collectable(publications, {new}, before_ms=999)] == [0, 1]
+    assert collectable(publications, {old, middle}, before_ms=999) == []
+    # The second was superseded too recently, and so a worker may still let customers into it.
+    assert [d.offset for d in collectable(publications, {new}, before_ms=200)] == [0]
+    before = publications.newest
+    found = publications.add(Definition("collected", {}, {}, 3, "anna", "spring", forgets=(1,)))
+    assert before is not None
+    assert found is not None
+    assert (found.journeys.set_id, found.offset) == (third.journeys.set_id, 3)
+    assert versions_of(before) - versions_of(found) == {middle[1]}
+    assert found.definition.sources == third.definition.sources
+    assert [one.offset for one, _ in publications.kept()] == [0, 2]
+    # Publishing it again brings it back.
+    again = publications.add(at(second, 4))
+    assert again is not None
+    assert middle[1] in versions_of(again)
+    sets = journey_sets([*timed, Definition("collected", {}, {}, 3, forgets=(1,)), at(second, 4)])
+    assert [middle in sets[offset].versions for offset in range(1, 5)] == [True, True, False, True]
+
+
+def test_a_collection_survives_encoding() -> None:
+    definition = Definition("collected", {}, {}, 7, "anna", "spring", 5, (1, 2))
+    assert decode_definition(b"collected/5/0a", encode_definition(definition), offset=7) == definition
 
 
 @pytest.fixture

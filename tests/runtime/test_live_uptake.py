@@ -90,6 +90,17 @@ def test_running_workers_take_new_journeys_up_and_back_and_a_replay_agrees(
         assert versions["early"] == versions["again"] != versions["late-0"]
         with urllib.request.urlopen(metrics, timeout=5) as answer:
             assert "orchestrator_journey_sets_refused 0.0" in answer.read().decode()
+        collecting = ["versions", "--collect", "--after", "1 second", "--who", "anna", "--why", "spring"]
+        collected = installation.command(*collecting)
+        # Everybody who is inside the slower one keeps it. Both workers may have published what they started with.
+        states = {line.rpartition(": ")[2]: line for line in collected.stdout.splitlines()}
+        assert "  kept  " in states["slower"], collected.stdout + collected.stderr
+        assert "  not needed  " in states["started with it"]
+        assert "  in force  " in states["back again"]
+        until(lambda: taken_up(first)[-1] == taken_up(second)[-1] == "spring", seconds=20, what="collected")
+        installation.heartbeat(at_ms=START_MS + 4 * DAY_MS)
+        slower = {(f"late-{number}", "how_it_works") for number in range(4)}
+        until(lambda: slower <= set(sent(installation)), seconds=20, what="messages of the kept version")
         assert (first.stop(), second.stop()) == (0, 0)
     replayed = installation.command("replay", "--registry-url", installation.registry_url)
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
