@@ -10,6 +10,7 @@ from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
+from orchestrator.engine.contest import contend, settle_passage
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
@@ -42,7 +43,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     A customer who is to be forgotten is, before anything that was due is still done. Otherwise, in this order: a
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
-    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves.
+    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves;
+    promotional messages, which compete for the room under the caps.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -73,23 +75,35 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         aggregates = journeys.tracked.aggregates.get(event_type)
         if aggregates is not None:
             update_aggregates(turn, aggregates)
+    entries = journeys.entries.get(event_type)
+    turn.has_entries = entries is not None
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
-    entries = journeys.entries.get(event_type)
     if entries is not None:
-        for journey in entries:
-            enter(turn, journey)
+        let_in(turn, entries)
     if turn.profile_changed:
         rebase_waits(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def let_in(turn: Turn, entries: tuple[Journey, ...]) -> None:
+    """Lets the customer into the journeys whose entry rules say so."""
+    turn.has_entries = len(entries) > 1
+    for journey in entries:
+        settle_passage(turn, journey)
+        enter(turn, journey)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
     """Fires the customer's timers due at or before `until_ms`, in due order, each at its due time.
 
-    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order.
+    Of those due at the same instant, passages come first, in the order of entry, then clocks in name order; messages
+    that they lead to compete with each other.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
+    turn: Turn | None = None
     while (due_ms := wake_at_ms(customer)) <= until_ms and due_ms < NEVER_MS:
         instance = next((i for i in customer.instances if due_ms in (i.timer_at_ms, i.goal_until_ms)), None)
         effects.timers_fired += 1
@@ -101,12 +115,15 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
         elif instance is None:
             name = take_due_clock(customer, due_ms)
             if name is not None:
-                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                if turn is None or turn.contenders is None:
+                    turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
                 if turn.profile_changed:
                     rebase_waits(turn)
         elif instance.timer_at_ms == due_ms:
-            turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+            if turn is None or turn.contenders is None:
+                turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                turn.has_entries = bool(customer.clocks)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
@@ -116,6 +133,8 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             instance.goal_until_ms = NEVER_MS
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
+        if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
+            give_room(turn)
 
 
 def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:
@@ -124,6 +143,16 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     align(turn)
     if turn.profile_changed:
         rebase_waits(turn)
+    if turn.contenders is not None:
+        give_room(turn)
+
+
+def give_room(turn: Turn) -> None:
+    """Decides the messages that compete, with all that follows."""
+    while turn.contenders is not None:
+        contend(turn)
+        if turn.profile_changed:
+            rebase_waits(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:

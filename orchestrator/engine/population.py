@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
+from orchestrator.engine.contest import settle_passage
 from orchestrator.engine.entry import enter
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
@@ -103,6 +104,7 @@ def fire_entry(turn: Turn, name: str) -> None:
     if journey is None:
         return
     _set_next(turn, journey)
+    settle_passage(turn, journey)
     trigger = journey.entry.trigger
     if isinstance(trigger, OnDate):
         enter(turn, journey, "date")

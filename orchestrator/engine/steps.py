@@ -8,7 +8,7 @@ from orchestrator.engine.actions import act
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, go_on, holds, record, value_of
+from orchestrator.engine.turn import Turn, go_on, holds, record, takes_part, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import ChangeAudience, Emit, Increment, Task, Webhook
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
@@ -49,7 +49,7 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                     instance.timer_at_ms = later(turn, step.timeout_ms, step.timeout_months)
                 return
             case Send():
-                following = send(turn, journey, instance, step)
+                following = None if takes_part(turn, journey, instance, step) else send(turn, journey, instance, step)
                 if following is None:
                     return
                 name = following

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.model.actions import Effects, Failure, Transition
-from orchestrator.model.customer import Customer, Instance, StepResult
-from orchestrator.model.journey import Expression, Journey, JourneySet, Scope
+from orchestrator.model.customer import ACTIVE, Customer, Instance, StepResult
+from orchestrator.model.journey import Expression, Journey, JourneySet, Scope, Send
 
 
 class UnknownVersion(LookupError):
@@ -17,10 +18,19 @@ class UnknownVersion(LookupError):
     """
 
 
+@dataclass(slots=True, eq=False)
+class Contender:
+    """A passage that has come to a promotional message, for which other passages may take the room under the caps."""
+
+    journey: Journey
+    instance: Instance
+    step: Send
+
+
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("effects", "event_id", "journeys", "profile_changed")
+    __slots__ = ("contenders", "effects", "event_id", "has_entries", "journeys", "profile_changed")
 
     def __init__(
         self,
@@ -41,6 +51,9 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        self.contenders: list[Contender] | None = None
+        # Whether this decision may let the customer into further journeys.
+        self.has_entries = True
 
 
 def version_of(journeys: JourneySet, instance: Instance) -> Journey:
@@ -122,3 +135,22 @@ def note(
     before = instance.results.get(step)
     visits = 1 if before is None else before.visits + 1
     instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
+
+
+def takes_part(turn: Turn, journey: Journey, instance: Instance, step: Send) -> bool:
+    """Whether the message has to wait until all passages have come as far as they come with this decision; if so it is
+    kept (`engine/contest.py`).
+    """
+    if step.message_class != "promotional" or not (turn.journeys.caps or turn.journeys.rates):
+        return False
+    if not turn.has_entries:
+        for other in turn.customer.instances:
+            if other is not instance and other.state == ACTIVE:
+                break
+        else:
+            # Nobody is there who could come to a message too.
+            return False
+    if turn.contenders is None:
+        turn.contenders = []
+    turn.contenders.append(Contender(journey, instance, step))
+    return True

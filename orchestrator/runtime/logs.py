@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import TextIO
 
 import structlog
@@ -23,6 +24,19 @@ _LEVEL_FLOORS = {
     "asyncio": logging.WARNING,
     "urllib3": logging.WARNING,
 }
+
+
+def stack_of(error: BaseException) -> str:
+    """Where the error came from, and what it came from in turn: types and places, never messages.
+
+    A bug's message may quote what it stumbled over (`KeyError: 'ada@example.com'`).
+    """
+    lines: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        lines = [*traceback.format_tb(seen.__traceback__), f"{type(seen).__name__}\n", *lines]
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "".join(lines).rstrip()
 
 
 def configure_logs(*, log_format: str, level: str, stream: TextIO | None = None) -> None:

@@ -22,6 +22,8 @@ from orchestrator.runtime.histograms import BatchHistogram
 from orchestrator.runtime.ports import BatchReport, Standing
 
 UNKNOWN = "unknown"
+TEMPLATE_FAILED = "template_failed"
+"""Also steps that ask a person or call a webhook have templates."""
 
 # A second and a half is where a person notices; a minute and more is an outage or a backlog.
 _DELAY_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
@@ -34,7 +36,9 @@ _RESTORE_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600
 class Metrics:
     """The worker's metrics in a registry of their own; a `BatchSink`, and gauges that the worker sets."""
 
-    def __init__(self, event_types: Iterable[str], journeys: JourneySet, *, data_dir: Path | None = None) -> None:
+    def __init__(
+        self, event_types: Iterable[str], journeys: JourneySet, *, partitions: int = 0, data_dir: Path | None = None
+    ) -> None:
         self._event_types = frozenset(event_types)
         self._sends: frozenset[tuple[str, str]] = frozenset()
         self._lags: set[tuple[str, str]] = set()
@@ -44,7 +48,9 @@ class Metrics:
         self._count_what_was_decided()
         self._time_the_batches()
         self._watch_the_backlog()
-        self._watch_partitions_and_store(data_dir)
+        self._watch_partitions()
+        self._watch_the_store(data_dir)
+        self._gauge("orchestrator_partitions", "Partitions of every topic, as set.").set(partitions)
         self._build = self._info("orchestrator_build", "Version of the orchestrator.")
         self._build.info({"version": __version__})
         self._journey_set = self._info("orchestrator_journey_set", "Hash of the journeys in force.")
@@ -145,7 +151,7 @@ class Metrics:
         self._oldest.set_function(self._oldest_age_s)
         self._timers_pending = self._gauge("orchestrator_timers_pending", "Customers that wait for a timer, about.")
 
-    def _watch_partitions_and_store(self, data_dir: Path | None) -> None:
+    def _watch_partitions(self) -> None:
         self._partitions = self._gauge("orchestrator_partitions_owned", "Partitions that this worker owns.")
         self._restoring_now = self._gauge(
             "orchestrator_partitions_restoring", "Partitions whose store is being brought level with the changelog."
@@ -165,6 +171,8 @@ class Metrics:
             buckets=_RESTORE_S,
             registry=self.registry,
         )
+
+    def _watch_the_store(self, data_dir: Path | None) -> None:
         self._store_bytes = self._gauge("orchestrator_store_bytes", "Size of the customer stores' files, about.")
         free = self._gauge("orchestrator_data_dir_free_bytes", "Free space where the customer stores are.")
         size = self._gauge("orchestrator_data_dir_size_bytes", "All space where the customer stores are.")
@@ -227,7 +235,7 @@ class Metrics:
         kinds: Tally[tuple[str, str, str]] = Tally()
         for (journey, step, kind, reason), count in report.transitions.items():
             kinds[journey, step, kind] += count
-            if kind == "step" and reason != "sent" and (journey, step) in self._sends:
+            if kind == "step" and (reason == TEMPLATE_FAILED or (reason != "sent" and (journey, step) in self._sends)):
                 self._not_sent.labels(journey, reason).inc(count)
         for labels, count in kinds.items():
             self._transitions.labels(*labels).inc(count)

@@ -28,7 +28,7 @@ from orchestrator.runtime.cycle import Cycle, CycleOptions
 from orchestrator.runtime.definitions import Loaded, journeys_in_force, load_journeys
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
 from orchestrator.runtime.health import HealthServer
-from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.logs import configure_logs, stack_of
 from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
@@ -93,7 +93,8 @@ def prepare(settings: Settings) -> Prepared:
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)
     check_emitted_topics(journeys.emits, settings.event_topics)
-    clock, metrics = WallClock(), Metrics(loaded.event_types, journeys, data_dir=settings.data_dir)
+    clock = WallClock()
+    metrics = Metrics(loaded.event_types, journeys, partitions=settings.partitions, data_dir=settings.data_dir)
     codec = EventCodec(
         registry,
         wanted=journeys.wanted,
@@ -352,7 +353,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, TransactionFailed):
         log.error("the worker ends", reason=str(error), hint="start it again: it goes on from the last transaction")
         return EXIT_ENVIRONMENT
-    log.error("the worker ends: a bug, or something outside that it does not know", exc_info=error)
+    log.error("the worker ends: a bug, or something outside that it does not know", stack=stack_of(error))
     return EXIT_BUG
 
 

@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = (ROOT / "requirements.lock").read_text()
+TOOLS = ROOT / "tests" / "deploy" / "tools"
+LOCKED = REQUIREMENTS + (TOOLS / "linters.lock").read_text() + (TOOLS / "go.lock").read_text()
 
 
 def test_every_python_package_is_pinned_and_hashed() -> None:
@@ -25,10 +27,20 @@ def test_everything_the_project_asks_for_is_locked() -> None:
     assert "faust-streaming" in asked
     assert "pytest" in asked
     for name in asked:
-        assert re.search(rf"^{name.lower()}==", REQUIREMENTS, flags=re.MULTILINE), f"{name}: run make lock"
+        assert re.search(rf"^{name.lower()}==", LOCKED, flags=re.MULTILINE), f"{name}: run make lock"
 
 
-@pytest.mark.parametrize("path", ["requirements.lock", "orchestrator/stack/jars.lock.json", "Makefile", ".ci/run"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "requirements.lock",
+        "tests/deploy/tools/linters.lock",
+        "tests/deploy/tools/go.lock",
+        "orchestrator/stack/jars.lock.json",
+        "Makefile",
+        ".ci/run",
+    ],
+)
 def test_no_host_and_no_place_of_a_machine_is_named(path: str) -> None:
     text = (ROOT / path).read_text()
     assert "://" not in text

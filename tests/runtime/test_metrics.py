@@ -61,11 +61,13 @@ def test_what_was_wanted_and_not_sent_is_counted_by_reason(metrics: Metrics) -> 
         ("welcome_series", "welcome", "step", "sent"): 5,
         ("welcome_series", "welcome", "step", "capped"): 2,
         ("welcome_series", "next_day", "step", "waited"): 9,
+        ("welcome_series", "call_them", "step", "template_failed"): 1,
     }
     metrics.batch(BatchReport(transitions=transitions))
     assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="capped") == 2
     assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="sent") is None
     assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="waited") is None
+    assert value(metrics, "orchestrator_not_sent_total", journey="welcome_series", reason="template_failed") == 1
 
 
 def test_event_types_that_nobody_declared_share_one_label(metrics: Metrics) -> None:

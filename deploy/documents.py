@@ -1,0 +1,88 @@
+"""Pages of `docs/operations` that are written from the code: `python -m deploy.documents`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from orchestrator.model.journey import JourneySet
+from orchestrator.runtime.metrics import Metrics
+from orchestrator.runtime.settings import Settings
+
+FOLDER = Path(__file__).parents[1] / "docs" / "operations"
+WRITTEN = "<!-- Written by python -m deploy.documents from {}; do not edit. -->"
+NO_JOURNEYS = JourneySet("", {}, {}, {}, {}, {}, (), frozenset())
+
+
+def settings_page() -> str:
+    """Every setting of a worker: option, environment variable, default, meaning."""
+    lines = [
+        "# Settings",
+        "",
+        WRITTEN.format("orchestrator/runtime/settings.py"),
+        "",
+        "Each is an option of `orchestrator worker` and an environment variable; the option wins. Other commands",
+        "take those that concern them.",
+        "",
+        "| option | environment | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for field in dataclasses.fields(Settings):
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        flag = f"--{field.name.replace('_', '-')}"
+        shown = f"`{default}`" if default != "" else ""
+        meaning = field.metadata["help"]
+        if field.metadata["choices"]:
+            meaning += f" One of {', '.join(f'`{choice}`' for choice in field.metadata['choices'])}."
+        lines.append(f"| `{flag}` | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric of a worker: name, kind, labels, meaning."""
+    registry = Metrics((), NO_JOURNEYS).registry
+    lines = [
+        "# Metrics",
+        "",
+        WRITTEN.format("orchestrator/runtime/metrics.py"),
+        "",
+        "Served at `/metrics`, in the text format and as OpenMetrics. No label can hold a customer, an address or",
+        "anything else that grows with data. Metrics of the process (`process_cpu_seconds_total`,",
+        "`process_resident_memory_bytes`, ...) are the client library's.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, kind, labels, documentation in sorted(_metrics(registry)):
+        shown = ", ".join(f"`{label}`" for label in labels)
+        lines.append(f"| `{name}` | {kind} | {shown} | {documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, tuple[str, ...], str]]:
+    endings = {"counter": "_total", "info": "_info"}
+    found = []
+    for collector in registry._collector_to_names:  # noqa: SLF001 - the labels of a metric without samples are only there
+        for family in collector.collect():
+            if family.name.startswith("orchestrator_"):
+                labels = tuple(getattr(collector, "_labelnames", ()))
+                if family.type == "info":
+                    labels = tuple(label for sample in family.samples for label in sample.labels)
+                name = family.name + endings.get(family.type, "")
+                found.append((name, family.type, labels, family.documentation))
+    return found
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+
+
+def main() -> None:
+    """Writes every page."""
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()

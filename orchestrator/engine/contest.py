@@ -1,0 +1,50 @@
+"""Which of several messages of one decision goes first: the one of the highest priority.
+
+A passage that comes to a promotional message stops there, as long as other passages of the customer go on with the
+same decision. Then the messages are decided one after the other, by priority; what a passage comes to after that
+takes part with those that are left.
+"""
+
+from __future__ import annotations
+
+from orchestrator.engine.sending import send
+from orchestrator.engine.steps import STEPS_PER_DECISION_MAX, leave, run_steps
+from orchestrator.engine.turn import Contender, Turn
+from orchestrator.model.customer import ACTIVE
+from orchestrator.model.journey import Journey
+
+
+def contend(turn: Turn) -> None:
+    """Decides the messages that wait for this decision's end, and goes on with their passages until none is left."""
+    rounds = 0
+    while (contenders := turn.contenders) is not None:
+        if len(contenders) == 1:
+            best, turn.contenders = contenders[0], None
+        else:
+            best = min(contenders, key=precedence)
+            contenders.remove(best)
+        instance = best.instance
+        if instance.state != ACTIVE or instance not in turn.customer.instances:
+            # It left meanwhile.
+            continue
+        rounds += 1
+        turn.instance = instance
+        if rounds > STEPS_PER_DECISION_MAX:
+            leave(turn, best.journey, instance, "runaway")
+            continue
+        following = send(turn, best.journey, instance, best.step)
+        if following is not None:
+            run_steps(turn, best.journey, instance, following)
+
+
+def settle_passage(turn: Turn, journey: Journey) -> None:
+    """Decides the messages that wait if one of them is of this journey: whether the customer may enter it again depends
+    on how the passage before goes on.
+    """
+    if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
+        contend(turn)
+
+
+def precedence(contender: Contender) -> tuple[int, str, int]:
+    """The order in which messages are decided: priority from high to low, then journey by name, then passage."""
+    return -contender.step.priority, contender.journey.name, contender.instance.number
