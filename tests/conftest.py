@@ -15,7 +15,10 @@ from hypothesis import settings
 from orchestrator.stack.progress import console_progress
 from orchestrator.stack.stack import Stack, running_stack
 
-settings.register_profile("long", max_examples=5_000)
+# Whether a test is quick enough depends on the machine, so no example has a deadline.
+settings.register_profile("default", settings.get_profile("default"), deadline=None)
+settings.load_profile("default")
+settings.register_profile("long", max_examples=5_000, deadline=None)
 """For nights: `pytest tests/properties --hypothesis-profile=long --timeout=0`."""
 
 _numbers = itertools.count(1)

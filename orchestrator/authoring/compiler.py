@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
 from orchestrator.authoring.checks import (
@@ -32,6 +33,7 @@ from orchestrator.authoring.experiments import (
     lower_experiment,
     read_experiments,
 )
+from orchestrator.authoring.expressions import uses
 from orchestrator.authoring.journey_source import read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
@@ -53,20 +55,24 @@ from orchestrator.authoring.rules_source import (
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
+    SEGMENTS_FILE,
     WEBHOOKS_FILE,
     read_audiences,
     read_channels,
     read_profile,
     read_webhooks,
 )
+from orchestrator.authoring.segment_checks import check_segments, segments_behind
+from orchestrator.authoring.segment_source import SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
-from orchestrator.authoring.tracking import track, tracked_events
+from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
+from orchestrator.model.aggregates import Segment, Tracked
 from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
@@ -78,6 +84,9 @@ ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
 """Those for which each customer has a clock."""
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class _Read:
     rules: tuple[RuleDraft, ...]
     channels: tuple[ChannelDraft, ...]
     audiences: tuple[AudienceDraft, ...]
+    segments: tuple[SegmentDraft, ...]
     webhooks: tuple[EndpointDraft, ...]
     experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
@@ -120,6 +130,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
         read.journeys,
         problems,
         audiences=read.audiences,
+        segments=read.segments,
         experiments=read.experiments,
     )
     zone = read.policies.default_zone or DEFAULT_ZONE
@@ -128,6 +139,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     world = replace(world, webhooks=webhooks)
     checked: CheckedFormulas = {}
     check_rules(world, problems, checked)
+    check_segments(world, problems, checked)
     check_policies(Checks(world, problems, checked), read.journeys)
     check_names(read.journeys, problems)
     for draft in read.journeys:
@@ -144,18 +156,20 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
     made = _journey_set(journeys, world, checked, set_id)
-    return Compilation(replace(made, alignment=_alignment(read.journeys, read.policies)), ordered, read.journeys)
+    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made.tracked))
+    return Compilation(aligned, ordered, read.journeys)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     """The current set, able to decide for customers inside versions of older sets too.
 
-    Entries, profile rules and policies stay those of `current`; so do channels, audiences and purposes, to which those
-    are added that only older versions still use. Give the older sets from the oldest to the newest.
+    Entries, profile rules and policies stay those of `current`; so do channels, audiences, purposes and segments, to
+    which those are added that only older versions still use. Give the older sets from the oldest to the newest.
     """
     versions: dict[tuple[str, str], Journey] = {}
     channels: dict[str, Channel] = {}
     audiences: dict[str, Audience] = {}
+    segments: dict[str, Segment] = {}
     purposes: dict[str, Purpose] = {}
     experiments: dict[str, Experiment] = {}
     services = current.services
@@ -166,6 +180,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         purposes.update(journeys.purposes)
         experiments.update(journeys.experiments)
         audiences.update(journeys.audiences)
+        segments.update(journeys.segments)
         services |= journeys.services
         emits.update(journeys.emits)
     versions.update(current.versions)
@@ -173,7 +188,8 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
     purposes.update(current.purposes)
     experiments.update(current.experiments)
     audiences.update(current.audiences)
-    tracked = track(versions.values())
+    segments.update(current.segments)
+    tracked = track(versions.values(), segments)
     wanted = current.wanted.union(tracked_events(tracked), *(journey.listens for journey in versions.values()))
     return replace(
         current,
@@ -190,14 +206,8 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
 
 
 def _read(sources: Sources, problems: Problems) -> _Read:
-    journeys: list[JourneyDraft] = []
-    rules: tuple[RuleDraft, ...] = ()
-    channels: tuple[ChannelDraft, ...] = ()
-    audiences: tuple[AudienceDraft, ...] = ()
-    webhooks: tuple[EndpointDraft, ...] = ()
-    experiments: tuple[ExperimentDraft, ...] = ()
-    policies = PoliciesDraft()
     templates: dict[str, tuple[TemplateFile, ...]] = {}
+    roots: dict[str, Node] = {}
     unreadable = {problem.path for problem in sources.problems}
     journey_files = 0
     for path, text in sorted(sources.files.items()):
@@ -212,31 +222,25 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         root = _root(path, text, problems)
         if root is None:
             unreadable.add(path)
-            continue
-        if path == PROFILE_FILE:
-            rules = read_profile(root, problems)
-        elif path == CHANNELS_FILE:
-            channels = read_channels(root, problems)
-        elif path == AUDIENCES_FILE:
-            audiences = read_audiences(root, problems)
-        elif path == WEBHOOKS_FILE:
-            webhooks = read_webhooks(root, problems)
-        elif path == EXPERIMENTS_FILE:
-            experiments = read_experiments(root, problems)
-        elif path == POLICIES_FILE:
-            policies = read_policies(root, problems)
-        elif (draft := read_journey(path, root, problems)) is not None:
-            journeys.append(draft)
+        else:
+            roots[path] = root
     if not journey_files and not sources.problems:
         problems.append(Problem("", 1, 1, "J125", "there is no journey here", hint="a journey is a file <name>.yaml"))
+    drafts = [read_journey(path, root, problems) for path, root in roots.items() if path not in RULE_FILES]
+    journeys = tuple(draft for draft in drafts if draft is not None)
+
+    def rules(path: str, read: Callable[[Node, Problems], Read], otherwise: Read) -> Read:
+        return read(roots[path], problems) if path in roots else otherwise
+
     return _Read(
-        journeys=tuple(journeys),
-        rules=rules,
-        channels=channels,
-        audiences=audiences,
-        webhooks=webhooks,
-        experiments=experiments,
-        policies=policies,
+        journeys=journeys,
+        rules=rules(PROFILE_FILE, read_profile, ()),
+        channels=rules(CHANNELS_FILE, read_channels, ()),
+        audiences=rules(AUDIENCES_FILE, read_audiences, ()),
+        segments=rules(SEGMENTS_FILE, read_segments, ()),
+        webhooks=rules(WEBHOOKS_FILE, read_webhooks, ()),
+        experiments=rules(EXPERIMENTS_FILE, read_experiments, ()),
+        policies=rules(POLICIES_FILE, read_policies, PoliciesDraft()),
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),
@@ -268,6 +272,10 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
     texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
+    named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))
+    for segment in segments_behind(named, world, checked):
+        texts.append((f"segment {segment.name.name}", checked[segment.when].text))
+        formulas.append(segment.when)
     behind = {id(rule) for formula in formulas for rule in rules_behind(checked[formula], world)}
     for index, rule in enumerate(world.rules):
         if id(rule) in behind:
@@ -278,14 +286,17 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     return hash_texts(texts)
 
 
-def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft) -> str:
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked: Tracked | None) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
         (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
         for draft in drafts
         if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
     ]
-    return hash_texts([*rules, ("default_zone", policies.default_zone or DEFAULT_ZONE)]) if rules else ""
+    if rules:
+        rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
+    rules += tracked_rules(tracked)
+    return hash_texts(rules) if rules else ""
 
 
 def _is_aligned(entry: EntryDraft) -> bool:
@@ -311,7 +322,8 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
     entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
-    tracked = track(running.values())
+    segments = lower_segments(world, checked)
+    tracked = track(running.values(), segments)
     wanted = frozenset(rules) | entry_events | tracked_events(tracked) | ({ERASED} & world.event_types.keys())
     made = JourneySet(
         set_id=set_id,
@@ -331,6 +343,7 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         wanted=wanted.union(*(journey.listens for journey in running.values())),
         attributes=attribute_types(world),
         tracked=tracked,
+        segments=segments,
         audiences=lower_audiences(world),
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),

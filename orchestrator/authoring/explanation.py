@@ -184,6 +184,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "next_timer_at": _iso_or_none(wake_at_ms(customer)),
             "last_decision_at": iso(customer.last_at_ms),
             "consent": dict(sorted(customer.consent.items())),
+            "segments": {name: iso(at_ms) for name, at_ms in sorted(customer.segments.items())},
             "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
             "messages_counted": [{"at": iso(sent.at_ms), "channel": sent.channel} for sent in customer.sends],
@@ -314,6 +315,9 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
             lines.append(f"{title}: {', '.join(keys)}")
+    if customer.segments:
+        members = ", ".join(f"{name} since {shown(at_ms)}" for name, at_ms in sorted(customer.segments.items()))
+        lines.append(f"in segments: {members}")
     if customer.audiences:
         inside = ", ".join(f"{name} since {shown(at_ms)}" for name, (at_ms, _) in sorted(customer.audiences.items()))
         lines.append(f"in audiences: {inside}")

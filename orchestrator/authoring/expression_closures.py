@@ -30,6 +30,7 @@ from orchestrator.authoring.expression_nodes import (
     EventField,
     ExperimentArm,
     Member,
+    SegmentMember,
     StepField,
     Typed,
     contains_decimal,
@@ -77,6 +78,8 @@ def closure(node: Typed, captured: Mapping[str, int]) -> Evaluate:
             return _consent(node.name)
         case AudienceMember():
             return _audience(node.name)
+        case SegmentMember():
+            return _segment(node.name)
         case ExperimentArm():
             return _experiment(node.name)
         case StepField():
@@ -203,6 +206,10 @@ def _consent(name: str) -> Evaluate:
 
 def _audience(name: str) -> Evaluate:
     return lambda scope: name in scope.customer.audiences
+
+
+def _segment(name: str) -> Evaluate:
+    return lambda scope: name in scope.customer.segments
 
 
 def _experiment(name: str) -> Evaluate:

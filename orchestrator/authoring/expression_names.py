@@ -16,6 +16,7 @@ from orchestrator.authoring.expression_nodes import (
     ExperimentArm,
     Member,
     Names,
+    SegmentMember,
     StepField,
     Typed,
 )
@@ -23,7 +24,7 @@ from orchestrator.authoring.expression_syntax import ExpressionProblem, Name
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.model.types import BOOLEAN, INSTANT, INTEGER, STRING, EventType, Kind, Type
 
-ROOTS = ("event", "entry", "profile", "consent", "audience", "experiment", "steps", "now", "customer_id")
+ROOTS = ("event", "entry", "profile", "consent", "audience", "segment", "experiment", "steps", "now", "customer_id")
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a step that asks for something has."""
@@ -49,6 +50,9 @@ def typed_name(tree: Name, names: Names, problems: list[ExpressionProblem]) -> T
     if root in {"now", "customer_id"}:
         if rest:
             return _bad(problems, "J219", rest[0], f'"{root}" has no fields', "leave the dot out")
+        if root == "now" and names.no_now:
+            message = f'"now" is not known here: {names.no_now}'
+            return _bad(problems, "J245", tree.parts[0], message, "use days_since(EVENT), or count(EVENT, 30 days)")
         return Ambient(INSTANT if root == "now" else STRING, root)
     if not rest:
         return _bad(problems, "J210", tree.parts[0], f'"{root}" alone has no value', f"name a field: {root}.name")
@@ -101,6 +105,14 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
                 hint = did_you_mean(field, names.audiences, otherwise="audiences.yaml names the audiences")
                 return _bad(problems, "J230", part, f'there is no audience "{field}"', hint)
             return AudienceMember(BOOLEAN, field)
+        case "segment":
+            if names.no_past:
+                message = f"segments are not known here: {names.no_past}"
+                return _bad(problems, "J242", root_part, message, "use it in a journey or in segments.yaml")
+            if field not in names.segments:
+                hint = did_you_mean(field, names.segments, otherwise="segments.yaml names the segments")
+                return _bad(problems, "J250", part, f'there is no segment "{field}"', hint)
+            return SegmentMember(BOOLEAN, field)
         case "experiment":
             if field not in names.experiments:
                 hint = did_you_mean(field, names.experiments, otherwise="experiments.yaml names the experiments")

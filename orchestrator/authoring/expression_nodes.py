@@ -19,7 +19,8 @@ class Names:
     `event` is the current event's type, `no_event` why there is none. `entry` is the type of the entry event (None
     outside of a journey or before it is entered, `no_entry` says why). `attributes` are the profile attributes, with
     UNKNOWN for one whose type is still being inferred. `steps` maps a step to its kind (`send`, `wait`, …).
-    `event_types` are those that aggregates can count; `no_past` says why there are no aggregates here. `only_event`
+    `event_types` are those that aggregates can count; `no_past` says why there are no aggregates and segments here,
+    `no_now` why there is no `now`. `only_event`
     says why the fields of the event are all that is known here.
     `is_inside`: the customer is inside the journey, so that `entry.at` is known.
     """
@@ -32,7 +33,9 @@ class Names:
     consents: frozenset[str] = frozenset()
     steps: Mapping[str, str] | None = None
     event_types: Mapping[str, EventType] = field(default_factory=dict)
+    segments: Mapping[str, object] = field(default_factory=dict)
     no_past: str = ""
+    no_now: str = ""
     only_event: str = ""
     audiences: frozenset[str] = frozenset()
     experiments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -84,6 +87,14 @@ class ConsentKey:
 @dataclass(frozen=True, slots=True)
 class AudienceMember:
     """Whether the customer was added to this audience."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMember:
+    """Whether the customer is in this segment."""
 
     type: Type
     name: str
@@ -156,6 +167,7 @@ Typed = (
     | Attribute
     | ConsentKey
     | AudienceMember
+    | SegmentMember
     | ExperimentArm
     | StepField
     | Ambient

@@ -18,6 +18,7 @@ from orchestrator.authoring.expression_nodes import (
     ConsentKey,
     EntryField,
     Names,
+    SegmentMember,
     Typed,
     walk,
 )
@@ -52,6 +53,7 @@ class Uses:
     consents: frozenset[str]
     aggregates: tuple[Aggregate, ...]
     audiences: frozenset[str]
+    segments: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -85,4 +87,5 @@ def uses(node: Typed) -> Uses:
         consents=frozenset(inner.name for inner in nodes if isinstance(inner, ConsentKey)),
         aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
+        segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
     )

@@ -37,6 +37,7 @@ from orchestrator.authoring.policies_source import (
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
 from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
+from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
 from orchestrator.authoring.wait_source import UNTIL_KEYS
 from orchestrator.authoring.wait_words import WEEKDAYS
@@ -333,6 +334,23 @@ def audiences() -> Schema:
     )
 
 
+def segments() -> Schema:
+    """Of `segments.yaml`."""
+    segment: Described = {
+        "when": (EXPRESSION, "The condition that holds for the customers of the segment."),
+        "title": (TEXT, "What the segment is, in a few words."),
+    }
+    return keys(
+        {
+            "segments": (
+                pairs(keys(picked(SEGMENT_KEYS, segment), required=SEGMENT_REQUIRED)),
+                "Customers who have something in common, by name.",
+            )
+        },
+        required=["segments"],
+    )
+
+
 def webhooks() -> Schema:
     """Of `webhooks.yaml`."""
     webhook: Described = {
@@ -454,6 +472,7 @@ EXPECTED: Described = {
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
     "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
+    "segment": ({"type": "object", "additionalProperties": BOOLEAN}, "Segments and whether the customer is in."),
     "emitted": (EVENT, "A journey published an event of this type."),
     "command": (words(COMMANDS), "A command of this kind went out."),
 }
@@ -532,6 +551,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "journey": (journey, "A customer journey"),
     "channels": (channels, "How customers are reached: channels.yaml"),
     "audiences": (audiences, "Lists of people elsewhere: audiences.yaml"),
+    "segments": (segments, "Who belongs together: segments.yaml"),
     "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "experiments": (experiments, "Named experiments: experiments.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),

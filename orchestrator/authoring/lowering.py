@@ -217,6 +217,7 @@ def lower_journey(
         listens=_listens(draft, world, checked),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
         aggregates=_aggregates(draft, checked),
+        segments=_segments(draft, checked),
     )
 
 
@@ -228,6 +229,14 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
         for aggregate in uses(checked[formula].node).aggregates
     }
     return tuple(found.values())
+
+
+def _segments(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
+    """The segments that the journey names, in expressions or to enter by."""
+    found = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in journey_formulas(draft)))
+    trigger = draft.entry.trigger
+    segment = trigger.segment if isinstance(trigger, OnSegmentDraft | OnScheduleDraft) else None
+    return found if segment is None else found | {segment.name}
 
 
 def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:

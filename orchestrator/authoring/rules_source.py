@@ -31,8 +31,17 @@ CHANNELS_FILE = "channels.yaml"
 AUDIENCES_FILE = "audiences.yaml"
 POLICIES_FILE = "policies.yaml"
 WEBHOOKS_FILE = "webhooks.yaml"
+SEGMENTS_FILE = "segments.yaml"
 EXPERIMENTS_FILE = "experiments.yaml"
-RULE_FILES = (PROFILE_FILE, CHANNELS_FILE, AUDIENCES_FILE, WEBHOOKS_FILE, POLICIES_FILE, EXPERIMENTS_FILE)
+RULE_FILES = (
+    PROFILE_FILE,
+    CHANNELS_FILE,
+    SEGMENTS_FILE,
+    AUDIENCES_FILE,
+    WEBHOOKS_FILE,
+    POLICIES_FILE,
+    EXPERIMENTS_FILE,
+)
 """The files of a journeys folder that are no journeys."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)

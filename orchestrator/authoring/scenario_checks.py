@@ -257,6 +257,12 @@ def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     return check
 
 
+def _check_segment(expectation: Expectation, happened: Happened) -> str | None:
+    inside = happened.states[expectation.after_ms or 0].segments
+    wrong = [name for name, is_in in expectation.value.items() if (name in inside) is not is_in]
+    return ", ".join(f"{name}: {_plain(name in inside)}" for name in wrong) if wrong else None
+
+
 def _check_audience(expectation: Expectation, happened: Happened) -> str | None:
     inside = happened.states[expectation.after_ms or 0].audiences
     wrong = [name for name, is_in in expectation.value.items() if (name in inside) is not is_in]
@@ -309,6 +315,7 @@ _CHECKS: dict[str, Callable[[Expectation, Happened], str | None]] = {
     "profile": _check_values("profile"),
     "consent": _check_values("consent"),
     "audience": _check_audience,
+    "segment": _check_segment,
     "command": _check_command,
     "emitted": _check_emitted,
 }

@@ -166,7 +166,7 @@ class _StoryReader:
             )
         profile = self._profile(entries.get("profile"))
         known = self._journeys.audiences
-        inside = [name for name, is_in in self._audiences(entries.get("audience")).items() if is_in]
+        inside = [name for name, is_in in self._inside("audience", known, entries.get("audience")).items() if is_in]
         return Given(
             at_ms,
             customer,
@@ -211,12 +211,13 @@ class _StoryReader:
                 granted[key.value] = choice
         return granted
 
-    def _audiences(self, node: Node | None) -> dict[str, bool]:
+    def _inside(self, what: str, known: Mapping[str, object], node: Node | None) -> dict[str, bool]:
+        """Audience or segment → whether the customer is in it."""
         read = self._read
         inside: dict[str, bool] = {}
         for key, value in read.pairs(node):
-            if key.value not in self._journeys.audiences:
-                read.unknown(key, "audience", key.value, self._journeys.audiences)
+            if key.value not in known:
+                read.unknown(key, what, key.value, known)
             elif (choice := read.boolean(value)) is not None:
                 inside[key.value] = choice
         return inside
@@ -386,8 +387,9 @@ class _StoryReader:
             return self._profile_expected(node)
         if kind == "consent":
             return self._consent(node)
-        if kind == "audience":
-            return self._audiences(node)
+        if kind in {"audience", "segment"}:
+            groups = self._journeys.audiences if kind == "audience" else self._journeys.segments
+            return self._inside(kind, groups, node)
         if kind == "messages":
             return read.whole(node)
         text = read.text(node)

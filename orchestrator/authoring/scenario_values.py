@@ -27,6 +27,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "profile": frozenset(),
     "consent": frozenset(),
     "audience": frozenset(),
+    "segment": frozenset(),
     "command": frozenset({"target", "step", "contains", "address"}),
     "emitted": frozenset({"step", "with"}),
 }
@@ -46,7 +47,7 @@ TRANSITIONS = (
 )
 COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
-STATES = frozenset({"in_step", "inside", "profile", "consent", "audience"})
+STATES = frozenset({"in_step", "inside", "profile", "consent", "audience", "segment"})
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 

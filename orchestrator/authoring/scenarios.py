@@ -62,7 +62,8 @@ def all_live(journeys: JourneySet) -> JourneySet:
     """The set with every journey live: drafts can be tried before they run, and shadow journeys send."""
     live = {name: replace(journey, status=Status.LIVE) for name, journey in sorted(journeys.current.items())}
     entered = with_entries(journeys, live.values())
-    tracked = track(live.values())
+    # All segments, so that a scenario can say who is in one before a journey uses it.
+    tracked = track(live.values(), journeys.segments, also=journeys.segments)
     return replace(
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
@@ -285,7 +286,15 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
 def _customer(given: Given) -> Customer:
     sends = [Sent(given.at_ms - ago_ms, *of) for ago_ms, *of in given.sends]
     audiences = {name: (given.at_ms, identity) for name, identity in given.audiences.items()}
-    return Customer(profile=dict(given.profile), consent=dict(given.consent), sends=sends, audiences=audiences)
+    is_known = bool(given.profile or given.consent or sends or audiences)
+    return Customer(
+        profile=dict(given.profile),
+        consent=dict(given.consent),
+        sends=sends,
+        audiences=audiences,
+        # Something is known from earlier decisions, so that this is not the customer's first event.
+        last_at_ms=given.at_ms if is_known else 0,
+    )
 
 
 def _refused(

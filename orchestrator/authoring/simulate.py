@@ -83,8 +83,8 @@ class JourneyReport:
 class Simulation:
     """The result. `events` were applied, `skipped` are of types that nothing asks for, `beyond` came after the end.
 
-    `audiences`: (audience, outcome) → count; `commands`: (kind, target) → count, of all but messages;
-    `emitted`: event type → count.
+    `segments`: how many customers are in each at the end. `audiences`: (audience, outcome) → count; `commands`:
+    (kind, target) → count, of all but messages; `emitted`: event type → count.
     """
 
     journeys: dict[str, JourneyReport]
@@ -99,6 +99,7 @@ class Simulation:
     until_ms: int | None = None
     bad: list[BadLine] = field(default_factory=list)
     audiences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    segments: dict[str, int] = field(default_factory=dict)
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)
     emitted: Counter[str] = field(default_factory=Counter)
 
@@ -178,7 +179,11 @@ def _run_out(engine: OfflineEngine, result: Simulation, journeys: JourneySet, un
     while (wake := engine.next_wake()) is not None and wake[0] <= end_ms:
         _count(result, engine.advance(min(end_ms, wake[0] + DAY_MS)), journeys)
     result.customers = len(engine.customers)
+    tracked = journeys.tracked
+    result.segments = {} if tracked is None else {segment.name: 0 for segment in tracked.segments}
     for customer in engine.customers.values():
+        for name in customer.segments:
+            result.segments[name] += 1
         for instance in customer.instances:
             if instance.state == ACTIVE and instance.journey in result.journeys:
                 _step(result.journeys[instance.journey], instance.step).waiting += 1

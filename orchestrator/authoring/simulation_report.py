@@ -33,6 +33,8 @@ def report_tables(result: Simulation, journeys: JourneySet, shown: Sequence[str]
         if report.experiments:
             blocks.append(_experiments(report, journeys))
         blocks.append(Text())
+    if result.segments:
+        blocks += [_segments(result), Text()]
     if result.commands or result.audiences or result.emitted:
         blocks += [_commands(result), Text()]
     blocks.append(Text(_totals(result, seconds)))
@@ -54,6 +56,7 @@ def report_values(result: Simulation, shown: Sequence[str], *, seconds: float) -
         "bad_lines": [{"line": bad.number, "reason": bad.reason} for bad in result.bad],
         "seconds": round(seconds, 3),
         "events_per_second": round(result.events / seconds) if seconds else None,
+        "segments": dict(sorted(result.segments.items())),
         "audiences": [
             {"audience": name, "outcome": outcome, "count": count}
             for (name, outcome), count in sorted(result.audiences.items())
@@ -164,6 +167,13 @@ def _sends(report: JourneyReport) -> Table:
         table.add_row(f"{channel} {template}", f"{count:,}")
     for reason, count in sorted(report.not_sent.items()):
         table.add_row(f"not sent: {reason}", f"{count:,}", style="dim")
+    return table
+
+
+def _segments(result: Simulation) -> Table:
+    table = _table("segment", "customers at the end")
+    for name, count in sorted(result.segments.items()):
+        table.add_row(name, f"{count:,}")
     return table
 
 

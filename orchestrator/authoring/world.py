@@ -23,6 +23,7 @@ from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
 from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
+from orchestrator.authoring.segment_source import SegmentDraft
 from orchestrator.authoring.templates import TemplateFile
 from orchestrator.authoring.yaml_source import problem_at
 from orchestrator.model.problems import Problem
@@ -33,6 +34,8 @@ ROUNDS_MAX = 8
 
 NOT_IN_A_JOURNEY = "nobody has entered a journey yet"
 NO_EVENT = "a step may be reached by a timer"
+IN_A_SEGMENT = "a segment is about the customer, whatever happens"
+NO_NOW = "a segment changes at instants that are known beforehand"
 NO_PAST = "a profile rule comes before them"
 
 
@@ -51,7 +54,7 @@ class World:
     experiments: Mapping[str, ExperimentDraft] = field(default_factory=dict)
     webhooks: Mapping[str, EndpointDraft] = field(default_factory=dict)
     default_zone: str = "UTC"
-    segments: Mapping[str, object] = field(default_factory=dict)
+    segments: Mapping[str, SegmentDraft] = field(default_factory=dict)
     """The segments that journeys can name."""
 
 
@@ -77,6 +80,7 @@ def entry_names(draft: JourneyDraft, world: World) -> Names:
         audiences=frozenset(world.audiences),
         experiments=arms_of(world),
         event_types=world.event_types,
+        segments=world.segments,
     )
 
 
@@ -93,8 +97,23 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         consents=world.consents,
         steps={step.name.name: STEP_KINDS[type(step)] for step in draft.steps},
         event_types=world.event_types,
+        segments=world.segments,
         audiences=frozenset(world.audiences),
         experiments=arms_of(world),
+    )
+
+
+def segment_names(world: World) -> Names:
+    """What the condition of a segment can refer to."""
+    return Names(
+        no_event=IN_A_SEGMENT,
+        no_entry=IN_A_SEGMENT,
+        attributes=world.attributes,
+        consents=world.consents,
+        audiences=frozenset(world.audiences),
+        event_types=world.event_types,
+        segments=world.segments,
+        no_now=NO_NOW,
     )
 
 
@@ -108,6 +127,7 @@ def make_world(
     problems: Problems,
     *,
     audiences: Iterable[AudienceDraft] = (),
+    segments: Iterable[SegmentDraft] = (),
     experiments: Iterable[ExperimentDraft] = (),
 ) -> World:
     """The world with the types of all profile attributes, as profile rules, set and increment steps give them."""
@@ -117,6 +137,7 @@ def make_world(
     needed |= {key.name for purpose in policies.purposes for key in purpose.keys}
     consents = needed | _constant_keys(rules)
     world = World(event_types, {}, consents, rules, by_name, policies, templates, audiences=lists)
+    world = replace(world, segments={segment.name.name: segment for segment in segments})
     world = replace(world, experiments={experiment.name.name: experiment for experiment in experiments})
     assignments = _assignments(world, journeys)
     return replace(world, attributes=_attribute_types(assignments, problems))

@@ -18,6 +18,7 @@ from typing import Any
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Failure
 from orchestrator.model.aggregates import Aggregate
+from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.types import Kind
 
 ENTRIES_MAX = 64
@@ -93,6 +94,20 @@ def next_expiry_ms(kept: Any, window_ms: int, now_ms: int) -> int | None:
     """When the earliest event that is still in the window goes out of it; None if there is none."""
     start = 0 if kept is None else first_inside(kept, now_ms - window_ms)
     return None if kept is None or start >= len(kept) else int(kept[start]) + window_ms
+
+
+def next_fall_ms(kept: Any, window_ms: int, levels: tuple[int, ...], now_ms: int) -> int:
+    """When a count over a window next falls below one of the levels, as events go out of it; NEVER_MS if never."""
+    if not kept:
+        return NEVER_MS
+    start = first_inside(kept, now_ms - window_ms)
+    left = sum(kept[start + 1 :: 2])
+    level = max([level for level in levels if 0 < level <= left], default=0)
+    for index in range(start, len(kept) if level else start, 2):
+        left -= kept[index + 1]
+        if left < level:
+            return int(kept[index]) + window_ms
+    return NEVER_MS
 
 
 def first_inside(kept: list[Any], since_ms: int) -> int:

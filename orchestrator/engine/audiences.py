@@ -64,6 +64,7 @@ def remove(turn: Turn, audience: Audience) -> tuple[str, str | None]:
 
 def keep(turn: Turn, name: str, identity: str, *, is_member: bool) -> None:
     """Keeps that the customer is in the audience, or is not any more."""
+    turn.profile_changed = True
     if is_member:
         turn.customer.audiences[name] = (turn.now_ms, identity)
     else:
@@ -84,6 +85,7 @@ def withdraw_from(turn: Turn, names: list[str], *, reason: str) -> None:
         if audience is None:
             continue
         since_ms, identity = turn.customer.audiences.pop(name)
+        turn.profile_changed = True
         command_id = action_id(turn.customer_id, "", 0, f"{name}:{reason}:{turn.event_id}", since_ms)
         turn.effects.actions.append(
             ActionCommand(

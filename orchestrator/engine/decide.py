@@ -6,7 +6,6 @@ decision asks for is appended to `effects`. The same record, events and times gi
 
 from __future__ import annotations
 
-from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
@@ -17,8 +16,8 @@ from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
+from orchestrator.engine.segments import observe, update_segments
 from orchestrator.engine.steps import (
-    STEPS_PER_DECISION_MAX,
     after_any_event,
     after_event,
     after_timer,
@@ -29,10 +28,13 @@ from orchestrator.engine.steps import (
 )
 from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.engine.waits import clock_due, moment_due
-from orchestrator.model.actions import Effects
+from orchestrator.model.actions import Effects, Failure
 from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
+
+ROUNDS_MAX = 100
+"""How often in one decision changes of profile and segments are followed."""
 
 _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 
@@ -43,8 +45,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     A customer who is to be forgotten is, before anything that was due is still done. Otherwise, in this order: a
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
-    included; each instance (goal, exits, the wait of its step); entries; waits whose moment a changed profile moves;
-    promotional messages, which compete for the room under the caps.
+    included, and segments; each instance (goal, exits, the wait of its step); entries; what follows from a changed
+    profile and from changes of segments (`settle`); promotional messages, which compete for the room under the caps.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -63,6 +65,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     if customer.instances or customer.clocks:
         fire_timers(journeys, customer, event.customer_id, now_ms, effects)
     customer.recent = recent[-_RECENT_BYTES_KEPT:] + digest
+    is_new = customer.last_at_ms == 0
     customer.last_at_ms = now_ms
     event_type = event.type
     turn = Turn(journeys, customer, event.customer_id, event.fields, event.event_id, now_ms, effects)
@@ -72,27 +75,25 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         if customer.audiences:
             withdraw(turn)
     if journeys.tracked is not None:
-        aggregates = journeys.tracked.aggregates.get(event_type)
-        if aggregates is not None:
-            update_aggregates(turn, aggregates)
+        observe(turn, journeys.tracked, event_type, is_new=is_new)
     entries = journeys.entries.get(event_type)
-    turn.has_entries = entries is not None
+    turn.has_entries = entries is not None or bool(journeys.entries_by_segment)
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     if entries is not None:
         let_in(turn, entries)
-    if turn.profile_changed:
-        rebase_waits(turn)
+    if turn.profile_changed or turn.segment_changes is not None:
+        settle(turn)
     if turn.contenders is not None:
         give_room(turn)
 
 
-def let_in(turn: Turn, entries: tuple[Journey, ...]) -> None:
+def let_in(turn: Turn, entries: tuple[Journey, ...], cause: str = "") -> None:
     """Lets the customer into the journeys whose entry rules say so."""
-    turn.has_entries = len(entries) > 1
+    turn.has_entries = len(entries) > 1 or bool(turn.journeys.entries_by_segment)
     for journey in entries:
         settle_passage(turn, journey)
-        enter(turn, journey)
+        enter(turn, journey, cause)
 
 
 def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, until_ms: int, effects: Effects) -> None:
@@ -118,17 +119,17 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
                 if turn is None or turn.contenders is None:
                     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
-                if turn.profile_changed:
-                    rebase_waits(turn)
+                if turn.profile_changed or turn.segment_changes is not None:
+                    settle(turn)
         elif instance.timer_at_ms == due_ms:
             if turn is None or turn.contenders is None:
                 turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
-                turn.has_entries = bool(customer.clocks)
+                turn.has_entries = bool(customer.clocks or journeys.entries_by_segment)
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
-            if turn.profile_changed:
-                rebase_waits(turn)
+            if turn.profile_changed or turn.segment_changes is not None:
+                settle(turn)
         elif instance.state == ACTIVE:
             instance.goal_until_ms = NEVER_MS
         else:
@@ -141,8 +142,8 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     """Brings the record in line with the journey set, with all that follows."""
     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
     align(turn)
-    if turn.profile_changed:
-        rebase_waits(turn)
+    if turn.profile_changed or turn.segment_changes is not None:
+        settle(turn)
     if turn.contenders is not None:
         give_room(turn)
 
@@ -151,8 +152,8 @@ def give_room(turn: Turn) -> None:
     """Decides the messages that compete, with all that follows."""
     while turn.contenders is not None:
         contend(turn)
-        if turn.profile_changed:
-            rebase_waits(turn)
+        if turn.profile_changed or turn.segment_changes is not None:
+            settle(turn)
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
@@ -180,22 +181,57 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
         after_any_event(turn, journey, instance)
 
 
+def settle(turn: Turn) -> None:
+    """What follows from a changed profile and from segments that the customer has come into or gone out of, until
+    nothing changes any more: other segments, waits for a moment that moved, exits, waits while a condition holds, and
+    entries by a segment.
+
+    Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded.
+    """
+    tracked = turn.journeys.tracked
+    while turn.profile_changed or turn.segment_changes is not None:
+        turn.rounds += 1
+        if turn.rounds > ROUNDS_MAX:
+            turn.profile_changed, turn.segment_changes = False, None
+            turn.effects.failures.append(Failure("", "segment", "segments and profile change each other without end"))
+        elif turn.profile_changed:
+            turn.profile_changed = False
+            if tracked is not None and tracked.of_profile:
+                update_segments(turn, tracked.of_profile)
+            rebase_waits(turn)
+        elif turn.segment_changes is not None:
+            changes, turn.segment_changes = turn.segment_changes, None
+            follow_segments(turn, changes)
+
+
+def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:
+    """Looks at each passage again, now that segments changed, and lets the customer into the journeys that wait for
+    such a change.
+    """
+    for instance in turn.customer.instances:
+        if instance.state == ACTIVE:
+            journey = version_of(turn.journeys, instance)
+            if not leaves_by_condition(turn, journey, instance) and journey.waits_while:
+                turn.instance = instance
+                after_any_event(turn, journey, instance)
+    entries = turn.journeys.entries_by_segment
+    if entries:
+        for change in changes:
+            let_in(turn, entries.get(change, ()), "segment")
+
+
 def rebase_waits(turn: Turn) -> None:
     """Looks again at each wait for a local time or for a moment that the profile names, and at the dates that let the
     customer in, now that the profile changed.
 
     A passage that goes on may change the profile too. It then goes only ways that nobody waits on, of which the
-    compiler lets no journey have a loop; the bound stops what a hand-made journey may do.
+    compiler lets no journey have a loop.
     """
-    for _ in range(STEPS_PER_DECISION_MAX):
-        if not turn.profile_changed:
-            return
-        turn.profile_changed = False
-        if turn.journeys.entries_by_profile:
-            rebase_entries(turn)
-        for instance in turn.customer.instances:
-            if instance.state == ACTIVE and instance.timer_at_ms < NEVER_MS:
-                rebase(turn, version_of(turn.journeys, instance), instance)
+    if turn.journeys.entries_by_profile:
+        rebase_entries(turn)
+    for instance in turn.customer.instances:
+        if instance.state == ACTIVE and instance.timer_at_ms < NEVER_MS:
+            rebase(turn, version_of(turn.journeys, instance), instance)
 
 
 def rebase(turn: Turn, journey: Journey, instance: Instance) -> None:

@@ -20,10 +20,12 @@ from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.journey import Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
-CLOCK = "entry"
-"""The kind of the clocks that let customers in; what follows is the journey's name."""
+CLOCK = "tick"
+"""The kind of the clocks that let customers in; what follows is the journey's name. Clocks of the same instant fire in
+name order: those that look at a segment again come before.
+"""
 
-BACKFILL_CLOCK = "backfill"
+BACKFILL_CLOCK = "window"
 """The kind of the clocks of those who match already, for journeys that let nobody in yet."""
 
 

@@ -30,7 +30,16 @@ class Contender:
 class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
-    __slots__ = ("contenders", "effects", "event_id", "has_entries", "journeys", "profile_changed")
+    __slots__ = (
+        "contenders",
+        "effects",
+        "event_id",
+        "has_entries",
+        "journeys",
+        "profile_changed",
+        "rounds",
+        "segment_changes",
+    )
 
     def __init__(
         self,
@@ -51,6 +60,8 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        self.segment_changes: list[tuple[str, bool]] | None = None
+        self.rounds = 0
         self.contenders: list[Contender] | None = None
         # Whether this decision may let the customer into further journeys.
         self.has_entries = True

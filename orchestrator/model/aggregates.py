@@ -25,7 +25,39 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Customers for whom `when` holds; `text` is the condition as written.
+
+    `next_change` gives the earliest instant after now at which the passing of time alone may change that (None: time
+    alone changes nothing). `clock` is the name of the clock that is set to it. `aggregates` and `segments` are those
+    that the condition reads; `events` the event types that can change what it says by way of an aggregate or a profile
+    rule; `reads_profile` whether steps can change it too: it looks at attributes, consents or audiences.
+    """
+
+    name: str
+    title: str
+    text: str
+    when: Callable[[Any], Any]
+    next_change: Callable[[Any], int] | None
+    clock: str
+    aggregates: tuple[Aggregate, ...]
+    segments: frozenset[str]
+    events: frozenset[str]
+    reads_profile: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tracked:
-    """What a journey set keeps up to date for every customer: the aggregates by the event type that changes them."""
+    """What a journey set keeps up to date for every customer.
+
+    `aggregates` are those that journeys and their segments read, by the event type that changes them. `segments` are
+    those that journeys use, each after those that its condition reads; in the same order `by_event` has those that an
+    event type can change, `of_profile` those that a change of the profile can, and `after` those that a segment itself
+    can, which comes first.
+    """
 
     aggregates: dict[str, tuple[Aggregate, ...]] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    by_event: dict[str, tuple[Segment, ...]] = field(default_factory=dict)
+    of_profile: tuple[Segment, ...] = ()
+    after: dict[str, tuple[Segment, ...]] = field(default_factory=dict)

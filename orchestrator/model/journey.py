@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from orchestrator.model.action_steps import ActionStep
-from orchestrator.model.aggregates import Aggregate, Tracked
+from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.policies import GlobalHoldout, Purpose
@@ -356,6 +356,8 @@ class Journey:
     """Whether a step waits while a condition holds, so that every event is looked at."""
     aggregates: tuple[Aggregate, ...] = ()
     """What its expressions read of past events."""
+    segments: frozenset[str] = frozenset()
+    """The segments that its expressions and its entry name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,6 +473,8 @@ class JourneySet:
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
+    segments: dict[str, Segment] = field(default_factory=dict)
+    """All segments, used or not."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     entries_by_clock: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""

@@ -97,10 +97,12 @@ PROFILE = """profile:
 """
 
 
-def played(entry: str, scenarios: str) -> str:
+def played(entry: str, scenarios: str, *, segments: str = "") -> str:
     """What the scenarios' run says of the greeting journey."""
     text = f"scenarios:\n{textwrap.indent(textwrap.dedent(scenarios).strip(), '  ')}\n"
     files = {**sources(entry).files, "profile.yaml": PROFILE, "greeting.scenarios.yaml": text}
+    if segments:
+        files["segments.yaml"] = segments
     compilation = compile_journeys(Sources(files=files), EVENTS)
     assert compilation.journeys is not None, compilation.problems
     loaded = load_scenarios(files, compilation.journeys, event_shapes(EVENTS))
@@ -367,3 +369,33 @@ def test_whatever_is_written_is_compiled_or_refused(trigger: str, entry: dict[st
     compilation = compile_journeys(sources(f"{{{written}}}"), EVENTS)
     errors = [problem for problem in compilation.problems if problem.severity == "error"]
     assert (compilation.journeys is None) == bool(errors)
+
+
+SEGMENTS = "segments: {busy: {when: 'count(order_placed, 7 days) >= 2'}}"
+ORDERS = """
+      when:
+        - {event: order_placed, with: {cart_id: k1, total: 5}}
+        - {at: +1 day, event: order_placed, with: {cart_id: k2, total: 5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "then"),
+    [
+        ("{segment: busy, when: enters}", "{at: +1 day, entered: true}"),
+        # Without an event: the first order leaves the window.
+        ("{segment: busy, when: leaves}", "{at: +7 days, entered: true}"),
+        # Tuesday the third is the first day, and on the ninth there are two orders still.
+        ("{schedule: '0 9 * * mon', segment: busy, zone: UTC}", "{at: +6 days, entered: true}"),
+        # A week later to the instant the first order does not count any more.
+        ("{schedule: '0 9 * * tue', segment: busy, zone: UTC}", "{entered: false}"),
+    ],
+)
+def test_a_scenario_tells_of_a_segment(entry: str, then: str) -> None:
+    story = f"""
+    - name: two orders
+      given: {{time: 2026-03-03T09:00:00Z, profile: {{first_name: Ada}}}}{ORDERS}
+      then:
+        - {then}
+    """
+    assert played(entry, story, segments=SEGMENTS) == ""

@@ -23,6 +23,7 @@ from orchestrator.authoring import (
     reading,
     rules_source,
     scenario_nodes,
+    segment_source,
     step_source,
     wait_source,
 )
@@ -187,6 +188,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         step_source,
         action_source,
         rules_source,
+        segment_source,
         wait_source,
     ):
         monkeypatch.setattr(module, "fields", noted_fields)

@@ -14,6 +14,7 @@ from orchestrator.authoring.cron_source import parse_cron
 from orchestrator.engine.decide import apply_event, fire_timers
 from orchestrator.engine.local_time import local_of, zone_called
 from orchestrator.model.actions import Effects
+from orchestrator.model.aggregates import Segment, Tracked
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import (
@@ -25,6 +26,7 @@ from orchestrator.model.journey import (
     OnDate,
     ProfileRule,
     ReEntry,
+    Scope,
     Wait,
 )
 from orchestrator.model.shared import Shared
@@ -62,10 +64,20 @@ def greeting(trigger: OnDate | OnSchedule, **changes: Any) -> Journey:
     return journey(Wait("pause", HOUR, "_end"), trigger=trigger, **options)
 
 
+def as_it_is(name: str) -> Segment:
+    """A segment whose members are those whom the test makes its members."""
+
+    def is_member(scope: Scope) -> bool:
+        return name in scope.customer.segments
+
+    return Segment(name, name, "as it is", is_member, None, f"segment:{name}", (), frozenset(), frozenset(), False)
+
+
 def profile_set(*every: Journey) -> JourneySet:
     attributes = tuple((name, event_field(name), None) for name in ("birthday", "renewal", "time_zone"))
     rules: dict[str, tuple[ProfileRule, ...]] = {"changed": (ProfileRule("changed", attributes, ()),)}
-    return replace(journeys(*every), profile_rules=rules, alignment="rules")
+    tracked = Tracked(segments=(as_it_is("lapsing"), as_it_is("vip")))
+    return replace(journeys(*every), profile_rules=rules, alignment="rules", tracked=tracked)
 
 
 def changed(number: int, **fields: Any) -> Event:
@@ -190,8 +202,9 @@ def test_ticks_that_nobody_was_there_for_come_each_at_its_time_in_order() -> Non
 def test_a_tick_finds_only_the_members_of_its_segment() -> None:
     given = profile_set(greeting(on_schedule("0 9 * * *", segment="lapsing")))
     for segments, times in (({"lapsing": 1}, 2), ({"vip": 1}, 0)):
-        customer, effects = Customer(segments=segments), Effects()
+        customer, effects = Customer(), Effects()
         apply_event(given, customer, changed(1), at("2026-03-03"), effects)
+        customer.segments = segments
         fire_timers(given, customer, "c1", at("2026-03-05"), effects)
         assert len(entered(effects)) == times
 
@@ -217,7 +230,7 @@ def test_a_journey_that_is_gone_leaves_no_clock() -> None:
     given = profile_set(greeting(on_schedule("0 9 * * *")))
     customer = Customer()
     apply_event(given, customer, changed(1), at("2026-03-03"), Effects())
-    assert list(customer.clocks) == ["entry:welcome"]
+    assert list(customer.clocks) == ["tick:welcome"]
     without = replace(given, entries_by_clock={}, entries_by_profile=(), alignment="other")
     apply_event(without, customer, changed(2), at("2026-03-03") + HOUR, Effects())
     assert customer.clocks == {}
