@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.properties.random_expressions import Place, conditions, values
 from tests.properties.random_steps import CLOCKS, DURATIONS, WAITING, ZONES, Targets, steps
-from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES
+from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES, SEGMENTS
 
 ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered")
 AT_ONCE = ("send", "send", "send", "branch", "split", "set")
@@ -96,7 +96,9 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 @st.composite
 def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date()))
+    found: dict[str, Any] = (
+        {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date(), _segment()))
+    )
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         found["where"] = draw(conditions(place, depth=1))
@@ -118,7 +120,15 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
 @st.composite
 def _schedule(draw: st.DrawFn) -> dict[str, Any]:
     ticks = ["30 2 * * *", "0 9 * * mon,fri", "0 */8 29-31 * *", "15 0 * * *", "0 9 1 * *"]
-    return {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    found: dict[str, Any] = {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    if draw(st.sampled_from([False, False, True])):
+        found["segment"] = draw(st.sampled_from(SEGMENTS))
+    return found
+
+
+def _segment() -> st.SearchStrategy[dict[str, Any]]:
+    ways = st.sampled_from(["enters", "enters", "leaves"])
+    return st.fixed_dictionaries({"segment": st.sampled_from(SEGMENTS), "when": ways})
 
 
 @st.composite
