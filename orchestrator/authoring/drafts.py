@@ -474,6 +474,7 @@ class QuietHoursDraft:
     zone: str | None
     holds: bool
     late_after_ms: int | None
+    node: Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchestrator.authoring.checks import Checks
-from orchestrator.authoring.drafts import JourneyDraft, Ref, SendDraft
+from orchestrator.authoring.drafts import JourneyDraft, QuietHoursDraft, Ref, SendDraft
 from orchestrator.authoring.lowering import SCALE
 from orchestrator.authoring.policy_drafts import PurposeDraft
 from orchestrator.authoring.suggest import did_you_mean
@@ -17,6 +17,7 @@ from orchestrator.model.journey import Cap, JourneySet, QuietHours, Rate
 from orchestrator.model.policies import Basis, GlobalHoldout, Purpose
 
 DEFAULT_ZONE = "UTC"
+DAY_MINUTES = 24 * 60
 
 
 def check_policies(checks: Checks, journeys: Iterable[JourneyDraft]) -> None:
@@ -27,6 +28,7 @@ def check_policies(checks: Checks, journeys: Iterable[JourneyDraft]) -> None:
     for channels in listed:
         for ref in channels or ():
             checks.channel(ref)
+    _check_quiet_hours(checks)
     for purpose in policies.purposes:
         for channel, _ in purpose.consents:
             if channel is not None:
@@ -46,6 +48,41 @@ def check_policies(checks: Checks, journeys: Iterable[JourneyDraft]) -> None:
             _purpose(ref, checks)
     for draft in drafts:
         _check_journey(draft, checks)
+
+
+def _check_quiet_hours(checks: Checks) -> None:
+    """Reports channels on which it is always quiet, by one rule or by several in the same zone.
+
+    Rules in different zones may do so too, for some customers at some time of the year: that is not for us to say.
+    """
+    reported: set[tuple[int, ...]] = set()
+    rules = checks.world.policies.quiet_hours
+    for channel in checks.world.channels:
+        by_zone: dict[str, list[QuietHoursDraft]] = {}
+        for rule in rules:
+            if rule.channels is None or channel in {ref.name for ref in rule.channels}:
+                by_zone.setdefault(rule.zone or "", []).append(rule)
+        for together in by_zone.values():
+            numbers = tuple(rules.index(rule) for rule in together)
+            if numbers not in reported and _covers_the_day(together):
+                reported.add(numbers)
+                message = f'on channel "{channel}" it is quiet all day, so no promotional message is ever sent'
+                hint = "leave some time free, or leave the channel out"
+                checks.problems.append(problem_at(together[-1].node, "J714", message, hint=hint))
+
+
+def _covers_the_day(rules: Iterable[QuietHoursDraft]) -> bool:
+    """Whether the hours of these rules leave no minute of the day free.
+
+    Hours that end when they begin have been reported.
+    """
+    free = set(range(DAY_MINUTES))
+    for rule in rules:
+        start, end = rule.start.hour * 60 + rule.start.minute, rule.end.hour * 60 + rule.end.minute
+        quiet = range(start, end) if start < end else (*range(start, DAY_MINUTES), *range(end))
+        if start != end:
+            free.difference_update(quiet)
+    return not free
 
 
 def _check_journey(draft: JourneyDraft, checks: Checks) -> None:

@@ -157,7 +157,7 @@ def _quiet_hours(node: Node, problems: Problems) -> QuietHoursDraft | None:
     if then == "skip" and "late_after" in found:
         message = "late_after is for messages that are held"
         problems.append(problem_at(found["late_after"], "J708", message, hint="leave it out, or write then: hold"))
-    return QuietHoursDraft(channels, start, end, zone, then == "hold", late_after_ms)
+    return QuietHoursDraft(channels, start, end, zone, then == "hold", late_after_ms, node)
 
 
 def _channels(listed: Node | None, problems: Problems) -> tuple[Ref, ...] | None:

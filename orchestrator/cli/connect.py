@@ -26,7 +26,7 @@ from orchestrator.stack.home import stack_dir
 
 EXAMPLES = """\b
 Examples:
-  orchestrator connect validate webhook --set WEBHOOK_URL=https://hooks.example.com/in
+  orchestrator connect validate sms --set SMS_URL=https://sms.example.com/messages --set SMS_SENDER=Shop
   orchestrator connect apply email sms --values production.env
   orchestrator connect status
 """

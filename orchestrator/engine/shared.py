@@ -65,9 +65,12 @@ def take(shared: Shared, name: str, most: int, per_ms: int | None, now_ms: int) 
     length_ms = max(1, per_ms // WINDOW_PARTS) if per_ms is not None else 0
     part = now_ms // length_ms if length_ms else 0
     first = (now_ms - per_ms) // length_ms if per_ms is not None else 0
+    stored = shared.counts.get(name, ())
     # Decisions about different customers are not in time order: what is later counts as well, and what is older is kept
-    # for one more window.
-    parts = {number: count for number, count in shared.counts.get(name, ()) if number >= first - WINDOW_PARTS}
+    # for one more window. Of what lies before that nothing is known any more, so nothing is given out there.
+    if per_ms is not None and stored and first < stored[-1][0] - per_ms // length_ms - WINDOW_PARTS:
+        return False
+    parts = {number: count for number, count in stored if number >= first - WINDOW_PARTS}
     if sum(count for number, count in parts.items() if number >= first) >= share:
         return False
     parts[part] = parts.get(part, 0) + 1

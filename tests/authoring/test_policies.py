@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
@@ -214,3 +215,25 @@ def test_a_wilson_interval_holds_the_share_and_narrows() -> None:
         assert 0 <= low <= found / of <= high <= 1
     narrow, wide = wilson(300, 1000), wilson(3, 10)
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ("{channels: all, from: '00:00', to: '23:59'}", []),
+        ("{channels: all, from: '20:00', to: '12:00'}, {channels: email, from: '12:00', to: '20:00'}", ["J714"]),
+        ("{channels: sms, from: '20:00', to: '12:00'}, {channels: email, from: '12:00', to: '20:00'}", []),
+        (
+            "{channels: all, from: '20:00', to: '12:00', zone: UTC}, {channels: all, from: '12:00', to: '20:00'}",
+            [],
+        ),
+        (
+            "{channels: all, from: '16:00', to: '08:00'}, {channels: sms, from: '07:00', to: '16:00', then: skip}",
+            ["J714"],
+        ),
+    ],
+)
+def test_quiet_hours_leave_some_time_free(rules: str, expected: list[str]) -> None:
+    sources = fixture_sources({"policies.yaml": f"quiet_hours: [{rules}]"})
+    found = compile_journeys(sources, fixture_events().types).problems
+    assert [problem.code for problem in found] == expected

@@ -6,17 +6,21 @@ import re
 
 import pytest
 
-from deploy.documents import FOLDER, PAGES
+from deploy.documents import PAGES, ROOT
 from tests.deploy.exported import exercised_metrics, families, samples
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_written_page_is_what_the_code_says(name: str) -> None:
-    assert (FOLDER / name).read_text() == PAGES[name](), "run: python -m deploy.documents"
+    assert (ROOT / name).read_text() == PAGES[name](), "run: python -m deploy.documents"
 
 
 def test_every_metric_that_is_exported_is_on_its_page_with_its_labels() -> None:
-    rows = dict(re.findall(r"^\| `(orchestrator_\w+)` \| \w+ \| ([^|]*) \|", PAGES["metrics.md"](), flags=re.MULTILINE))
+    rows = dict(
+        re.findall(
+            r"^\| `(orchestrator_\w+)` \| \w+ \| ([^|]*) \|", PAGES["docs/operations/metrics.md"](), flags=re.MULTILINE
+        )
+    )
     for sample, labels in samples(exercised_metrics()).items():
         if sample.startswith("orchestrator_"):
             name = sample if sample in rows else re.sub(r"_(bucket|sum|count)$", "", sample)
@@ -30,6 +34,6 @@ def test_everything_has_happened_to_the_worker_that_tests_look_at() -> None:
 
 
 def test_links_of_the_operations_pages_lead_somewhere() -> None:
-    for page in FOLDER.rglob("*.md"):
+    for page in (ROOT / "docs" / "operations").rglob("*.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.authoring.offline import OfflineEngine
@@ -170,6 +170,7 @@ def test_no_window_holds_more_than_the_rate_over_all_partitions_and_nothing_is_l
     per_ms=st.sampled_from([10, 160, 1_000]) | st.none(),
     partitions=st.integers(1, 3),
 )
+@example(gaps=[-50, 0, -50, 100, -50], most=2, per_ms=10, partitions=1)
 @settings(max_examples=200, deadline=None)
 def test_a_limit_is_never_exceeded_in_any_window(
     gaps: list[int], most: int, per_ms: int | None, partitions: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,15 +17,20 @@ from orchestrator.stack.stack import Stack, start_stack
 from tests.sinks.receiver import Receiver
 from tests.sinks.traffic import WAIT_S, Commands, eventually
 
-TOKEN = "s3cret-token-of-the-webhook"
+TEMPLATES = sorted((deploy_dir() / "connect").glob("*.json"))
+SECRETS = {
+    name: f"s3cret-{name.lower()}" for path in TEMPLATES for name in re.findall(r"env:(SINK_\w+)", path.read_text())
+}
+TOKEN, MAIL_PASSWORD = SECRETS["SINK_HTTP_TOKEN"], SECRETS["SINK_SMTP_PASSWORD"]
 
 
 @pytest.fixture(scope="session")
 def connect(stack: Stack) -> Iterator[Stack]:
-    """The stack with Kafka Connect, which knows one secret. It ends with the stack."""
+    """The stack with Kafka Connect, which knows the secrets of all templates. It ends with the stack."""
     # Kept while the tests run: one of them starts Connect a second time.
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SINK_WEBHOOK_TOKEN", TOKEN)
+        for name, value in SECRETS.items():
+            environment.setenv(name, value)
         yield start_stack(stack.data_dir, owned=True, short_lived=True, with_connect=True)
 
 
@@ -59,7 +65,12 @@ def apply(connect: Stack, topic_prefix: str) -> Iterator[Callable[..., Connector
 
     def start(template: str, *, settings: dict[str, str] | None = None, **values: str) -> Connector:
         path = deploy_dir() / "connect" / f"{template}.json"
-        given = {"TOPIC_PREFIX": topic_prefix, "REGISTRY_URL": connect.registry_url, **values}
+        given = {
+            "TOPIC_PREFIX": topic_prefix,
+            "HTTP_CHANNEL": "webhook",
+            "REGISTRY_URL": connect.registry_url,
+            **values,
+        }
         described = read_connector(path, given, name=f"{topic_prefix}{template}")
         quick = {"retry.backoff.ms": "100", "retry.backoff.max.ms": "400", "offset.flush.interval.ms": "500"}
         connector = Connector(described.name, {**described.config, **quick, **(settings or {})})

@@ -12,12 +12,13 @@ from orchestrator.cli.main import run
 from orchestrator.resources import deploy_dir
 from orchestrator.runtime.connectors import Connector
 from orchestrator.stack.stack import Stack
+from tests.sinks.conftest import TEMPLATES
 from tests.sinks.receiver import Receiver
 from tests.sinks.traffic import Commands, eventually
 
 pytestmark = pytest.mark.broker
 
-TEMPLATES = sorted(path.stem for path in (deploy_dir() / "connect").glob("*.json"))
+TEMPLATE_NAMES = [path.stem for path in TEMPLATES]
 
 VALUES = Path(__file__).with_name("values.env")
 """A value for every place of every template, as an operator would have them."""
@@ -43,7 +44,7 @@ def orchestrator(
     return call
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", TEMPLATE_NAMES)
 def test_connect_finds_nothing_wrong_with_a_shipped_template(
     template: str, orchestrator: Callable[..., tuple[int, str]]
 ) -> None:
@@ -51,7 +52,7 @@ def test_connect_finds_nothing_wrong_with_a_shipped_template(
     assert (code, printed) == (0, f"{template}: Kafka Connect finds nothing wrong\n")
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", TEMPLATE_NAMES)
 def test_a_shipped_template_reads_committed_commands_and_keeps_what_is_refused(template: str) -> None:
     config = json.loads((deploy_dir() / "connect" / f"{template}.json").read_text())["config"]
     assert config["consumer.override.isolation.level"] == "read_committed"
@@ -59,9 +60,9 @@ def test_a_shipped_template_reads_committed_commands_and_keeps_what_is_refused(t
 
 
 def test_a_wrong_value_is_named_and_nothing_is_started(orchestrator: Callable[..., tuple[int, str]]) -> None:
-    wrong = ("--set", "WEBHOOK_URL=ftp://example.test", "--name", "wrong")
+    wrong = ("--set", "HTTP_CHANNEL=webhook", "--set", "HTTP_URL=ftp://example.test", "--name", "wrong")
     for command in ("validate", "apply"):
-        code, printed = orchestrator("connect", command, "webhook", *wrong)
+        code, printed = orchestrator("connect", command, "http", *wrong)
         assert code == 1
         assert "wrong: http.url: " in printed
     assert "wrong" not in orchestrator("connect", "status")[1]
@@ -81,7 +82,7 @@ def test_a_wrong_value_is_named_and_nothing_is_started(orchestrator: Callable[..
 def test_a_configuration_with_which_commands_could_be_lost_or_spoilt_is_refused(
     change: dict[str, str], setting: str, tmp_path: Path, orchestrator: Callable[..., tuple[int, str]]
 ) -> None:
-    content = json.loads((deploy_dir() / "connect" / "webhook.json").read_text())
+    content = json.loads((deploy_dir() / "connect" / "http.json").read_text())
     content["config"] |= change
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(content))
@@ -95,7 +96,17 @@ def test_a_connector_from_its_start_to_its_end(
     orchestrator: Callable[..., tuple[int, str]], commands: Commands, receiver: Receiver, topic_prefix: str
 ) -> None:
     name = f"{topic_prefix}life"
-    start = ("connect", "apply", "webhook", "--set", f"WEBHOOK_URL={receiver.url}", "--name", name)
+    start = (
+        "connect",
+        "apply",
+        "http",
+        "--set",
+        "HTTP_CHANNEL=webhook",
+        "--set",
+        f"HTTP_URL={receiver.url}",
+        "--name",
+        name,
+    )
     assert orchestrator(*start) == (0, f"{name}: started\n")
     commands.send("a")
     eventually(lambda: receiver.accepted == ["a"])
@@ -119,7 +130,7 @@ def test_a_task_that_failed_says_why_without_its_secret(
     receiver: Receiver,
     connect: Stack,
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url, settings={"transforms": "hoist", **HOIST})
+    connector = apply("http", HTTP_URL=receiver.url, settings={"transforms": "hoist", **HOIST})
     commands.send("a")
     eventually(lambda: orchestrator("connect", "status")[0] == 1)
     _, printed = orchestrator("connect", "status")

@@ -43,7 +43,7 @@ def orchestrator(
 @pytest.fixture
 def refused(commands: Commands, apply: Callable[..., Connector], receiver: Receiver) -> str:
     """The dead-letter topic of a sink that has refused two commands for 404, one as expired, and a text."""
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     receiver.answer = lambda request: Answer(404)
     commands.send("a", "b", headers=[("trace", b"t-1")])
     commands.send("late", expires_at=int(time.time() * 1000) - 1)
@@ -63,7 +63,7 @@ def test_they_are_listed_counted_and_shown_without_what_they_hold(
     assert [entry["reason"] for entry in listed] == ["http_404", "http_404", "expired", "not_avro"]
     assert listed[1]["id"] == f"{refused}:0:1"
     assert listed[1]["from"] == f"{commands.topic}:0:1"
-    assert listed[1]["connector"] == f"{topic_prefix}webhook"
+    assert listed[1]["connector"] == f"{topic_prefix}http"
     _, counted, _ = orchestrator("list", "--count")
     assert {entry["reason"]: entry["count"] for entry in counted} == {"http_404": 2, "expired": 1, "not_avro": 1}
     code, shown, _ = orchestrator("show", f"{refused}:0:0", f"{refused}:0:3")

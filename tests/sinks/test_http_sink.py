@@ -27,7 +27,7 @@ def dead_letters_topic(connector: Connector) -> str:
 def test_a_command_arrives_as_json_with_its_id_as_idempotency_key_and_the_configured_headers(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    apply("webhook", WEBHOOK_URL=receiver.url)
+    apply("http", HTTP_URL=receiver.url)
     commands.send("act-1", expires_at=int(time.time() * 1000) // 1000 * 1000 + HOUR_MS)
     eventually(lambda: bool(receiver.accepted))
     request = receiver.requests[0]
@@ -45,7 +45,7 @@ def test_a_command_arrives_as_json_with_its_id_as_idempotency_key_and_the_config
 def test_a_secret_is_in_no_answer_of_connect_and_in_no_log(
     commands: Commands, apply: Apply, receiver: Receiver, connect: Stack, connect_log: Callable[[], str]
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     commands.send("act-1")
     eventually(lambda: bool(receiver.accepted))
     for path in ("", "/config", "/status", "/tasks"):
@@ -61,7 +61,7 @@ def test_a_secret_is_in_no_answer_of_connect_and_in_no_log(
 def test_what_a_secret_resolves_to_is_not_shown_by_validation(
     connect: Stack, apply: Apply, commands: Commands, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     worker = ConnectWorker(connect.connect_url)
     path = "/connector-plugins/HttpSinkConnector/config/validate"
     status, body = worker._call("PUT", path, connector.config)
@@ -72,7 +72,7 @@ def test_what_a_secret_resolves_to_is_not_shown_by_validation(
 def test_a_secret_that_connect_cannot_find_is_not_sent_as_its_own_name(
     connect: Stack, apply: Apply, commands: Commands, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     for name in ("SINK_NOT_SET", "HOME"):
         wrong = {**connector.config, "http.headers": f"Authorization: ${{env:{name}}}"}
         faults = ConnectWorker(connect.connect_url).faults(Connector(connector.name, wrong))
@@ -83,7 +83,7 @@ def test_a_secret_that_connect_cannot_find_is_not_sent_as_its_own_name(
 def test_headers_of_a_record_change_nothing_of_the_request(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    apply("webhook", WEBHOOK_URL=receiver.url)
+    apply("http", HTTP_URL=receiver.url)
     commands.send("plain")
     hostile = [
         ("Authorization", b"Bearer mine"),
@@ -107,7 +107,7 @@ def test_headers_of_a_record_change_nothing_of_the_request(
 def test_while_the_endpoint_is_down_commands_are_held_and_then_delivered_in_order(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     commands.send("first")
     eventually(lambda: receiver.accepted == ["first"])
     receiver.close()
@@ -125,7 +125,7 @@ def test_while_the_endpoint_is_down_commands_are_held_and_then_delivered_in_orde
 def test_an_answer_that_means_later_holds_the_command_and_those_after_it(
     status: int, commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     refusals = iter(range(3))
     receiver.answer = lambda request: Answer(status if next(refusals, None) is not None else 200)
     commands.send("a", "b", "c")
@@ -135,23 +135,23 @@ def test_an_answer_that_means_later_holds_the_command_and_those_after_it(
 
 
 def test_the_endpoint_says_how_long_to_wait(commands: Commands, apply: Apply, receiver: Receiver) -> None:
-    apply("webhook", WEBHOOK_URL=receiver.url)
+    apply("http", HTTP_URL=receiver.url)
     asked: list[float] = []
 
     def answer(request: Request) -> Answer:
         asked.append(time.monotonic())
-        return Answer(429, (("Retry-After", "2"),)) if len(asked) == 1 else Answer()
+        return Answer(429, (("Retry-After", "3"),)) if len(asked) == 1 else Answer()
 
     receiver.answer = answer
     commands.send("a")
     eventually(lambda: bool(receiver.accepted))
-    assert asked[1] - asked[0] >= 1.9
+    assert asked[1] - asked[0] >= 3
 
 
 def test_an_endpoint_that_does_not_answer_in_time_is_asked_again(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    apply("webhook", settings={"connect.timeout.ms": "200", "read.timeout.ms": "300"}, WEBHOOK_URL=receiver.url)
+    apply("http", settings={"connect.timeout.ms": "200", "read.timeout.ms": "300"}, HTTP_URL=receiver.url)
     slow = iter([Answer(204, delay_s=5)])
     receiver.answer = lambda request: next(slow, Answer())
     commands.send("a", "b")
@@ -164,7 +164,7 @@ def test_an_endpoint_that_does_not_answer_in_time_is_asked_again(
 def test_a_command_that_is_refused_for_good_is_a_dead_letter_with_its_reason(
     status: int, commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     receiver.answer = lambda request: Answer(
         status if request.key == "b" else 200, (("Location", "http://127.0.0.1:1/elsewhere"),)
     )
@@ -182,7 +182,7 @@ def test_a_command_that_is_refused_for_good_is_a_dead_letter_with_its_reason(
 def test_records_that_are_no_commands_are_dead_letters_with_their_bytes(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     whole = commands.encoded(action_id="cut")
     wrong = [
         (b"{}", "not_avro"),
@@ -201,7 +201,7 @@ def test_records_that_are_no_commands_are_dead_letters_with_their_bytes(
 
 
 def test_an_expired_command_is_not_sent_and_says_so(commands: Commands, apply: Apply, receiver: Receiver) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     commands.send("late", expires_at=int(time.time() * 1000) - 1)
     commands.send("fresh")
     eventually(lambda: bool(receiver.accepted))
@@ -213,7 +213,7 @@ def test_an_expired_command_is_not_sent_and_says_so(commands: Commands, apply: A
 def test_a_command_that_expires_while_it_is_held_is_let_go(
     commands: Commands, apply: Apply, receiver: Receiver
 ) -> None:
-    connector = apply("webhook", WEBHOOK_URL=receiver.url)
+    connector = apply("http", HTTP_URL=receiver.url)
     receiver.answer = lambda request: Answer(500 if request.key == "poison" else 200)
     commands.send("poison", expires_at=int(time.time() * 1000) + 2_000)
     commands.send("next")
@@ -225,7 +225,7 @@ def test_a_command_that_expires_while_it_is_held_is_let_go(
 def test_while_the_registry_is_down_commands_are_held(commands: Commands, apply: Apply, receiver: Receiver) -> None:
     registry = Receiver()
     registry.close()
-    connector = apply("webhook", settings={"registry.url": registry.url}, WEBHOOK_URL=receiver.url)
+    connector = apply("http", settings={"registry.url": registry.url}, HTTP_URL=receiver.url)
     commands.send("a")
     time.sleep(1)
     assert receiver.requests == []
@@ -235,7 +235,7 @@ def test_while_the_registry_is_down_commands_are_held(commands: Commands, apply:
 def test_commands_of_an_aborted_transaction_are_not_sent(
     commands: Commands, apply: Apply, receiver: Receiver, topic_prefix: str
 ) -> None:
-    apply("webhook", WEBHOOK_URL=receiver.url)
+    apply("http", HTTP_URL=receiver.url)
     producer = Producer({"bootstrap.servers": commands.bootstrap_servers, "transactional.id": topic_prefix})
     producer.init_transactions(WAIT_S)
     producer.begin_transaction()
@@ -252,7 +252,7 @@ def test_commands_of_an_aborted_transaction_are_not_sent(
 def test_a_killed_connect_loses_nothing_and_its_repeats_have_the_same_key(
     commands: Commands, apply: Apply, receiver: Receiver, connect: Stack
 ) -> None:
-    apply("webhook", WEBHOOK_URL=receiver.url)
+    apply("http", HTTP_URL=receiver.url)
     wanted = [f"act-{number:05}" for number in range(3_000)]
     commands.send(*wanted)
     eventually(lambda: len(receiver.accepted) > 1_000)

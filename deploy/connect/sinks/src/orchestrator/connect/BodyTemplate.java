@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.kafka.common.config.AbstractConfig;
 import org.apache.kafka.common.config.ConfigException;
 
 /** A request's body: the whole command, or a text with places for its fields, in which no value can be more than a value. */
@@ -20,20 +21,29 @@ final class BodyTemplate {
   /** Texts and places in turn, beginning and ending with a text. */
   private final List<String> parts;
 
+  /** What is the whole body; empty where the parts are. */
+  private final String field;
+
   private final UnaryOperator<String> escape;
 
-  private BodyTemplate(List<String> parts, UnaryOperator<String> escape) {
+  private BodyTemplate(List<String> parts, String field, UnaryOperator<String> escape) {
     this.parts = parts;
+    this.field = field;
     this.escape = escape;
   }
 
   /**
    * @throws ConfigException for a form without a body, JSON that is none, or a place that cannot be read
    */
-  static BodyTemplate of(String text, String contentType) {
-    boolean isForm = contentType.contains("form");
+  static BodyTemplate of(AbstractConfig settings) {
+    String text = settings.getString(HttpSinkConnector.BODY);
+    String field = settings.getString(HttpSinkConnector.BODY_FIELD);
+    boolean isForm = settings.getString(HttpSinkConnector.CONTENT_TYPE).contains("form");
     if (text.isBlank() && isForm) {
       throw new ConfigException("must be set for a form");
+    }
+    if (!field.isBlank() && !text.isBlank()) {
+      throw new ConfigException("and " + HttpSinkConnector.BODY_FIELD + " exclude each other");
     }
     List<String> parts = new ArrayList<>();
     Matcher places = PLACE.matcher(text);
@@ -52,10 +62,13 @@ final class BodyTemplate {
     if (!isForm && !text.isBlank()) {
       requireJson(PLACE.matcher(text).replaceAll("x"));
     }
-    return new BodyTemplate(parts, isForm ? BodyTemplate::forForm : BodyTemplate::forJson);
+    return new BodyTemplate(parts, field.strip(), isForm ? BodyTemplate::forForm : BodyTemplate::forJson);
   }
 
   String fill(Command command) throws Refused {
+    if (!field.isEmpty()) {
+      return wholeBody(value(command, field));
+    }
     if (parts.size() == 1 && parts.get(0).isBlank()) {
       return command.json().toString();
     }
@@ -75,6 +88,15 @@ final class BodyTemplate {
       throw new Refused("missing_value", "the command has no " + path);
     }
     return node.asText();
+  }
+
+  private static String wholeBody(String text) throws Refused {
+    try {
+      requireJson(text);
+      return text;
+    } catch (ConfigException error) {
+      throw new Refused("bad_body", "the command's body is not JSON");
+    }
   }
 
   private static void requireJson(String text) {

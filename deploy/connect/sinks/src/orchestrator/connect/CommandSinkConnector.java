@@ -17,6 +17,7 @@ abstract class CommandSinkConnector extends SinkConnector {
   static final String REGISTRY_URL = "registry.url";
   static final String REGISTRY_AUTHORIZATION = "registry.authorization";
   static final String KINDS = "command.kinds";
+  static final String ADDRESSES = "command.addresses";
   static final String BACKOFF_MS = "retry.backoff.ms";
   static final String BACKOFF_MAX_MS = "retry.backoff.max.ms";
   static final String RETRY_AFTER_MAX_MS = "retry.after.max.ms";
@@ -45,6 +46,9 @@ abstract class CommandSinkConnector extends SinkConnector {
         .define(KINDS, Type.LIST, "", Importance.MEDIUM,
             "Kinds of commands that this sink delivers (send, audience_add, …); it passes over all others."
                 + " Empty: every kind.")
+        .define(ADDRESSES, Type.LIST, "", Importance.MEDIUM,
+            "Addresses that this sink delivers to, such as the endpoint of a webhook; it passes over all others."
+                + " Empty: every address.")
         .define(BACKOFF_MS, Type.LONG, 1_000L, Range.atLeast(1), Importance.LOW,
             "First pause before a command is tried again; it doubles from try to try.")
         .define(BACKOFF_MAX_MS, Type.LONG, 60_000L, Range.atLeast(1), Importance.LOW, "Longest such pause.")

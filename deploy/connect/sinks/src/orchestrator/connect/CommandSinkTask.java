@@ -40,8 +40,10 @@ abstract class CommandSinkTask extends SinkTask {
   private CommandDecoder decoder;
   private ErrantRecordReporter deadLetters;
   private List<String> kinds;
+  private List<String> addresses;
   private String name;
   private int failures;
+  private long pausedUntil;
   private final Map<TopicPartition, Long> next = new HashMap<>();
   private final Map<String, Sensor> sensors = new LinkedHashMap<>();
   private final Map<String, Long> counts = new LinkedHashMap<>();
@@ -56,7 +58,8 @@ abstract class CommandSinkTask extends SinkTask {
   public void start(Map<String, String> given) {
     settings = open(given);
     name = given.getOrDefault("name", "");
-    kinds = settings.getList(CommandSinkConnector.KINDS).stream().filter(kind -> !kind.isBlank()).toList();
+    kinds = listed(CommandSinkConnector.KINDS);
+    addresses = listed(CommandSinkConnector.ADDRESSES);
     deadLetters = context.errantRecordReporter();
     String authorization = settings.getPassword(CommandSinkConnector.REGISTRY_AUTHORIZATION).value();
     if (authorization.contains("${")) {
@@ -82,6 +85,10 @@ abstract class CommandSinkTask extends SinkTask {
   @Override
   public void put(Collection<SinkRecord> records) {
     long start = System.nanoTime();
+    if (failures > 0 && start < pausedUntil) {
+      // Connect comes back early when it has offsets to commit.
+      hold((pausedUntil - start) / 1_000_000 + 1, "the pause is not over");
+    }
     long limit = settings.getLong(CommandSinkConnector.PUT_TIME_MAX_MS) * 1_000_000;
     for (SinkRecord record : records) {
       TopicPartition partition = new TopicPartition(record.originalTopic(), record.originalKafkaPartition());
@@ -102,7 +109,7 @@ abstract class CommandSinkTask extends SinkTask {
   private void take(SinkRecord record) {
     try {
       Command command = decoder.decode(bytes(record.value()));
-      if (!kinds.isEmpty() && !kinds.contains(command.kind())) {
+      if (isForAnother(command)) {
         count("passed_over");
         return;
       }
@@ -117,9 +124,23 @@ abstract class CommandSinkTask extends SinkTask {
       count("held");
       long pause = Math.max(backoff(), Math.min(notNow.retryAfterMs, longest()));
       failures++;
-      context.timeout(pause);
-      throw new RetriableException(notNow.getMessage() + "; trying again in " + pause + " ms");
+      pausedUntil = System.nanoTime() + pause * 1_000_000;
+      hold(pause, notNow.getMessage());
     }
+  }
+
+  private void hold(long pauseMs, String why) {
+    context.timeout(pauseMs);
+    throw new RetriableException(why + "; trying again in " + pauseMs + " ms");
+  }
+
+  private List<String> listed(String setting) {
+    return settings.getList(setting).stream().filter(entry -> !entry.isBlank()).toList();
+  }
+
+  private boolean isForAnother(Command command) {
+    return (!kinds.isEmpty() && !kinds.contains(command.kind()))
+        || (!addresses.isEmpty() && !addresses.contains(command.address()));
   }
 
   private long longest() {

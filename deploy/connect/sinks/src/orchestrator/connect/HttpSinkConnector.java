@@ -18,13 +18,15 @@ public final class HttpSinkConnector extends CommandSinkConnector {
   static final String HEADERS = "http.headers";
   static final String CONTENT_TYPE = "http.content.type";
   static final String BODY = "http.body";
+  static final String BODY_FIELD = "http.body.field";
+  static final String METHOD_OF_COMMAND = "{{content.method}}";
 
   static final ConfigDef SETTINGS =
       commonSettings()
           .define(URL, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new WebAddress(), Importance.HIGH,
               "Where commands are sent.")
-          .define(METHOD, Type.STRING, "POST", ValidString.in("POST", "PUT", "PATCH", "DELETE"), Importance.MEDIUM,
-              "Method of the request.")
+          .define(METHOD, Type.STRING, "POST", ValidString.in("POST", "PUT", "PATCH", "DELETE", METHOD_OF_COMMAND),
+              Importance.MEDIUM, "Method of the request; {{content.method}} takes the command's own.")
           .define(HEADERS, Type.PASSWORD, "", Importance.MEDIUM,
               "Headers of each request, `Name: value`, one a line. They are never shown.")
           .define(CONTENT_TYPE, Type.STRING, "application/json",
@@ -32,7 +34,9 @@ public final class HttpSinkConnector extends CommandSinkConnector {
               "How the body is written, and how values are escaped in it.")
           .define(BODY, Type.STRING, "", Importance.MEDIUM,
               "The body, with {{address}}, {{content.body}}, … for fields of the command."
-                  + " Empty: the whole command as JSON.");
+                  + " Empty: the whole command as JSON.")
+          .define(BODY_FIELD, Type.STRING, "", Importance.MEDIUM,
+              "A field of the command, such as content.body, that is the whole body as it is: JSON text.");
 
   @Override
   public ConfigDef config() {
@@ -56,7 +60,7 @@ public final class HttpSinkConnector extends CommandSinkConnector {
       values.add(problem(HEADERS, error.getMessage()));
     }
     try {
-      BodyTemplate.of(settings.getString(BODY), settings.getString(CONTENT_TYPE));
+      BodyTemplate.of(settings);
     } catch (ConfigException error) {
       values.add(problem(BODY, error.getMessage()));
     }

@@ -3,6 +3,7 @@ package orchestrator.connect;
 import java.net.http.HttpRequest;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -14,6 +15,8 @@ public final class HttpSinkTask extends CommandSinkTask {
   private static final String IDEMPOTENCY_KEY = "Idempotency-Key";
   private static final String CONTENT_TYPE = "Content-Type";
   private static final Set<String> OWN = Set.of("idempotency-key", "content-type");
+
+  private static final List<String> METHODS = List.of("POST", "PUT", "PATCH", "DELETE");
 
   /** Answers that mean "later", beside all of 500 and above. */
   private static final Set<Integer> LATER = Set.of(408, 425, 429);
@@ -31,9 +34,7 @@ public final class HttpSinkTask extends CommandSinkTask {
             Duration.ofMillis(settings.getInt(CommandSinkConnector.CONNECT_TIMEOUT_MS)),
             Duration.ofMillis(settings.getInt(CommandSinkConnector.READ_TIMEOUT_MS)));
     headers = headers(settings);
-    body =
-        BodyTemplate.of(
-            settings.getString(HttpSinkConnector.BODY), settings.getString(HttpSinkConnector.CONTENT_TYPE));
+    body = BodyTemplate.of(settings);
     return settings;
   }
 
@@ -43,8 +44,7 @@ public final class HttpSinkTask extends CommandSinkTask {
     headers.forEach(request::header);
     request.header(CONTENT_TYPE, settings.getString(HttpSinkConnector.CONTENT_TYPE));
     request.header(IDEMPOTENCY_KEY, command.actionId());
-    request.method(
-        settings.getString(HttpSinkConnector.METHOD), HttpRequest.BodyPublishers.ofString(body.fill(command)));
+    request.method(method(command), HttpRequest.BodyPublishers.ofString(body.fill(command)));
     Exchange.Answer answer = exchange.send(request.build(), "the receiver");
     int status = answer.status();
     if (status >= 500 || LATER.contains(status)) {
@@ -53,6 +53,18 @@ public final class HttpSinkTask extends CommandSinkTask {
     if (status < 200 || status >= 300) {
       throw new Refused("http_" + status, "the receiver answered " + status);
     }
+  }
+
+  private String method(Command command) throws Refused {
+    String method = settings.getString(HttpSinkConnector.METHOD);
+    if (!method.equals(HttpSinkConnector.METHOD_OF_COMMAND)) {
+      return method;
+    }
+    String own = command.content().getOrDefault("method", "");
+    if (!METHODS.contains(own)) {
+      throw new Refused("bad_method", "the command's method is none of " + METHODS);
+    }
+    return own;
   }
 
   /**
