@@ -96,9 +96,8 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 @st.composite
 def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = (
-        {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date(), _segment()))
-    )
+    without_event = st.one_of(_date(), _date(), _schedule(), _segment())
+    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(without_event)
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         found["where"] = draw(conditions(place, depth=1))
@@ -133,11 +132,10 @@ def _segment() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def _date(draw: st.DrawFn) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "date": draw(st.sampled_from(["profile.born", "profile.renewal", "profile.last_order_at"]))
-    }
-    if draw(st.booleans()):
-        found["offset"] = draw(st.sampled_from(["-2 days", "3 days", "-1 month", "1 year"]))
+    attribute = draw(st.sampled_from(["last_order_at", "last_order_at", "renewal", "born"]))
+    found: dict[str, Any] = {"date": f"profile.{attribute}"}
+    if draw(st.sampled_from([True, True, False])):
+        found["offset"] = draw(st.sampled_from(["3 days", "3 days", "-2 days", "-1 month", "1 year"]))
     if draw(st.booleans()):
         found["at"] = draw(st.sampled_from(CLOCKS))
     if draw(st.booleans()):
@@ -215,11 +213,21 @@ def _reachable(ways: dict[str, tuple[str, Targets]]) -> dict[str, tuple[str, Tar
 
 
 def entered_on(files: Mapping[str, str]) -> list[str]:
-    """The event types that let someone in."""
-    return [found[1] for text in files.values() if (found := _ENTRY.search(text)) is not None]
+    """The event types that let someone in, or bring about what does."""
+    found = [entry for text in files.values() if (entry := _ENTRY.search(text)) is not None]
+    return [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
 
 
-_ENTRY = re.compile(r"^entry: \{on: (\w+)", re.MULTILINE)
+_BRINGS = {
+    "profile.born": ("registered",),
+    "profile.renewal": ("moved",),
+    "profile.last_order_at": ("ordered",),
+    **dict.fromkeys(SEGMENTS, ("cart", "ordered")),
+}
+"""What an entry looks at -> the event types that change it."""
+
+
+_ENTRY = re.compile(r"^entry: \{(?:on|date|segment): ([\w.]+)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*(?: [a-z]+)?")
 _OPEN = frozenset({"steps", "caps", "quiet_hours", "exit"})
 

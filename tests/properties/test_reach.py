@@ -41,7 +41,7 @@ def test_everything_that_can_happen_happens_in_random_cases() -> None:
 
     @given(case=cases())
     @settings(
-        max_examples=300,
+        max_examples=500,
         derandomize=True,
         database=None,
         deadline=None,
