@@ -39,6 +39,7 @@ from orchestrator.runtime.ports import (
     TransactionFailed,
     TransactionLog,
 )
+from orchestrator.runtime.tracing import TRACEPARENT, placed_traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,17 @@ class EmittedRecord:
 
 @dataclass(slots=True)
 class PartitionOutput:
-    """What one partition's part of a batch sends, encoded, and what its store will be written with."""
+    """What one partition's part of a batch sends, encoded, and what its store will be written with.
+
+    `traces` has the trace of some records: by place in `records`, and then by place among that topic's.
+    """
 
     partition: int
     changes: list[Change]
     records: list[tuple[str, list[tuple[bytes | None, bytes]]]]
     dead_letters: list[tuple[Record, list[tuple[str, bytes | None]]]]
     emitted: list[EmittedRecord]
+    traces: Mapping[int, Mapping[int, bytes]]
 
 
 @dataclass(slots=True)
@@ -347,10 +352,12 @@ class Cycle:
         )
         records.append((options.journal_topic, [(None, encoder.journal(entry))]))
         dead_letters = [(record, _dead_letter_headers(record, why)) for record, why in decided.rejected]
-        emitted = [self._emitted(made) for made in decided.effects.events]
-        return PartitionOutput(number, decided.changes, records, dead_letters, emitted)
+        traces = decided.traces
+        emitted = [self._emitted(made, traces.events.get(place)) for place, made in enumerate(decided.effects.events)]
+        placed = placed_traces(traces, [action.channel for action in decided.effects.actions]) if traces.actions else {}
+        return PartitionOutput(number, decided.changes, records, dead_letters, emitted, placed)
 
-    def _emitted(self, made: EmittedEvent) -> EmittedRecord:
+    def _emitted(self, made: EmittedEvent, trace: bytes | None) -> EmittedRecord:
         """The record of an event that a journey emits; its time is the decision's, whenever it is sent.
 
         Raises: EnvironmentProblem if its schema was changed in a way that older journey versions do not fit.
@@ -363,6 +370,8 @@ class Cycle:
             ) from None
         topic = self._options.topic_prefix + made.topic
         headers: list[tuple[str, bytes | None]] = [("emitted.by", made.source.encode())]
+        if trace is not None:
+            headers.append((TRACEPARENT, trace))
         return EmittedRecord(topic, made.event.customer_id.encode(), value, made.at_ms, headers)
 
     def _report(self, report: BatchReport, taken: Taken | None, decided: Decided) -> None:
@@ -396,8 +405,14 @@ class Cycle:
             for output in computed.outputs:
                 number = output.partition
                 log.produce_changelog(number, [(key, new) for key, _, new in output.changes])
-                for topic, records in output.records:
-                    log.produce_many(topic, number, records)
+                for place, (topic, records) in enumerate(output.records):
+                    traced = output.traces.get(place)
+                    if traced is None:
+                        log.produce_many(topic, number, records)
+                    else:
+                        for index, (key, value) in enumerate(records):
+                            trace = traced.get(index)
+                            log.produce(topic, number, key, value, None if trace is None else [(TRACEPARENT, trace)])
                 for event in output.emitted:
                     log.produce(
                         event.topic, number, event.key, event.value, event.headers, timestamp_ms=event.timestamp_ms

@@ -44,6 +44,7 @@ from orchestrator.runtime.codec import (
 from orchestrator.runtime.due import DueIndex
 from orchestrator.runtime.merge import Taken
 from orchestrator.runtime.ports import Change, CustomerStore, Record
+from orchestrator.runtime.tracing import Traces, trace_of
 
 RECORD_BYTES_MAX = 900_000
 """No customer record and no action grows beyond this: brokers refuse records above 1 MB, and with them the batch."""
@@ -79,6 +80,7 @@ class Decided:
     timers_until_customer: bytes | None = None
     fired: int = 0
     lateness_ms: list[int] = field(default_factory=list)
+    traces: Traces = field(default_factory=Traces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +271,29 @@ class _Batch:
         failures = effects.failures
         try:
             for record, event in events:
+                before = self.made() if record.headers else None
                 apply_event(journeys, customers[record.key], event, record.timestamp, effects)  # type: ignore[index]
                 if failures:
                     self.note_failures(record, effects)
+                if before is not None:
+                    self.trace(record, before)
         except (UnknownVersion, MemoryError):
             raise
         except Exception as error:
             raise _NeedsCare from error
+
+    def made(self) -> tuple[int, int]:
+        """How many actions and events the batch has led to so far."""
+        effects = self.decided.effects
+        return len(effects.actions), len(effects.events)
+
+    def trace(self, record: Record, before: tuple[int, int]) -> None:
+        """What was made since then belongs to the record's trace, if it has one."""
+        after = self.made()
+        if after != before and (trace := trace_of(record.headers)) is not None:
+            traces = self.decided.traces
+            traces.actions.update(dict.fromkeys(range(before[0], after[0]), trace))
+            traces.events.update(dict.fromkeys(range(before[1], after[1]), trace))
 
     def note_failures(self, record: Record, effects: Effects) -> None:
         detail = "; ".join(f"{failed.journey} {failed.step}: {failed.detail}" for failed in effects.failures)
@@ -301,7 +319,9 @@ class _Batch:
                 continue
             if effects.failures:
                 self.note_failures(record, effects)
+            made = self.made()
             _add(self.decided.effects, effects)
+            self.trace(record, made)
 
     def fire(self) -> None:
         """Fires due timers in (wake, customer) order, up to the bound."""

@@ -18,9 +18,11 @@ import yaml
 from prometheus_client import generate_latest
 
 from orchestrator.runtime.health import HealthServer
+from orchestrator.stack.stack import Stack
 from tests.deploy.exported import PROMETHEUS, alerts, exercised_metrics, panel_queries, rules
 from tests.deploy.test_queries import VARIABLES
 from tests.deploy.tooling import program
+from tests.runtime.worker_process import DAY_MS, START_MS, Installation
 
 tooled = [pytest.mark.tools, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -156,3 +158,47 @@ class TestPrometheus:
         pending = {alert["labels"]["alertname"] for alert in firing}
         assert "OrchestratorPartitionsUnowned" in pending
         assert "OrchestratorHanging" not in pending
+
+
+class TestWorker:
+    pytestmark = tooled
+
+    def test_a_worker_on_a_real_broker_is_scraped(self, stack: Stack, topic_prefix: str, tmp_path: Path) -> None:
+        installation = Installation(stack, topic_prefix, tmp_path)
+        customers = [f"customer-{number}" for number in range(20)]
+        for customer in customers:
+            installation.register(customer, at_ms=START_MS)
+        installation.heartbeat(at_ms=START_MS + DAY_MS)
+        with installation.worker("a") as worker:
+            metrics = worker.until_ready()
+            folder = tmp_path / "prometheus"
+            folder.mkdir()
+            server = Server(folder, metrics.removeprefix("http://").removesuffix("/metrics"))
+            try:
+                sent = "sum(orchestrator_actions_total)"
+                server.until(
+                    lambda: float(server.query(sent)[0]["value"][1]) >= len(customers), seconds=60, what="messages"
+                )
+                values = {
+                    query: float(server.query(query)[0]["value"][1])
+                    for query in (
+                        "orchestrator_partitions_owned",
+                        "orchestrator_partitions",
+                        "sum(orchestrator_restore_seconds_count)",
+                        "orchestrator_rebalances_total > bool 0",
+                        "time() - orchestrator_last_cycle_timestamp_seconds < bool 30",
+                        "time() - orchestrator_last_commit_timestamp_seconds < bool 60",
+                        "sum(orchestrator_dead_letters_total)",
+                        "orchestrator_data_dir_free_bytes > bool 0",
+                    )
+                }
+            finally:
+                server.close()
+            assert list(values.values()) == [2, 2, 2, 1, 1, 1, 0, 1], values
+            for path, status in (("healthz", "ok"), ("readyz", "ready")):
+                with urllib.request.urlopen(metrics.replace("/metrics", f"/{path}"), timeout=5) as answer:
+                    assert answer.read().decode() == f"{status}\n"
+            with urllib.request.urlopen(metrics, timeout=5) as answer:
+                text = answer.read().decode()
+            assert worker.stop() == 0
+            assert not any(customer in text + worker.output() for customer in customers), "personal data"

@@ -19,12 +19,12 @@ import fastavro
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.definitions import load_journeys
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
 
-CHANNELS = ("email", "sms", "push", "web")
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
 PARTITIONS = 2
@@ -56,7 +56,10 @@ class Installation:
             time=time,
         )
         self.names = topic_names(self.settings)
-        create_topics(self.settings, topic_specs(self.settings, CHANNELS))
+        # The topics of whatever the shipped journeys can send to.
+        destinations = load_journeys(journeys_dir(), schemas_dir()).journeys.destinations
+        self.destinations = [topic_prefix + topic for topic in destinations.values()]
+        create_topics(self.settings, topic_specs(self.settings, destinations))
         files = read_schema_files(schemas_dir())
         self.ids = register_schemas(Registry(stack.registry_url), files)
         self.schemas = {file.name: fastavro.parse_schema(json.loads(file.text)) for file in files}
@@ -168,7 +171,7 @@ class Installation:
         return values
 
     def actions(self) -> list[Any]:
-        return self.committed(*(self.names.actions(channel) for channel in CHANNELS))
+        return self.committed(*self.destinations)
 
     def transitions(self) -> list[Any]:
         return self.committed(self.names.transitions)

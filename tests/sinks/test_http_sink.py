@@ -160,6 +160,19 @@ def test_an_endpoint_that_does_not_answer_in_time_is_asked_again(
     assert receiver.accepted == ["a", "a", "b"]
 
 
+def test_a_slow_receiver_does_not_cost_the_task_its_place_in_the_group(
+    commands: Commands, apply: Apply, receiver: Receiver
+) -> None:
+    # Without coming back to Connect in between, the batch would take longer than the group waits.
+    quick = {"put.time.max.ms": "500", "consumer.override.max.poll.interval.ms": "2000"}
+    wanted = [f"{number:02}" for number in range(30)]
+    receiver.answer = lambda request: Answer(delay_s=0.1)
+    commands.send(*wanted)
+    apply("http", settings=quick, HTTP_URL=receiver.url)
+    eventually(lambda: len(set(receiver.accepted)) == 30)
+    assert receiver.accepted == wanted
+
+
 @pytest.mark.parametrize("status", [400, 404, 410, 301])
 def test_a_command_that_is_refused_for_good_is_a_dead_letter_with_its_reason(
     status: int, commands: Commands, apply: Apply, receiver: Receiver

@@ -27,7 +27,8 @@ WAIT_S = 60
 
 def call(url: str, body: object | None = None) -> object:
     content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, content, {"Content-Type": "application/vnd.schemaregistry.v1+json"})
+    headers = {} if body is None else {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    request = urllib.request.Request(url, content, headers)
     with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
         return json.loads(answer.read())
 
@@ -113,21 +114,21 @@ import sys, time
 from pathlib import Path
 from orchestrator.stack.stack import running_stack
 
-with running_stack(Path(sys.argv[1])):
+with running_stack(Path(sys.argv[1]), with_connect=True):
     print("up", flush=True)
     time.sleep(600)
 """
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_process_that_has_the_stack_ends_broker_and_registry(tmp_path: Path) -> None:
+def test_kill_9_of_the_process_that_has_the_stack_ends_all_of_it(tmp_path: Path) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert owner.stdout is not None
     assert owner.stdout.readline() == "up\n"
     record = read_record(tmp_path)
     assert record is not None
     services = [psutil.Process(process.pid) for process in record.processes.values()]
-    assert len(services) == 2
+    assert len(services) == 3
     owner.kill()
     owner.wait(WAIT_S)
     assert psutil.wait_procs(services, timeout=WAIT_S)[1] == []
@@ -142,12 +143,15 @@ def test_up_outlives_its_command_and_down_ends_it(tmp_path: Path) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
     try:
-        up = orchestrator("up")
+        up = orchestrator("up", "--connect")
         assert up.returncode == 0, up.stderr
         exported = dict(line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines())
         assert call(f"{exported['ORCHESTRATOR_REGISTRY_URL']}/config") == {"compatibilityLevel": "BACKWARD"}
+        plugins = call(f"{exported['ORCHESTRATOR_CONNECT_URL']}/connector-plugins")
+        assert "orchestrator.connect.HttpSinkConnector" in str(plugins)
         assert orchestrator("status").returncode == 0
+        assert orchestrator("connect", "status").stdout == "no connectors; orchestrator connect apply starts some\n"
     finally:
         down = orchestrator("down")
-    assert down.stdout == "stopped broker and registry\n"
+    assert down.stdout == "stopped connect, broker and registry\n"
     assert orchestrator("status").returncode == 1
