@@ -37,9 +37,9 @@ def contend(turn: Turn) -> None:
             run_steps(turn, best.journey, instance, following)
 
 
-def settle_passage(turn: Turn, journey: Journey) -> None:
-    """Decides the messages that wait if one of them is of this journey: whether the customer may enter it again depends
-    on how the passage before goes on.
+def contend_first(turn: Turn, journey: Journey) -> None:
+    """Decides the messages now if a passage through this journey waits for that: whether the customer may enter again
+    depends on how the passage before goes on.
     """
     if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
         contend(turn)

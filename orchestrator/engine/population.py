@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
-from orchestrator.engine.contest import settle_passage
+from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
@@ -36,6 +36,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     by_clock: dict[str, Journey] = {}
     by_profile: list[Journey] = []
     by_backfill: dict[str, Journey] = {}
+    by_command: dict[str, Journey] = {}
     has_limits_of_all = False
     for journey in entered:
         trigger, bounds = journey.entry.trigger, journey.entry.bounds
@@ -56,7 +57,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
                 by_clock[journey.name] = journey
                 by_profile.append(journey)
             case OnCommand():
-                pass
+                by_command[journey.name] = journey
             case _:
                 assert_never(trigger)
     return replace(
@@ -66,6 +67,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_clock=by_clock,
         entries_by_profile=tuple(by_profile),
         entries_by_backfill=by_backfill,
+        entries_by_command=by_command,
         uses_shared=has_limits_of_all or bool(journeys.rates),
     )
 
@@ -106,7 +108,7 @@ def fire_entry(turn: Turn, name: str) -> None:
     if journey is None:
         return
     _set_next(turn, journey)
-    settle_passage(turn, journey)
+    contend_first(turn, journey)
     trigger = journey.entry.trigger
     if isinstance(trigger, OnDate):
         enter(turn, journey, "date")
