@@ -11,7 +11,7 @@ from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
 from orchestrator.engine.contest import contend, contend_first
-from orchestrator.engine.entry import enter
+from orchestrator.engine.entry import enter, worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally
@@ -85,11 +85,17 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     if entries is not None:
-        let_in(turn, entries)
+        let_in(turn, entries_of(turn, event_type, entries))
     if turn.profile_changed or turn.segment_changes is not None or turn.requests:
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+
+
+def entries_of(turn: Turn, event_type: str, entries: tuple[Journey, ...]) -> tuple[Journey, ...]:
+    """Those of the journeys which the event type lets customers into that may let this customer in."""
+    index = turn.journeys.entry_indexes.get(event_type)
+    return entries if index is None else worth_asking(index, turn.event)
 
 
 def let_in(turn: Turn, entries: tuple[Journey, ...], cause: str = "") -> None:

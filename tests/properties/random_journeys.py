@@ -100,7 +100,8 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(without_event)
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
-        found["where"] = draw(conditions(place, depth=1))
+        firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
+        found["where"] = draw(st.sampled_from(["", *firsts])) + f"({draw(conditions(place, depth=1))})"
     if entered_on is not None and draw(st.booleans()):
         keys = [f.name for f in EVENTS[entered_on] if f.kind in {"text", "whole"}]
         found["key"] = f"event.{draw(st.sampled_from(keys))}"
@@ -212,10 +213,13 @@ def _reachable(ways: dict[str, tuple[str, Targets]]) -> dict[str, tuple[str, Tar
     return {name: way for name, way in ways.items() if name in reached}
 
 
-def entered_on(files: Mapping[str, str]) -> list[str]:
-    """The event types that let someone in, or bring about what does."""
+def likely_events(files: Mapping[str, str]) -> list[str]:
+    """The event types that let someone in or bring about what does, and the one that moves waits until a moment where
+    there are such.
+    """
     found = [entry for text in files.values() if (entry := _ENTRY.search(text)) is not None]
-    return [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
+    entered = [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
+    return [*entered, *("moved" for text in files.values() if "until:" in text)]
 
 
 _BRINGS = {
