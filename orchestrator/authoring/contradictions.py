@@ -58,7 +58,7 @@ def _check_awaited(step: WaitForDraft, problems: Problems) -> None:
             if other.on.name == awaited.on.name and _takes_all_of(other, awaited):
                 message = f'"{awaited.on.name}" is never awaited here: an earlier line takes every such event'
                 hint = "put the line with the narrower condition first, or delete one of them"
-                problems.append(problem_at(awaited.on.node, "J331", message, hint=hint))
+                problems.append(problem_at(awaited.on.node, "J331", message, hint=hint, severity="warning"))
                 break
         earlier.append(awaited)
 
