@@ -17,6 +17,7 @@ from orchestrator.authoring.expression_nodes import (
     AudienceMember,
     ConsentKey,
     EntryField,
+    ExperimentArm,
     Names,
     SegmentMember,
     Typed,
@@ -54,6 +55,7 @@ class Uses:
     aggregates: tuple[Aggregate, ...]
     audiences: frozenset[str]
     segments: frozenset[str]
+    experiments: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -88,4 +90,5 @@ def uses(node: Typed) -> Uses:
         aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
         segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
+        experiments=frozenset(inner.name for inner in nodes if isinstance(inner, ExperimentArm)),
     )

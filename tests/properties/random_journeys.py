@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.properties.random_expressions import Place, conditions, values
 from tests.properties.random_steps import CLOCKS, DURATIONS, WAITING, ZONES, Targets, steps
-from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES
+from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES, SEGMENTS
 
 ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered")
 AT_ONCE = ("send", "send", "send", "branch", "split", "set")
@@ -55,13 +55,27 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
         rule["then"] = draw(st.sampled_from(["hold", "hold", "skip"]))
         if rule["then"] == "hold" and draw(st.booleans()):
             rule["late_after"] = draw(st.sampled_from(["1 hour", "8 hours", "1 day"]))
-        quiet.append(rule)
+        if not _is_all_day([*quiet, rule]):
+            quiet.append(rule)
     found: dict[str, Any] = {"default_zone": draw(st.sampled_from(["UTC", *ZONES[1:]]))}
     if caps:
         found["caps"] = caps
     if quiet:
         found["quiet_hours"] = quiet
     return found
+
+
+def _is_all_day(rules: list[dict[str, Any]]) -> bool:
+    """Whether the quiet hours together leave no minute free, which is a mistake."""
+
+    def minute(clock: str) -> int:
+        return int(clock[:2]) * 60 + int(clock[3:])
+
+    quiet: set[int] = set()
+    for rule in rules:
+        start, end = minute(rule["from"]), minute(rule["to"])
+        quiet |= {at % 1440 for at in range(start, end if end > start else end + 1440)}
+    return len(quiet) == 1440
 
 
 @st.composite
@@ -94,9 +108,17 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return found
 
 
+def _segment() -> st.SearchStrategy[dict[str, Any]]:
+    """Those enter who come into a segment or go out of it."""
+    keys = {"segment": st.sampled_from(SEGMENTS), "when": st.sampled_from(["enters", "leaves"])}
+    return st.fixed_dictionaries(keys)
+
+
 @st.composite
 def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date()))
+    found: dict[str, Any] = (
+        {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date(), _segment()))
+    )
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         found["where"] = draw(conditions(place, depth=1))

@@ -14,7 +14,7 @@ KINDS = {"entered", "held_out", "not_entered", "step", "waiting", "goal", "exite
 REASONS = {
     *("sent", "shadow", "capped", "held", "skipped_quiet_hours", "no_consent", "unreachable", "template_failed"),
     *("waited", "rebased", "missing", "past", "over", "timeout", "case_1", "otherwise", "set"),
-    *("reentry", "exit_condition", "goal", "finished", "limit", "schedule", "date"),
+    *("reentry", "exit_condition", "goal", "finished", "limit", "schedule", "date", "segment"),
 }
 STEPS = {
     *("Wait", "WaitMonths", "WaitUntilTime", "WaitUntilMoment", "WaitWhile", "WaitFor"),
