@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
 from orchestrator.engine.entry import enter
@@ -16,7 +16,7 @@ from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
 from orchestrator.engine.waits import date_due, is_date_ahead, zone_for
 from orchestrator.model.customer import NEVER_MS
-from orchestrator.model.journey import Journey, JourneySet, OnDate
+from orchestrator.model.journey import EntryIndex, Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
 CLOCK = "entry"
@@ -33,6 +33,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     by_clock: dict[str, Journey] = {}
     by_profile: list[Journey] = []
     by_backfill: dict[str, Journey] = {}
+    by_command: dict[str, Journey] = {}
     has_limits_of_all = False
     for journey in entered:
         trigger, bounds = journey.entry.trigger, journey.entry.bounds
@@ -53,18 +54,34 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
                 by_clock[journey.name] = journey
                 by_profile.append(journey)
             case OnCommand():
-                pass
+                by_command[journey.name] = journey
             case _:
                 assert_never(trigger)
     return replace(
         journeys,
         entries=by_event,
+        entry_indexes={on: index for on, entered in by_event.items() if (index := index_of(entered)) is not None},
         entries_by_segment=by_segment,
         entries_by_clock=by_clock,
         entries_by_profile=tuple(by_profile),
         entries_by_backfill=by_backfill,
+        entries_by_command=by_command,
         uses_shared=has_limits_of_all or bool(journeys.rates),
     )
+
+
+def index_of(entered: tuple[Journey, ...]) -> EntryIndex | None:
+    """The journeys of one event type, told apart by what their conditions ask first; None if none can be."""
+    by_field: dict[str, dict[Any, tuple[Journey, ...]]] = {}
+    for journey in entered:
+        if journey.entry.only is not None:
+            field, values = journey.entry.only
+            table = by_field.setdefault(field, {})
+            for value in values:
+                table[value] = (*table.get(value, ()), journey)
+    if not by_field:
+        return None
+    return EntryIndex(tuple(by_field.items()), tuple(journey for journey in entered if journey.entry.only is None))
 
 
 def is_entry_clock(name: str) -> bool:

@@ -220,10 +220,8 @@ class Metrics:
         self._timers_fired.inc(report.timers_fired)
         if report.lateness_ms:
             self._lateness.observe_sorted_ms(sorted(max(0, late_ms) for late_ms in report.lateness_ms))
-        for times in report.record_times_ms:
-            # From the youngest to the oldest, so the delays ascend.
-            committed_ms = report.committed_at_ms
-            self._delay.observe_sorted_ms([max(0, committed_ms - time_ms) for time_ms in reversed(times)])
+        for times_ms in report.record_times_ms:
+            self._delay.observe_ages_ms(times_ms, report.committed_at_ms)
         self._transaction.observe(report.commit_seconds)
         self._committed.set(report.committed_at_ms / 1000)
         self._batch.observe(report.records)

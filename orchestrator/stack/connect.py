@@ -71,6 +71,11 @@ def secrets_dir(data_dir: Path) -> Path:
     return data_dir.parent / "secrets"
 
 
+def drivers_dir(data_dir: Path) -> Path:
+    """Where JDBC drivers are put that sinks shall find: beside the stack, as secrets are."""
+    return data_dir.parent / "drivers"
+
+
 def write_connect_settings(folder: Path, *, bootstrap_servers: str, ports: Ports, plugins: Path, secrets: Path) -> Path:
     """The path of the worker's settings, written for these ports."""
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -275,6 +275,7 @@ def _registry(stack: Stack) -> Service:
 
 def _connect(stack: Stack, plugins: Path) -> Service:
     folder, ports, data_dir = stack.data_dir / CONNECT, stack.ports, stack.data_dir
+    drivers = sorted(connect.drivers_dir(data_dir).glob("*.jar"))
 
     def prepare() -> None:
         connect.write_connect_settings(
@@ -287,7 +288,7 @@ def _connect(stack: Stack, plugins: Path) -> Service:
 
     return Service(
         name=CONNECT,
-        command=connect.connect_command(folder, jars=stack.artifacts.kafka_jars),
+        command=connect.connect_command(folder, jars=[*stack.artifacts.kafka_jars, *drivers]),
         is_ready=lambda: connect.connect_is_ready(ports),
         ports=(ports.connect,),
         prepare=prepare,

@@ -157,7 +157,7 @@ steps:
     )
     engine = OfflineEngine(journeys)
     effects = engine.apply(START, Event("cart_updated", "e1", "ada", {"cart_id": "c1"}))
-    assert [failure.detail for failure in effects.failures] == ["segments and profile change each other without end"]
+    assert [failure.detail for failure in effects.failures] == ["passages open and end each other without end"]
     assert len(effects.transitions) < 1_000
 
 

@@ -82,4 +82,5 @@ def test_the_installed_demo_does_what_the_demo_of_a_checkout_does(installed: Pat
 
 def test_an_installed_command_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
     assert "Usage: orchestrator" in run(installed / "orchestrator", "--help", cwd=tmp_path)
+    assert "SMTP_HOST" in run(installed / "orchestrator", "connect", "templates", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -121,7 +121,8 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
     )
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
-        found["where"] = draw(conditions(place, depth=1))
+        firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
+        found["where"] = draw(st.sampled_from(["", *firsts])) + f"({draw(conditions(place, depth=1))})"
     if entered_on is not None and draw(st.booleans()):
         keys = [f.name for f in EVENTS[entered_on] if f.kind in {"text", "whole"}]
         found["key"] = f"event.{draw(st.sampled_from(keys))}"
@@ -226,9 +227,10 @@ def _reachable(ways: dict[str, tuple[str, Targets]]) -> dict[str, tuple[str, Tar
     return {name: way for name, way in ways.items() if name in reached}
 
 
-def entered_on(files: Mapping[str, str]) -> list[str]:
-    """The event types that let someone in."""
-    return [found[1] for text in files.values() if (found := _ENTRY.search(text)) is not None]
+def likely_events(files: Mapping[str, str]) -> list[str]:
+    """The event types that let someone in, and the one that moves waits until a moment where there are such."""
+    entered = [found[1] for text in files.values() if (found := _ENTRY.search(text)) is not None]
+    return [*entered, *("moved" for text in files.values() if "until:" in text)]
 
 
 _ENTRY = re.compile(r"^entry: \{on: (\w+)", re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from orchestrator.resources import deploy_dir, schemas_dir
 from orchestrator.runtime.connectors import Connector, ConnectWorker, read_connector
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.stack.connect import drivers_dir
 from orchestrator.stack.stack import Stack, start_stack
 from tests.sinks.receiver import Receiver
 from tests.sinks.traffic import WAIT_S, Commands, eventually
@@ -24,9 +26,17 @@ SECRETS = {
 TOKEN, MAIL_PASSWORD = SECRETS["SINK_HTTP_TOKEN"], SECRETS["SINK_SMTP_PASSWORD"]
 
 
+def h2_jar(stack: Stack) -> Path:
+    return next(stack.artifacts.registry_dir.rglob("com.h2database.h2-*.jar"))
+
+
 @pytest.fixture(scope="session")
 def connect(stack: Stack) -> Iterator[Stack]:
     """The stack with Kafka Connect, which knows the secrets of all templates. It ends with the stack."""
+    drivers = drivers_dir(stack.data_dir)
+    drivers.mkdir(exist_ok=True)
+    # The registry keeps its schemas in a database whose driver suits the tests.
+    shutil.copyfile(h2_jar(stack), drivers / "h2.jar")
     # Kept while the tests run: one of them starts Connect a second time.
     with pytest.MonkeyPatch.context() as environment:
         for name, value in SECRETS.items():
