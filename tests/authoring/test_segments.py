@@ -185,7 +185,7 @@ steps:
     assert compilation.journeys.caps, "so that messages compete"
     engine = OfflineEngine(compilation.journeys)
     effects = engine.apply(START, Event("cart_updated", "e1", "ada", {"cart_id": "c1"}))
-    assert {failure.detail for failure in effects.failures} == {"segments and profile change each other without end"}
+    assert {failure.detail for failure in effects.failures} == {"passages open and end each other without end"}
     assert all(instance.timer_at_ms < NEVER_MS for instance in engine.customers["ada"].instances)
     assert len(effects.transitions) < 1_000
 
