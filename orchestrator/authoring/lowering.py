@@ -219,6 +219,8 @@ def lower_journey(
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
         aggregates=_aggregates(draft, checked),
         segments=_segments(draft, checked),
+        max_duration_ms=0 if draft.max_duration is None else draft.max_duration.ms,
+        max_duration_months=0 if draft.max_duration is None else draft.max_duration.months,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every verb of a decision, in order: `apply_event` and `fire_timers`.
+"""Every verb of a decision, in order: `apply_event` and `fire_timers`, and `bring_in_line` under a new journey set.
 
 The customer record is advanced in place: the caller decoded it for this purpose and nobody else holds it. What the
 decision asks for is appended to `effects`. The same record, events and times give the same result, always.
@@ -146,6 +146,18 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             customer.instances = [other for other in customer.instances if other is not instance]
         if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
             give_room(turn)
+
+
+def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:
+    """Brings a customer about whom nothing else is decided in line with a new journey set; whether it was needed.
+
+    Timers due at or before `at_ms` must have fired.
+    """
+    if customer.aligned == journeys.alignment:
+        return False
+    customer.last_at_ms = max(at_ms, customer.last_at_ms)
+    realign(journeys, customer, customer_id, customer.last_at_ms, effects)
+    return True
 
 
 def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.engine.expiry import bound_passage
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.local_time import months_later
@@ -77,6 +78,7 @@ def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     customer.instances = [*customer.instances, instance]
     group = "global_holdout" if is_global else None
     record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
+    bound_passage(turn, journey, instance)
     run_steps(turn, journey, instance, journey.first)
 
 

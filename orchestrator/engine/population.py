@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
+from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
@@ -19,10 +20,12 @@ from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.journey import EntryIndex, Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
-CLOCK = "entry"
-"""The kind of the clocks that let customers in; what follows is the journey's name."""
+CLOCK = "tick"
+"""The kind of the clocks that let customers in; what follows is the journey's name. Clocks of the same instant fire in
+name order: those that look at a segment again come before.
+"""
 
-BACKFILL_CLOCK = "backfill"
+BACKFILL_CLOCK = "window"
 """The kind of the clocks of those who match already, for journeys that let nobody in yet."""
 
 
@@ -120,6 +123,7 @@ def fire_entry(turn: Turn, name: str) -> None:
     if journey is None:
         return
     _set_next(turn, journey)
+    contend_first(turn, journey)
     trigger = journey.entry.trigger
     if isinstance(trigger, OnDate):
         enter(turn, journey, "date")

@@ -360,6 +360,9 @@ class Journey:
     """What its expressions read of past events."""
     segments: frozenset[str] = frozenset()
     """The segments that its expressions and its entry name."""
+    max_duration_ms: int = 0
+    """How long a passage may last at most, or at least how long if it is in months; 0: as long as it takes."""
+    max_duration_months: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def conditions(draw: st.DrawFn, place: Place, *, depth: int = 2) -> str:
     if shape in {"and", "or"}:
         parts = [draw(conditions(place, depth=depth - 1)) for _ in range(2)]
         return f" {shape} ".join(f"({part})" for part in parts)
-    choices = [_comparison(place), _comparison(place), _consent(), _division(place), _past()]
+    choices = [_comparison(place), _comparison(place), _consent(), _division(place)]
     if place.steps:
         choices.append(_step_result(place))
     return draw(st.one_of(choices))
@@ -106,23 +106,7 @@ def _comparison(draw: st.DrawFn, place: Place) -> str:
 
 
 def _consent() -> st.SearchStrategy[str]:
-    return st.sampled_from([f"consent.{key}" for key in CONSENTS])
-
-
-def _past() -> st.SearchStrategy[str]:
-    """Something about past events, or about a segment."""
-    past = [
-        "count(ordered, 3 days) > 1",
-        "count(cart where event.value > 20) >= 2",
-        "sum(ordered.total, 1 day) > 50",
-        "max(cart.value, 5 hours) > 30",
-        "last(viewed.sku, 1 day) == 'sku1'",
-        "first(clicked.place) == 'home'",
-        "distinct(cart.cart_id, 3 days) >= 2",
-        "days_since(registered) >= 1",
-        "avg(cart.value) / count(ordered) > 10",
-    ]
-    return st.sampled_from([*past, *(f"segment.{name}" for name in SEGMENTS)])
+    return st.sampled_from([*(f"consent.{key}" for key in CONSENTS), *(f"segment.{name}" for name in SEGMENTS)])
 
 
 @st.composite

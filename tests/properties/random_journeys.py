@@ -55,27 +55,13 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
         rule["then"] = draw(st.sampled_from(["hold", "hold", "skip"]))
         if rule["then"] == "hold" and draw(st.booleans()):
             rule["late_after"] = draw(st.sampled_from(["1 hour", "8 hours", "1 day"]))
-        if not _is_all_day([*quiet, rule]):
-            quiet.append(rule)
+        quiet.append(rule)
     found: dict[str, Any] = {"default_zone": draw(st.sampled_from(["UTC", *ZONES[1:]]))}
     if caps:
         found["caps"] = caps
     if quiet:
         found["quiet_hours"] = quiet
     return found
-
-
-def _is_all_day(rules: list[dict[str, Any]]) -> bool:
-    """Whether the quiet hours together leave no minute free, which is a mistake."""
-
-    def minute(clock: str) -> int:
-        return int(clock[:2]) * 60 + int(clock[3:])
-
-    quiet: set[int] = set()
-    for rule in rules:
-        start, end = minute(rule["from"]), minute(rule["to"])
-        quiet |= {at % 1440 for at in range(start, end if end > start else end + 1440)}
-    return len(quiet) == 1440
 
 
 @st.composite
@@ -108,17 +94,10 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return found
 
 
-def _segment() -> st.SearchStrategy[dict[str, Any]]:
-    """Those enter who come into a segment or go out of it."""
-    keys = {"segment": st.sampled_from(SEGMENTS), "when": st.sampled_from(["enters", "leaves"])}
-    return st.fixed_dictionaries(keys)
-
-
 @st.composite
 def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = (
-        {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date(), _segment()))
-    )
+    without_event = st.one_of(_date(), _date(), _schedule(), _segment())
+    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(without_event)
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
@@ -141,16 +120,23 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
 @st.composite
 def _schedule(draw: st.DrawFn) -> dict[str, Any]:
     ticks = ["30 2 * * *", "0 9 * * mon,fri", "0 */8 29-31 * *", "15 0 * * *", "0 9 1 * *"]
-    return {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    found: dict[str, Any] = {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    if draw(st.sampled_from([False, False, True])):
+        found["segment"] = draw(st.sampled_from(SEGMENTS))
+    return found
+
+
+def _segment() -> st.SearchStrategy[dict[str, Any]]:
+    ways = st.sampled_from(["enters", "enters", "leaves"])
+    return st.fixed_dictionaries({"segment": st.sampled_from(SEGMENTS), "when": ways})
 
 
 @st.composite
 def _date(draw: st.DrawFn) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "date": draw(st.sampled_from(["profile.born", "profile.renewal", "profile.last_order_at"]))
-    }
-    if draw(st.booleans()):
-        found["offset"] = draw(st.sampled_from(["-2 days", "3 days", "-1 month", "1 year"]))
+    attribute = draw(st.sampled_from(["last_order_at", "last_order_at", "renewal", "born"]))
+    found: dict[str, Any] = {"date": f"profile.{attribute}"}
+    if draw(st.sampled_from([True, True, False])):
+        found["offset"] = draw(st.sampled_from(["3 days", "3 days", "-2 days", "-1 month", "1 year"]))
     if draw(st.booleans()):
         found["at"] = draw(st.sampled_from(CLOCKS))
     if draw(st.booleans()):
@@ -228,12 +214,24 @@ def _reachable(ways: dict[str, tuple[str, Targets]]) -> dict[str, tuple[str, Tar
 
 
 def likely_events(files: Mapping[str, str]) -> list[str]:
-    """The event types that let someone in, and the one that moves waits until a moment where there are such."""
-    entered = [found[1] for text in files.values() if (found := _ENTRY.search(text)) is not None]
+    """The event types that let someone in or bring about what does, and the one that moves waits until a moment where
+    there are such.
+    """
+    found = [entry for text in files.values() if (entry := _ENTRY.search(text)) is not None]
+    entered = [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
     return [*entered, *("moved" for text in files.values() if "until:" in text)]
 
 
-_ENTRY = re.compile(r"^entry: \{on: (\w+)", re.MULTILINE)
+_BRINGS = {
+    "profile.born": ("registered",),
+    "profile.renewal": ("moved",),
+    "profile.last_order_at": ("ordered",),
+    **dict.fromkeys(SEGMENTS, ("cart", "ordered")),
+}
+"""What an entry looks at -> the event types that change it."""
+
+
+_ENTRY = re.compile(r"^entry: \{(?:on|date|segment): ([\w.]+)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*(?: [a-z]+)?")
 _OPEN = frozenset({"steps", "caps", "quiet_hours", "exit"})
 

@@ -102,7 +102,7 @@ PROFILE: dict[str, str] = {
 SETTABLE = {"score": "whole", "first_name": "text", "spent": "decimal", "renewal": "instant"}
 """The attributes that steps set. The zone is not one of them: what hours are quiet is recounted from the log."""
 
-SEGMENTS = ("busy", "spending", "gone", "reachable")
+SEGMENTS = ("busy", "keen", "lapsed", "both")
 CONSENTS = ("email", "sms", "push")
 CHANNELS = {"email": "email", "sms": "phone", "push": "push_token"}
 
@@ -139,10 +139,10 @@ channels:
 """,
     "segments.yaml": """\
 segments:
-  busy: {when: "count(cart where event.items > 0, 5 hours) >= 2"}
-  spending: {when: "sum(ordered.total, 3 days) > 50 or avg(cart.value, 1 day) > 30"}
-  gone: {when: "days_since(ordered) >= 2 and not segment.busy"}
-  reachable: {when: consent.email and profile.score > 0}
+  busy: {when: "count(cart, 3 days) >= 2"}
+  keen: {when: profile.score >= 2}
+  lapsed: {when: days_since(ordered) >= 2}
+  both: {when: segment.keen and not segment.lapsed}
 """,
     **{f"templates/plain/{channel}.liquid": "Hello {{ profile.first_name }}." for channel in CHANNELS},
     **{f"templates/told/{channel}.liquid": "Look: {{ it }}." for channel in CHANNELS},

@@ -12,8 +12,8 @@ from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.model.journey import JourneySet
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.codec import REASONS
-from orchestrator.runtime.definitions import load_journeys
 from orchestrator.runtime.histograms import BatchHistogram
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import BatchReport, Standing
 
@@ -151,7 +151,7 @@ def test_the_journeys_in_force_are_an_info_metric_that_changes_with_them(
     metrics: Metrics, journeys: JourneySet
 ) -> None:
     assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) == 1
-    metrics.in_force(replace(journeys, set_id="other"))
+    metrics.in_force((), replace(journeys, set_id="other"))
     assert value(metrics, "orchestrator_journey_set_info", set="other") == 1
     assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) is None
 
