@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import event_types_from_texts, read_schema_texts
 from orchestrator.authoring.problem_text import count_words, render_json, render_text, summary
 from orchestrator.authoring.sources import Sources, read_sources
+from orchestrator.authoring.worst_case import worst_case_of_all, worst_case_table, worst_cases
 from orchestrator.model.problems import Problem
 
 EXAMPLES = """\b
@@ -40,7 +42,8 @@ def event_schema_directory(schemas: Path) -> Path:
 def command(*, path: Path, form: str, schemas: Path) -> int:
     """Compile the journeys in the directory PATH against the event schemas and show every problem, sorted.
 
-    Exits with 1 if there is an error, with 0 if there are warnings only. The codes are explained in docs/problems.md.
+    Shows then how many messages a customer can get in any seven days at most, by journey. Exits with 1 if there is an
+    error, with 0 if there are warnings only. The codes are explained in docs/problems.md.
     """
     schema_directory = event_schema_directory(schemas)
     schema_texts = read_schema_texts(schema_directory)
@@ -53,11 +56,17 @@ def command(*, path: Path, form: str, schemas: Path) -> int:
     compilation = compile_journeys(sources, found.types)
     counts = {"journeys": len(compilation.drafts), "steps": sum(len(draft.steps) for draft in compilation.drafts)}
     said = f"{count_words(counts['journeys'], 'journey')}, {count_words(counts['steps'], 'step')}"
-    _show(compilation.problems, sources, form, said, counts)
+    extra: dict[str, object] = dict(counts)
+    if compilation.journeys is not None:
+        cases = worst_cases(compilation.journeys) | {"": worst_case_of_all(compilation.journeys)}
+        extra["messages_a_week"] = {name or "(all)": dataclasses.asdict(case) for name, case in cases.items()}
+    _show(compilation.problems, sources, form, said, extra)
+    if form == "text" and compilation.journeys is not None and (table := worst_case_table(compilation.journeys)):
+        click.echo(f"\n{table}")
     return 1 if any(problem.severity == "error" for problem in compilation.problems) else 0
 
 
-def _show(problems: Sequence[Problem], sources: Sources, form: str, said: str, counts: Mapping[str, int]) -> None:
+def _show(problems: Sequence[Problem], sources: Sources, form: str, said: str, counts: Mapping[str, object]) -> None:
     if form == "json":
         click.echo(render_json(problems, sources, **counts))
         return
