@@ -60,7 +60,7 @@ def prepared(stack: Stack, name: str, directory: Path, *, clock: str) -> Setting
         schemas=schemas_dir(),
         time=clock,
     )
-    create_topics(settings, topic_specs(settings, measured_journeys().channels))
+    create_topics(settings, topic_specs(settings, measured_journeys().destinations))
     register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
     return settings
 

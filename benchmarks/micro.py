@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ import fastavro
 from benchmarks.ground import measured_journeys
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.demo.clickstream import convert, read_clicks
+from orchestrator.engine.aggregates import fold_of, update_aggregates
 from orchestrator.engine.decide import apply_event
+from orchestrator.engine.distinct import fold_distinct
+from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
-from orchestrator.model.customer import decode_customer, encode_customer
+from orchestrator.model.aggregates import Aggregate
+from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
+from orchestrator.model.types import Kind
 from orchestrator.resources import schemas_dir
 from orchestrator.runtime.codec import RecordEncoder, decode_event, event_reader
 from orchestrator.runtime.schemas import read_schema_files
@@ -32,7 +38,7 @@ def measure() -> dict[str, float]:
     files = {file.name: file.text for file in read_schema_files(schemas_dir())}
     wanted = measured_journeys().wanted
     events = [event for event in convert(read_clicks()) if event.type in wanted]
-    return {**_avro(files, events), **_decisions(events), **_records(files, events)}
+    return {**_avro(files, events), **_decisions(events), **_aggregates(), **_records(files, events)}
 
 
 def _best(work: Callable[[], Any], items: int) -> float:
@@ -89,6 +95,31 @@ def _decisions(events: list[Event]) -> dict[str, float]:
         "decode a customer": _best(lambda: [decode_customer(one) for one in encoded], len(encoded)),
         "bytes of a customer": round(sum(map(len, encoded)) / len(encoded), 1),
     }
+
+
+def _aggregates() -> dict[str, float]:
+    """Each takes in an event a minute, so that a window holds a little fewer than it keeps one by one."""
+    kinds = {
+        "count": fold_of("count", Kind.INTEGER, 60 * 60_000),
+        "sum of decimals": fold_of("sum", Kind.DECIMAL, 60 * 60_000),
+        "distinct": fold_distinct(60 * 60_000),
+    }
+    journeys, figures = measured_journeys(), {}
+    for name, fold in kinds.items():
+        aggregate = (Aggregate("k", name, "seen", None, lambda scope: scope.event["x"], fold),)
+        turns = [
+            Turn(journeys, Customer(), "c", {"x": Decimal(number % 50)}, None, number * 60_000, Effects())
+            for number in range(2_000)
+        ]
+
+        def update(turns: list[Turn] = turns, aggregate: tuple[Aggregate, ...] = aggregate) -> None:
+            customer = Customer()
+            for turn in turns:
+                turn.customer = customer
+                update_aggregates(turn, aggregate)
+
+        figures[f"take an event into a windowed {name}"] = _best(update, len(turns))
+    return figures
 
 
 def _records(files: dict[str, str], events: list[Event]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, assert_never
 
 from orchestrator.authoring.drafts import (
@@ -9,7 +10,11 @@ from orchestrator.authoring.drafts import (
     ChangeAudienceDraft,
     EmitDraft,
     IncrementDraft,
+    JourneyDraft,
+    OnCommandDraft,
     Ref,
+    StartDraft,
+    StopDraft,
     TaskDraft,
     WebhookDraft,
 )
@@ -17,6 +22,7 @@ from orchestrator.authoring.emit_checks import check_emit
 from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Names
 from orchestrator.authoring.expression_types import described
+from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import problem_at
 from orchestrator.engine.actions import CONTEXT
@@ -58,6 +64,9 @@ def check_action(step: ActionDraft, names: Names, checks: Checks) -> None:
                 checks.problems.append(problem_at(step.webhook.node, "J233", message, hint=hint))
         case EmitDraft():
             check_emit(step, names, checks)
+        case StartDraft() | StopDraft():
+            # Whether there is such a journey is seen when all have been read: `check_starts`.
+            pass
         case _:
             assert_never(step)
 
@@ -83,6 +92,28 @@ def _check_task(step: TaskDraft, names: Names, checks: Checks) -> None:
     if any(part.name == CONTEXT for file in for_people for part in file.parts):
         message = f'the part "{CONTEXT}" of template "{step.template.name}" says where a task comes from'
         checks.problems.append(problem_at(step.template.node, "J235", message, hint="give the part another name"))
+
+
+def check_starts(journeys: Iterable[JourneyDraft], problems: Problems, *, is_complete: bool) -> None:
+    """Checks that journeys which are started or stopped exist, and that those which are started are there for it.
+
+    `is_complete` is whether every journey could be read, so that one can be said not to be there.
+    """
+    drafts = {draft.name.name: draft for draft in journeys}
+    for draft in drafts.values():
+        for step in draft.steps:
+            if not isinstance(step, StartDraft | StopDraft):
+                continue
+            other = drafts.get(step.journey.name)
+            if other is None:
+                if is_complete:
+                    message = f'there is no journey "{step.journey.name}"'
+                    hint = did_you_mean(step.journey.name, drafts)
+                    problems.append(problem_at(step.journey.node, "J238", message, hint=hint))
+            elif isinstance(step, StartDraft) and not isinstance(other.entry.trigger, OnCommandDraft):
+                message = f'journey "{step.journey.name}" is not entered by command'
+                hint = f"write entry: {{command: true}} in {step.journey.name}.yaml, or emit the event it is entered on"
+                problems.append(problem_at(step.journey.node, "J435", message, hint=hint))
 
 
 def check_channel_names(checks: Checks) -> None:

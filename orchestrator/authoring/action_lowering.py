@@ -14,6 +14,8 @@ from orchestrator.authoring.drafts import (
     IncrementDraft,
     JourneyDraft,
     Ref,
+    StartDraft,
+    StopDraft,
     TaskDraft,
     WebhookDraft,
 )
@@ -25,7 +27,18 @@ from orchestrator.authoring.expressions import Checked, compile_checked
 from orchestrator.authoring.json_values import json_instant, json_of, json_text
 from orchestrator.authoring.rendering import template_value
 from orchestrator.authoring.world import World
-from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Emit, Increment, Task, Webhook
+from orchestrator.model.action_steps import (
+    HUMAN,
+    WEBHOOK,
+    ActionStep,
+    ChangeAudience,
+    Emit,
+    Increment,
+    StartJourney,
+    StopJourney,
+    Task,
+    Webhook,
+)
 from orchestrator.model.journey import Audience, Expression, Journey
 from orchestrator.model.types import Kind, Type
 
@@ -59,6 +72,10 @@ def lower_action(step: ActionDraft, following: str, lowering: Lowering) -> Actio
             variables = _variables(step.variables, lowering)
             topic = topic_of(event) or ""
             return Emit(step.name.name, event.name, topic, variables, event_builder(event), following)
+        case StartDraft():
+            return StartJourney(step.name.name, step.journey.name, following)
+        case StopDraft():
+            return StopJourney(step.name.name, step.journey.name, following)
         case _:
             assert_never(step)
 

@@ -10,7 +10,9 @@ from orchestrator.authoring.drafts import (
     Formula,
     IncrementDraft,
     Ref,
+    StartDraft,
     StepDraft,
+    StopDraft,
     TaskDraft,
     WebhookDraft,
 )
@@ -119,6 +121,20 @@ def read_emit(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     variables = read_assignments(found.get("with"), problems, what="with")
     follows = read_ref(found.get("next"), problems, what="next")
     return None if event is None else EmitDraft(name, event, variables, follows)
+
+
+def read_start(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
+    """`start: win_back`."""
+    journey = read_ref(found["start"], problems, what="start")
+    follows = read_ref(found.get("next"), problems, what="next")
+    return None if journey is None else StartDraft(name, journey, follows)
+
+
+def read_stop(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
+    """`stop: win_back`."""
+    journey = read_ref(found["stop"], problems, what="stop")
+    follows = read_ref(found.get("next"), problems, what="next")
+    return None if journey is None else StopDraft(name, journey, follows)
 
 
 def read_variables(found: Values, problems: Problems) -> tuple[tuple[Ref, Formula], ...]:

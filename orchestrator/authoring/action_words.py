@@ -9,6 +9,8 @@ from orchestrator.authoring.drafts import (
     ChangeAudienceDraft,
     EmitDraft,
     IncrementDraft,
+    StartDraft,
+    StopDraft,
     TaskDraft,
     WebhookDraft,
 )
@@ -32,5 +34,9 @@ def action_words(step: ActionDraft) -> list[str]:
             return [f"call {step.webhook.name}"]
         case EmitDraft():
             return [f"emit {step.event.name}"]
+        case StartDraft():
+            return [f"start {step.journey.name}"]
+        case StopDraft():
+            return [f"stop {step.journey.name}"]
         case _:
             assert_never(step)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from orchestrator.authoring.action_checks import check_starts
 from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
 from orchestrator.authoring.checks import (
     CheckedFormulas,
@@ -70,6 +71,7 @@ from orchestrator.authoring.templates import TemplateFile, is_template_path, rea
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
 from orchestrator.authoring.world import World, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
 from orchestrator.model.aggregates import Segment, Tracked
@@ -144,6 +146,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
+    check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
@@ -324,7 +327,8 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     segments = lower_segments(world, checked)
     tracked = track(running.values(), segments)
-    wanted = frozenset(rules) | entry_events | tracked_events(tracked) | ({ERASED} & world.event_types.keys())
+    own_events = {ERASED, *COMMAND_EVENTS} & world.event_types.keys()
+    wanted = frozenset(rules) | entry_events | tracked_events(tracked) | own_events
     made = JourneySet(
         set_id=set_id,
         versions={(journey.name, journey.version): journey for journey in running.values()},

@@ -238,6 +238,24 @@ class EmitDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDraft:
+    """`start: win_back`."""
+
+    name: Ref
+    journey: Ref
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopDraft:
+    """`stop: win_back`."""
+
+    name: Ref
+    journey: Ref
+    next: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExitDraft:
     """`exit: reason`."""
 
@@ -252,7 +270,7 @@ class BrokenDraft:
     name: Ref
 
 
-ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft | EmitDraft
+ActionDraft = IncrementDraft | ChangeAudienceDraft | TaskDraft | WebhookDraft | EmitDraft | StartDraft | StopDraft
 
 StepDraft = (
     BrokenDraft
@@ -289,6 +307,8 @@ STEP_KINDS: dict[type, str] = {
     TaskDraft: "task",
     WebhookDraft: "webhook",
     EmitDraft: "emit",
+    StartDraft: "start",
+    StopDraft: "stop",
     ExitDraft: "exit",
 }
 

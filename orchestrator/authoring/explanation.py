@@ -38,6 +38,8 @@ ENTERED = {
     "segment": "because of a segment",
     "schedule": "by the schedule",
     "date": "because the date had come",
+    "command": "because somebody asked for it",
+    "journey": "because another journey started it",
     "backfill": "because the customer matched already as the journey came into force",
 }
 NOT_ENTERED = {
@@ -52,12 +54,17 @@ LEFT = {
     "exit_condition": "left: a condition that ends the journey holds",
     "runaway": "was stopped: too many steps without a wait",
     "failed": "was stopped: the decision failed",
+    "stopped_by_journey": "was stopped by another journey",
+    "removed_by_operator": "was stopped because somebody asked for it",
 }
 ENDED = {
     "waited": "the wait was over",
     "timeout": "nothing that it waited for came in time",
     "otherwise": "no condition held",
     "set": "set attributes of the profile",
+    "start_asked": "asked that the customer enter another journey",
+    "stop_asked": "asked that the customer leave another journey",
+    "not_running": "nobody is let into the other journey now",
     "incremented": "added to attributes of the profile",
     "added": "asked to add the customer to an audience",
     "removed": "asked to remove the customer from an audience",

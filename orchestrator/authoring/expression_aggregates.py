@@ -47,6 +47,7 @@ AGGREGATES: dict[str, Form] = {
     "max": Form(COMPARABLE, "max(order_placed.total, 90 days)"),
     "first": Form(SCALAR, "first(product_viewed.sku)"),
     "last": Form(SCALAR, "last(product_viewed.sku)"),
+    "distinct": Form(SCALAR, "distinct(product_viewed.category, 7 days)"),
     "days_since": Form(None, "days_since(order_placed)", has_window=False),
 }
 ALSO_FUNCTIONS = frozenset({"min", "max"})
@@ -155,6 +156,8 @@ def _result(name: str, value: Typed | None) -> Type:
     """The type of what the aggregate says. Counts and sums of nothing are 0; all else of nothing is null."""
     if value is None:
         return INTEGER if name == "count" else replace(INTEGER, nullable=True)
+    if name == "distinct":
+        return INTEGER
     if name == "sum":
         return replace(value.type, nullable=False)
     if name == "avg" and value.type.kind is Kind.INTEGER:

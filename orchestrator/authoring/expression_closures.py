@@ -42,6 +42,7 @@ from orchestrator.authoring.expression_operators import (
     COMPARE_FIELD,
 )
 from orchestrator.engine.aggregates import fold_of, read_of
+from orchestrator.engine.distinct import fold_distinct, read_distinct
 from orchestrator.engine.ids import aggregate_key
 from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.types import Kind, Type
@@ -104,7 +105,9 @@ def aggregate_of(node: Aggregated) -> Aggregate:
         on=node.on,
         where=None if node.where is None else closure(node.where, {}),
         value=None if node.value is None else closure(node.value, {}),
-        fold=fold_of(node.name, _kind(node), node.window_ms),
+        fold=fold_distinct(node.window_ms)
+        if node.name == "distinct"
+        else fold_of(node.name, _kind(node), node.window_ms),
     )
 
 
@@ -117,7 +120,11 @@ def _aggregate_key(node: Aggregated) -> str:
 
 
 def _aggregated(node: Aggregated) -> Evaluate:
-    key, read = _aggregate_key(node), read_of(node.name, _kind(node), node.window_ms)
+    key = _aggregate_key(node)
+    if node.name == "distinct":
+        read = read_distinct(node.window_ms)
+    else:
+        read = read_of(node.name, _kind(node), node.window_ms)
     return lambda scope: read(scope.customer.aggregates.get(key), scope.now_ms)
 
 

@@ -248,6 +248,8 @@ STEP: Described = {
     "due": (DURATION, "When the person should have done it."),
     "webhook": (EVENT, "The webhook of webhooks.yaml that is called with the variables as JSON."),
     "emit": (EVENT, "Publishes an event of this type about the customer; `with` gives its fields."),
+    "start": (EVENT, "Lets the customer into this journey, by its own entry rules."),
+    "stop": (EVENT, "Ends the customer's passages through this journey."),
     "exit": (NAME, "Leaves the journey, for this reason."),
     "next": NEXT,
 }

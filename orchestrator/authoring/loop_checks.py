@@ -1,9 +1,9 @@
 """Journeys that would set each other off without end: events that come back, all in the same instant.
 
-What leads to what is a graph over event types. A type leads to another if a customer can, without waiting for time to
-pass, come from an event of the first to a step that emits the second, and do so again the next time: by entering
-again, or by going round a loop of the journey. Conditions are not looked at. Whatever gets past this is bounded while
-it runs (`EMITTED_MAX`).
+What leads to what is a graph over event types, and over journeys that others start. One leads to another if a customer
+can, without waiting for time to pass, come from an event of the first to a step that emits the second, and do so again
+the next time: by entering again, or by going round a loop of the journey. Conditions are not looked at. Whatever gets
+past this is bounded while it runs (`EMITTED_MAX`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.authoring.drafts import EmitDraft, JourneyDraft, Ref, WaitForDraft
+from orchestrator.authoring.drafts import EmitDraft, JourneyDraft, OnCommandDraft, Ref, StartDraft, WaitForDraft
 from orchestrator.authoring.flow import edges, step_after
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.yaml_source import problem_at
@@ -27,10 +27,10 @@ class _Lead:
 
 
 def check_endless(journeys: Iterable[JourneyDraft], problems: Problems) -> None:
-    """Reports each ring of events that set each other off."""
+    """Reports each ring of events and journeys that set each other off."""
     drafts = tuple(journeys)
     emitted = frozenset(step.event.name for draft in drafts for step in draft.steps if isinstance(step, EmitDraft))
-    if not emitted:
+    if not emitted and not any(isinstance(step, StartDraft) for draft in drafts for step in draft.steps):
         return
     leads = [lead for draft in drafts for lead in _leads(draft, emitted)]
     reported: set[frozenset[str]] = set()
@@ -49,9 +49,11 @@ def _leads(draft: JourneyDraft, emitted: frozenset[str]) -> Iterator[_Lead]:
     ways = _ways_without_time(draft, emitted)
     reentry = draft.entry.reentry
     is_entered_again = reentry is not None and reentry.mode == "always"
+    first = _reached(draft.steps[0].name.name, ways)
     if is_entered_again and draft.entry.event is not None:
-        for emit in _emits(draft, _reached(draft.steps[0].name.name, ways)):
-            yield _Lead(draft.entry.event.name, emit.event.name, emit.event)
+        yield from _effects(draft, draft.entry.event.name, first)
+    if isinstance(draft.entry.trigger, OnCommandDraft):
+        yield from _effects(draft, _journey(draft.name), first)
     for index, step in enumerate(draft.steps):
         if not isinstance(step, WaitForDraft):
             continue
@@ -62,6 +64,19 @@ def _leads(draft: JourneyDraft, emitted: frozenset[str]) -> Iterator[_Lead]:
             for emit in _emits(draft, _reached(go, ways)):
                 if is_entered_again or step.name.name in _reached(emit.name.name, ways):
                     yield _Lead(awaited.on.name, emit.event.name, emit.event)
+
+
+def _effects(draft: JourneyDraft, first: str, reached: list[str]) -> Iterator[_Lead]:
+    """What the steps lead to, one after the other."""
+    for step in draft.steps:
+        if step.name.name in reached and isinstance(step, EmitDraft):
+            yield _Lead(first, step.event.name, step.event)
+        elif step.name.name in reached and isinstance(step, StartDraft):
+            yield _Lead(first, _journey(step.journey), step.journey)
+
+
+def _journey(name: Ref) -> str:
+    return f"journey {name.name}"
 
 
 def _ways_without_time(draft: JourneyDraft, emitted: frozenset[str]) -> dict[str, list[str]]:

@@ -453,7 +453,7 @@ def _templates(journeys: JourneySet) -> set[str]:
 
 def _exit_reasons(journey: Journey) -> set[str]:
     reasons = {step.reason for step in journey.steps.values() if isinstance(step, Exit)}
-    reasons |= {rule.on for rule in journey.exits_on} | {"runaway"}
+    reasons |= {rule.on for rule in journey.exits_on} | {"runaway", "stopped_by_journey", "removed_by_operator"}
     if journey.exits_when:
         reasons.add("exit_condition")
     return reasons if journey.goal is None else reasons | {"goal"}

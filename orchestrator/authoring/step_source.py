@@ -12,6 +12,8 @@ from orchestrator.authoring.action_source import (
     read_audience_step,
     read_emit,
     read_increment,
+    read_start,
+    read_stop,
     read_task,
     read_variables,
     read_webhook,
@@ -66,6 +68,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "task": ("task", "template", "with", "due", "class", "priority", "expires", "next"),
     "webhook": ("webhook", "with", "priority", "next"),
     "emit": ("emit", "with", "next"),
+    "start": ("start", "next"),
+    "stop": ("stop", "next"),
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
@@ -255,5 +259,7 @@ _READERS: dict[str, Callable[[Ref, Values, Problems], StepDraft | None]] = {
     "task": read_task,
     "webhook": read_webhook,
     "emit": read_emit,
+    "start": read_start,
+    "stop": read_stop,
     "exit": _exit,
 }

@@ -6,8 +6,19 @@ from typing import assert_never
 
 from orchestrator.engine.audiences import change_audiences
 from orchestrator.engine.ids import action_id
-from orchestrator.engine.turn import Turn, fail, note, record, value_of
-from orchestrator.model.action_steps import HUMAN, WEBHOOK, ActionStep, ChangeAudience, Emit, Increment, Task, Webhook
+from orchestrator.engine.turn import Request, Turn, ask, fail, note, record, value_of
+from orchestrator.model.action_steps import (
+    HUMAN,
+    WEBHOOK,
+    ActionStep,
+    ChangeAudience,
+    Emit,
+    Increment,
+    StartJourney,
+    StopJourney,
+    Task,
+    Webhook,
+)
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
 from orchestrator.model.events import EmittedEvent, Event
@@ -15,6 +26,9 @@ from orchestrator.model.journey import Expression, Journey, RenderProblem, Statu
 
 CONTEXT = "context"
 """The part of a task's content that tells, as JSON, where it comes from and with what values."""
+
+STOPPED = "stopped_by_journey"
+"""The reason with which a passage ends that another journey stops."""
 
 EMITTED_MAX = 100
 EMITTED_WITHIN_MS = 3_600_000
@@ -34,6 +48,8 @@ def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> s
             return ask_endpoint(turn, journey, instance, step)
         case Emit():
             return emit(turn, journey, instance, step)
+        case StartJourney() | StopJourney():
+            return start_or_stop(turn, journey, instance, step)
         case _:
             assert_never(step)
 
@@ -143,6 +159,24 @@ def emit(turn: Turn, journey: Journey, instance: Instance, step: Emit) -> str:
     record(
         turn, journey, instance, "step", step=step.name, to=step.next, reason=outcome, action_id=asked_as, value=value
     )
+    return step.next
+
+
+def start_or_stop(turn: Turn, journey: Journey, instance: Instance, step: StartJourney | StopJourney) -> str:
+    """Asks that the customer enter or leave the other journey, which follows when this decision is made.
+
+    The outcome is `start_asked` or `stop_asked`, `not_running` if nobody is let into the other one, or `shadow`.
+    """
+    is_start = isinstance(step, StartJourney)
+    if journey.status is Status.SHADOW:
+        outcome = "shadow"
+    elif is_start and step.journey not in turn.journeys.entries_by_command:
+        outcome = "not_running"
+    else:
+        outcome = "start_asked" if is_start else "stop_asked"
+        ask(turn, Request(step.journey, is_start, "journey" if is_start else STOPPED))
+    note(instance, step.name, turn.now_ms, outcome)
+    record(turn, journey, instance, "step", step=step.name, to=step.next, reason=outcome, value=step.journey)
     return step.next
 
 

@@ -11,6 +11,7 @@ from orchestrator.engine.sending import send
 from orchestrator.engine.steps import STEPS_PER_DECISION_MAX, leave, run_steps
 from orchestrator.engine.turn import Contender, Turn
 from orchestrator.model.customer import ACTIVE
+from orchestrator.model.journey import Journey
 
 
 def contend(turn: Turn) -> None:
@@ -34,6 +35,14 @@ def contend(turn: Turn) -> None:
         following = send(turn, best.journey, instance, best.step)
         if following is not None:
             run_steps(turn, best.journey, instance, following)
+
+
+def contend_first(turn: Turn, journey: Journey) -> None:
+    """Decides the messages now if a passage through this journey waits for that: whether the customer may enter again
+    depends on how the passage before goes on.
+    """
+    if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
+        contend(turn)
 
 
 def precedence(contender: Contender) -> tuple[int, str, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from orchestrator.engine.align import align
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
-from orchestrator.engine.contest import contend
+from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
+from orchestrator.engine.contest import contend, contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
@@ -34,7 +35,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
 ROUNDS_MAX = 100
-"""How often in one decision changes of profile and segments are followed."""
+"""How often in one decision changes of profile and segments, and requests of journeys, are followed."""
 
 _RECENT_BYTES_KEPT = (RECENT_EVENTS_MAX - 1) * 8
 
@@ -46,7 +47,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     redelivered event changes nothing; the record is brought in line with the journey set; the customer's own
     timers due before; profile rules, and audiences that the customer may not be in any more; aggregates, this event
     included, and segments; each instance (goal, exits, the wait of its step); entries; what follows from a changed
-    profile and from changes of segments (`settle`); promotional messages, which compete for the room under the caps.
+    profile, from changes of segments, and from requests that journeys start and stop (`settle`); promotional messages,
+    which compete for the room under the caps.
 
     Raises: UnknownVersion if the customer is inside a version that `journeys` does not hold.
     """
@@ -78,11 +80,13 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         observe(turn, journeys.tracked, event_type, is_new=is_new)
     entries = journeys.entries.get(event_type)
     turn.has_entries = entries is not None or bool(journeys.entries_by_segment)
+    if event_type in COMMAND_EVENTS:
+        take_command(turn, event_type)
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     if entries is not None:
         let_in(turn, entries)
-    if turn.profile_changed or turn.segment_changes is not None:
+    if turn.profile_changed or turn.segment_changes is not None or turn.requests:
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
@@ -90,11 +94,9 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
 
 def let_in(turn: Turn, entries: tuple[Journey, ...], cause: str = "") -> None:
     """Lets the customer into the journeys whose entry rules say so."""
-    turn.has_entries = len(entries) > 1 or bool(turn.journeys.entries_by_segment)
+    turn.has_entries = len(entries) > 1 or bool(turn.requests) or bool(turn.journeys.entries_by_segment)
     for journey in entries:
-        if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
-            # Whether the customer may enter again depends on how the passage before goes on.
-            contend(turn)
+        contend_first(turn, journey)
         enter(turn, journey, cause)
 
 
@@ -121,7 +123,7 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
                 if turn is None or turn.contenders is None:
                     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 fire_clock(turn, name)
-                if turn.profile_changed or turn.segment_changes is not None:
+                if turn.profile_changed or turn.segment_changes is not None or turn.requests:
                     settle(turn)
         elif instance.timer_at_ms == due_ms:
             if turn is None or turn.contenders is None:
@@ -130,7 +132,7 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             journey = version_of(journeys, instance)
             if not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
-            if turn.profile_changed or turn.segment_changes is not None:
+            if turn.profile_changed or turn.segment_changes is not None or turn.requests:
                 settle(turn)
         elif instance.state == ACTIVE:
             instance.goal_until_ms = NEVER_MS
@@ -144,7 +146,7 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
     """Brings the record in line with the journey set, with all that follows."""
     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
     align(turn)
-    if turn.profile_changed or turn.segment_changes is not None:
+    if turn.profile_changed or turn.segment_changes is not None or turn.requests:
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
@@ -154,7 +156,7 @@ def give_room(turn: Turn) -> None:
     """Decides the messages that compete, with all that follows."""
     while turn.contenders is not None:
         contend(turn)
-        if turn.profile_changed or turn.segment_changes is not None:
+        if turn.profile_changed or turn.segment_changes is not None or turn.requests:
             settle(turn)
 
 
@@ -184,18 +186,18 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
 
 
 def settle(turn: Turn) -> None:
-    """What follows from a changed profile and from segments that the customer has come into or gone out of, until
-    nothing changes any more: other segments, waits for a moment that moved, exits, waits while a condition holds, and
-    entries by a segment.
+    """What follows from a changed profile, from segments that the customer has come into or gone out of, and from what
+    journeys ask of each other, until nothing changes any more: other segments, waits for a moment that moved, exits,
+    waits while a condition holds, entries by a segment, and journeys that are started and stopped.
 
     Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded.
     """
     tracked = turn.journeys.tracked
-    while turn.profile_changed or turn.segment_changes is not None:
+    while turn.profile_changed or turn.segment_changes is not None or turn.requests:
         turn.rounds += 1
         if turn.rounds > ROUNDS_MAX:
-            turn.profile_changed, turn.segment_changes = False, None
-            turn.effects.failures.append(Failure("", "segment", "segments and profile change each other without end"))
+            turn.profile_changed, turn.segment_changes, turn.requests = False, None, None
+            turn.effects.failures.append(Failure("", "settle", "passages open and end each other without end"))
         elif turn.profile_changed:
             turn.profile_changed = False
             if tracked is not None and tracked.of_profile:
@@ -204,6 +206,8 @@ def settle(turn: Turn) -> None:
         elif turn.segment_changes is not None:
             changes, turn.segment_changes = turn.segment_changes, None
             follow_segments(turn, changes)
+        elif turn.requests:
+            answer(turn, turn.requests.pop(0))
 
 
 def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:

@@ -16,10 +16,11 @@ from orchestrator.model.triggers import EntryLimit
 _DAY_MS = 86_400_000
 
 
-def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
+def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     """Lets the customer into the journey if its entry rules say so, and runs the first steps.
 
     `cause` says what lets the customer in, where it is not the journey's event: `segment`, `schedule`, `date`, ….
+    `key` tells parallel passages apart in a journey that has no key of its own.
     """
     customer = turn.customer
     rules = journey.entry
@@ -34,12 +35,12 @@ def enter(turn: Turn, journey: Journey, cause: str = "") -> None:
     if not holds(turn, rules.where, journey, instance, "entry"):
         return
     memory = journey.name
-    if rules.key is not None:
-        key = value_of(turn, rules.key, journey, instance, "entry")
-        if key is None:
+    if key or rules.key is not None:
+        found = key if rules.key is None else value_of(turn, rules.key, journey, instance, "entry")
+        if found is None:
             record(turn, journey, instance, "not_entered", reason="missing_key")
             return
-        instance.key = str(key)
+        instance.key = str(found)
         memory = f"{memory}|{instance.key}"
     earlier = next((i for i in customer.instances if i.journey == journey.name and i.key == instance.key), None)
     if earlier is not None and earlier.state != FINISHED:

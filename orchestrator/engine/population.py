@@ -33,6 +33,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     by_clock: dict[str, Journey] = {}
     by_profile: list[Journey] = []
     by_backfill: dict[str, Journey] = {}
+    by_command: dict[str, Journey] = {}
     has_limits_of_all = False
     for journey in entered:
         trigger, bounds = journey.entry.trigger, journey.entry.bounds
@@ -53,7 +54,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
                 by_clock[journey.name] = journey
                 by_profile.append(journey)
             case OnCommand():
-                pass
+                by_command[journey.name] = journey
             case _:
                 assert_never(trigger)
     return replace(
@@ -63,6 +64,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_clock=by_clock,
         entries_by_profile=tuple(by_profile),
         entries_by_backfill=by_backfill,
+        entries_by_command=by_command,
         uses_shared=has_limits_of_all or bool(journeys.rates),
     )
 

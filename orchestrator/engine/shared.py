@@ -76,3 +76,12 @@ def take(shared: Shared, name: str, most: int, per_ms: int | None, now_ms: int) 
     parts[part] = parts.get(part, 0) + 1
     shared.counts[name] = sorted(parts.items())
     return True
+
+
+def thin_rates(rates: tuple[Rate, ...], partitions: int) -> list[Rate]:
+    """Those that cannot be divided into at least one message for each partition, and hold only on average.
+
+    >>> [rate.name for rate in thin_rates((Rate("a", None, 3, 1), Rate("b", None, 4, 1)), 4)]
+    ['a']
+    """
+    return [rate for rate in rates if rate.max < partitions]

@@ -10,7 +10,15 @@ from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
 from orchestrator.engine.turn import Turn, go_on, holds, record, takes_part, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
-from orchestrator.model.action_steps import ChangeAudience, Emit, Increment, Task, Webhook
+from orchestrator.model.action_steps import (
+    ChangeAudience,
+    Emit,
+    Increment,
+    StartJourney,
+    StopJourney,
+    Task,
+    Webhook,
+)
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
 from orchestrator.model.experiments import MeetExperiment
 from orchestrator.model.journey import (
@@ -67,7 +75,7 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
-            case Increment() | ChangeAudience() | Task() | Webhook() | Emit():
+            case Increment() | ChangeAudience() | Task() | Webhook() | Emit() | StartJourney() | StopJourney():
                 name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)

@@ -18,6 +18,19 @@ class UnknownVersion(LookupError):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """That the customer be let into a journey, or be taken out of it with `reason`; both when the decision is made.
+
+    `key` tells parallel passages apart; None, when leaving, is all of them.
+    """
+
+    journey: str
+    is_start: bool
+    reason: str
+    key: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Contender:
     """A passage that has come to a promotional message, for which other passages may take the room under the caps."""
@@ -37,6 +50,7 @@ class Turn(Scope):
         "has_entries",
         "journeys",
         "profile_changed",
+        "requests",
         "rounds",
         "segment_changes",
     )
@@ -60,6 +74,7 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        self.requests: list[Request] | None = None
         self.segment_changes: list[tuple[str, bool]] | None = None
         self.rounds = 0
         self.contenders: list[Contender] | None = None
@@ -146,6 +161,15 @@ def note(
     before = instance.results.get(step)
     visits = 1 if before is None else before.visits + 1
     instance.results[step] = StepResult(visits, at_ms, outcome, sent_as, channel)
+
+
+def ask(turn: Turn, request: Request) -> None:
+    """Keeps what is to follow when the decision is made."""
+    if turn.requests is None:
+        turn.requests = []
+    turn.requests.append(request)
+    if request.is_start:
+        turn.has_entries = True
 
 
 def takes_part(turn: Turn, journey: Journey, instance: Instance, step: Send) -> bool:

@@ -85,7 +85,25 @@ class Emit:
     next: str
 
 
-ActionStep = Increment | ChangeAudience | Task | Webhook | Emit
+@dataclass(frozen=True, slots=True)
+class StartJourney:
+    """Lets the customer into another journey, by its own entry rules."""
+
+    name: str
+    journey: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopJourney:
+    """Ends the customer's passages through another journey."""
+
+    name: str
+    journey: str
+    next: str
+
+
+ActionStep = Increment | ChangeAudience | Task | Webhook | Emit | StartJourney | StopJourney
 
 HUMAN = "human"
 """The channel of tasks for people."""

@@ -483,6 +483,8 @@ class JourneySet:
     entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
+    entries_by_command: dict[str, Journey] = field(default_factory=dict)
+    """The journeys that somebody can ask for, by name."""
     emits: dict[str, str] = field(default_factory=dict)
     """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()

@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from orchestrator.engine.shared import thin_rates
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.clock import WallClock
@@ -93,6 +94,13 @@ def prepare(settings: Settings) -> Prepared:
     ids = register_schemas(registry, schema_files)
     journeys = _in_force(settings, names, loaded, publish=True)
     check_emitted_topics(journeys.emits, settings.event_topics)
+    for rate in thin_rates(journeys.rates, settings.partitions):
+        log.warning(
+            "a rate is less than one message for each partition, so it holds only on average",
+            rate=rate.name,
+            max=rate.max,
+            partitions=settings.partitions,
+        )
     clock = WallClock()
     metrics = Metrics(loaded.event_types, journeys, partitions=settings.partitions, data_dir=settings.data_dir)
     codec = EventCodec(

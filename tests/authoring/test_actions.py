@@ -328,3 +328,70 @@ def test_two_loops_that_wait_for_each_other_are_refused() -> None:
     one = loop("one", "tier_changed", TELL_TASK, "wait")
     assert codes(one=one, two=loop("two", "task_completed", TELL_TIER, "wait")) == ["J239"]
     assert codes(one=one, two=loop("two", "task_completed", TELL_TIER, "done")) == []
+
+
+GOLD_SCENARIOS = """scenarios:
+  - name: gold customers are welcomed by the journey that is started, once a year
+    given: {profile: {email: a@example.com}, consent: {email: true}}
+    when:
+      - {event: tier_changed, with: {tier: gold}}
+      - {at: +1 day, event: tier_changed, with: {tier: gold}}
+    then:
+      - {at: start, transition: step, step: welcome, because: start_asked}
+      - {at: start, journey: gold_welcome, sent: email, template: cart_offer}
+      - {at: +1 day, journey: gold_welcome, transition: not_entered, because: reentry}
+  - name: somebody asks for it
+    given: {profile: {email: a@example.com}, consent: {email: true}}
+    when:
+      - {event: journey_requested, with: {journey: gold_welcome}}
+    then:
+      - {at: start, journey: gold_welcome, sent: email}
+  - name: a journey is stopped
+    given: {profile: {email: a@example.com}, consent: {email: true}}
+    when:
+      - {event: journey_requested, with: {journey: slow}}
+      - {at: +1 hour, event: journey_stop_requested, with: {journey: slow}}
+    then:
+      - {at: +1 hour, journey: slow, exited: removed_by_operator}
+"""
+SLOW = """journey: slow
+owner: team@shop.example
+status: live
+entry: {command: true}
+steps:
+  wait: {wait: 1 day}
+  mail: {send: email, template: cart_offer}
+"""
+
+
+def test_journeys_are_started_and_stopped_as_the_scenarios_say() -> None:
+    compilation = shop_set(slow=SLOW)
+    assert compilation.journeys is not None, compilation.problems
+    assert {"journey_requested", "journey_stop_requested"} <= compilation.journeys.wanted
+    assert {"gold_welcome", "slow"} <= compilation.journeys.entries_by_command.keys()
+    loaded = load_scenarios(
+        {"gold_check.scenarios.yaml": GOLD_SCENARIOS}, compilation.journeys, event_shapes(SHOP_EVENTS)
+    )
+    assert loaded.problems == ()
+    results = run_scenarios(compilation.journeys, loaded.scenarios)
+    assert all(not result.missed for result in results), render_results(results)
+
+
+def commanded(name: str, *steps: str) -> str:
+    return echo(name, "x", "never", *steps).replace("{on: x, reentry: never}", "{command: true}")
+
+
+def test_journeys_that_start_each_other_are_refused_unless_one_waits() -> None:
+    back = commanded("back", "again: {start: there}")
+    assert codes(there=commanded("there", "again: {start: back}"), back=back) == ["J239"]
+    assert codes(there=commanded("there", "pause: {wait: 1 day}", "again: {start: back}"), back=back) == []
+    assert codes(there=commanded("there", "again: {start: there}")) == ["J239"]
+    on_tier = echo("there", "tier_changed", "always", "again: {start: back}")
+    assert codes(there=on_tier, back=commanded("back", TELL_TIER)) == ["J239"]
+
+
+def test_a_drawing_names_events_and_journeys_that_steps_lead_to() -> None:
+    texts = "".join(mermaid(draft) for draft in shop_set().drafts)
+    assert "emit tier_changed" in texts
+    assert "start gold_welcome" in texts
+    assert "stop gold_welcome" in texts

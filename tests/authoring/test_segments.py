@@ -157,7 +157,7 @@ steps:
     )
     engine = OfflineEngine(journeys)
     effects = engine.apply(START, Event("cart_updated", "e1", "ada", {"cart_id": "c1"}))
-    assert [failure.detail for failure in effects.failures] == ["segments and profile change each other without end"]
+    assert [failure.detail for failure in effects.failures] == ["passages open and end each other without end"]
     assert len(effects.transitions) < 1_000
 
 
@@ -286,6 +286,7 @@ CONDITIONS: dict[str, Callable[[list[tuple[int, Decimal]], int], bool]] = {
     "last(order_placed.total, 2 hours) > 20 or first(order_placed.total, 7 hours) > 30": lambda past, now: (
         (bool(two := inside(past, now, 2)) and two[-1] > 20) or (bool(seven := inside(past, now, 7)) and seven[0] > 30)
     ),
+    "distinct(order_placed.total, 5 hours) == 2": lambda past, now: len(set(inside(past, now, 5))) == 2,
     "days_since(order_placed) >= 1": lambda past, now: bool(past) and now - past[-1][0] >= DAY_MS,
     "days_since(order_placed) == 1 or (days_since(order_placed) ?? 9) > 2.5": lambda past, now: (
         not past or (now - past[-1][0]) // DAY_MS == 1 or now - past[-1][0] >= 3 * DAY_MS

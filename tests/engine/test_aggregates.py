@@ -20,6 +20,7 @@ from orchestrator.engine.aggregates import (
     read_of,
     update_aggregates,
 )
+from orchestrator.engine.distinct import VALUES_MAX, fold_distinct, hash_of, read_distinct
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.aggregates import Aggregate
@@ -177,3 +178,57 @@ def test_a_sum_of_a_window_that_is_out_of_range_does_not_end_the_decision() -> N
     kept = kept_of("sum", Kind.INTEGER, 100_000, past)
     with pytest.raises(OverflowError):
         read_of("sum", Kind.INTEGER, 100_000)(kept, START + 3 * ENTRIES_MAX)
+
+
+def distinct_kept(window_ms: int | None, past: Past) -> Any:
+    """What is kept of different values after these events, with a restart after each."""
+    fold = fold_distinct(window_ms)
+    customer = Customer()
+    for at_ms, value in past:
+        customer.aggregates["k"] = fold(customer.aggregates.get("k"), value, at_ms)
+        customer = decode_customer(encode_customer(customer))
+    return customer.aggregates.get("k")
+
+
+@pytest.mark.parametrize("window_ms", [WINDOW, None])
+@settings(max_examples=50)
+@given(past=pasts(60), later_ms=st.integers(0, 2_000))
+def test_different_values_are_counted_exactly_up_to_a_bound(window_ms: int | None, past: Past, later_ms: int) -> None:
+    now_ms = (past[-1][0] if past else START) + later_ms
+    inside = {value for at_ms, value in past if window_ms is None or at_ms > now_ms - window_ms}
+    assert read_distinct(window_ms)(distinct_kept(window_ms, past), now_ms) == len(inside)
+
+
+@pytest.mark.parametrize("window_ms", [100_000, None])
+@pytest.mark.parametrize("many", [65, 200, 1_000, 5_000])
+def test_beyond_the_bound_different_values_are_estimated(window_ms: int | None, many: int) -> None:
+    past = [(START + number % many + number // many, f"sku-{number % many}") for number in range(2 * many)]
+    past.sort()
+    kept = distinct_kept(window_ms, past)
+    said = read_distinct(window_ms)(kept, past[-1][0])
+    assert abs(said - many) <= 0.2 * many
+    assert type(said) is int
+    assert len(encode_customer(Customer(aggregates={"k": kept}))) < (6_200 if window_ms else 700)
+
+
+def test_values_of_slots_that_have_gone_out_of_the_window_do_not_count_and_then_all_is_exact_again() -> None:
+    window_ms = 32_000
+    past = [(START + number * 100, f"sku-{number}") for number in range(1_000)]
+    kept = distinct_kept(window_ms, past)
+    read, end_ms = read_distinct(window_ms), past[-1][0]
+    for later_ms in (0, 8_000, 16_000, 24_000):
+        inside = sum(1 for at_ms, _ in past if at_ms > end_ms + later_ms - window_ms)
+        assert abs(read(kept, end_ms + later_ms) - inside) <= 0.2 * inside + 10
+    assert next_expiry_ms(kept, window_ms, end_ms) is not None
+    assert read(kept, end_ms + window_ms) == 0
+    again = fold_distinct(window_ms)(kept, "sku-1", end_ms + window_ms)
+    assert again == [end_ms + window_ms, hash_of("sku-1")]
+
+
+def test_a_repeated_value_counts_by_its_latest_event_and_takes_no_room() -> None:
+    fold = fold_distinct(WINDOW)
+    kept: Any = None
+    for number in range(10 * VALUES_MAX):
+        kept = fold(kept, "same", START + number)
+    assert kept == [START + 10 * VALUES_MAX - 1, hash_of("same")]
+    assert hash_of(Decimal("2.00")) == hash_of(Decimal(2))

@@ -148,10 +148,9 @@ def test_a_crash_at_any_moment_emits_the_event_exactly_once(moment: str) -> None
     assert [action["step"] for action in shop.world.values("actions.email")] == ["mail"]
 
 
-stories = st.lists(
-    st.tuples(st.integers(0, 12), st.sampled_from(["c1", "c2"]), st.sampled_from(["registered", "clicked"])),
-    max_size=10,
-)
+def stories(least_ms: int) -> st.SearchStrategy[list[tuple[int, str, str]]]:
+    customers, types = st.sampled_from(["c1", "c2"]), st.sampled_from(["registered", "clicked"])
+    return st.lists(st.tuples(st.integers(least_ms, 12), customers, types), max_size=10)
 
 
 def played(story: list[tuple[int, str, str]], *, tick_ms: int) -> Shop:
@@ -180,8 +179,9 @@ def event_of(one: FakeRecord) -> Event:
     return Event(fields.pop("type"), fields["event_id"], fields["customer_id"], fields)
 
 
+# Of two events at the same instant the second is applied before what the first one leads to is back.
 @settings(max_examples=60, deadline=None)
-@given(stories)
+@given(stories(1))
 def test_a_worker_that_keeps_up_does_what_the_offline_engine_does(story: list[tuple[int, str, str]]) -> None:
     shop = played(story, tick_ms=1)
     engine = OfflineEngine(emitting())
@@ -195,7 +195,7 @@ def test_a_worker_that_keeps_up_does_what_the_offline_engine_does(story: list[tu
 
 
 @settings(max_examples=40, deadline=None)
-@given(stories, st.integers(1, 40))
+@given(stories(0), st.integers(1, 40))
 def test_the_journal_repeats_a_worker_that_is_late_with_emitted_events_as_sources(
     story: list[tuple[int, str, str]], tick_ms: int
 ) -> None:

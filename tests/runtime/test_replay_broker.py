@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from orchestrator.model.shared import SHARED_KEY
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.stack.stack import Stack
 
@@ -54,7 +56,8 @@ def done(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Installation
     printed = installation.run("produce", "--clickstream", "--print")
     events = place / "events.jsonl"
     events.write_text("\n".join(printed.stdout.splitlines()[:EVENTS]) + "\n")
-    options = ["--app-id", installation.app_id, "--journeys", str(journeys_dir()), "--schemas", str(schemas_dir())]
+    journeys = with_rates(place / "journeys")
+    options = ["--app-id", installation.app_id, "--journeys", str(journeys), "--schemas", str(schemas_dir())]
     worker = [*options, "--time", "stream", "--partitions", str(PARTITIONS), "--create-topics"]
     # Small batches, so that the journal has many entries and timers that do not fit into one.
     worker += ["--batch-records-max", "500", "--timers-per-transaction-max", "50", "--data-dir", str(place / "data")]
@@ -75,6 +78,15 @@ def done(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Installation
         process.wait(60)
         log.close()
     return installation
+
+
+def with_rates(directory: Path) -> Path:
+    """The shipped journeys under a rate that makes many messages wait, so that customers of a partition share it."""
+    shutil.copytree(journeys_dir(), directory)
+    policies = directory / "policies.yaml"
+    rates = "rates:\n  - {channels: all, max: 30, per: 1 day, late_after: 3 days}\n"
+    policies.write_text(policies.read_text() + rates)
+    return directory
 
 
 def reader(installation: Installation) -> Consumer:
@@ -113,6 +125,24 @@ def test_the_topics_hold_exactly_what_a_replay_gives(done: Installation) -> None
     assert [part["partition"] for part in said["partitions"]] == [0, 1]
     for part in said["partitions"]:
         assert min(part[name] for name in ("entries", "events", "actions", "transitions", "customers")) > 0
+    assert said["shared_records_that_differ"] == []
+    assert partitions_with_shared_records(done) == set(range(PARTITIONS))
+
+
+def partitions_with_shared_records(installation: Installation) -> set[int]:
+    consumer = reader(installation)
+    topic = f"{installation.app_id}-customers-changelog"
+    places = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
+    ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in places}
+    consumer.assign(places)
+    found: set[int] = set()
+    deadline = time.monotonic() + READ_WITHIN_S
+    while found != ends.keys() and time.monotonic() < deadline:
+        for message in consumer.consume(1_000, 1.0):
+            if message.key() == SHARED_KEY:
+                found.add(message.partition() or 0)
+    consumer.close()
+    return found
 
 
 @pytest.mark.broker

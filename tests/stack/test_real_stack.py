@@ -58,9 +58,8 @@ def read(stack: Stack, topic: str, count: int) -> list[bytes | str | None]:
 
 def test_both_services_are_ready(stack: Stack) -> None:
     states = {status.name: status.state for status in stack_status(stack.data_dir)}
-    # Kafka Connect is there too where tests of the sinks ran before.
-    assert states.pop("connect", "ready") == "ready"
-    assert states == {"broker": "ready", "registry": "ready"}
+    # Tests of sinks may have had Connect started on the same stack.
+    assert {"broker": "ready", "registry": "ready"}.items() <= states.items()
 
 
 def test_the_broker_keeps_its_records_and_its_port_over_a_restart_and_a_crash(stack: Stack, topic_prefix: str) -> None:
