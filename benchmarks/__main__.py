@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import catch_up, latency, micro, plain
+from benchmarks import catch_up, latency, many_journeys, micro, plain
 from benchmarks.machine import circumstances
 from orchestrator.stack.stack import running_stack
 
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=84, help="copies of the clickstream, 600 customers each (84)")
     parser.add_argument("--rates", default="1000,5000", help="events a second for the latency (1000,5000)")
     parser.add_argument("--seconds", type=float, default=30, help="length of each latency run (30)")
-    parser.add_argument("--only", choices=("micro", "catch-up", "latency"), help="leave the others out")
+    parser.add_argument("--only", choices=("micro", "journeys", "catch-up", "latency"), help="leave the others out")
     parser.add_argument("--no-peers", action="store_true", help="leave plain Faust out")
     parser.add_argument("--keep", action="store_true", help="write the figures to benchmarks/results/")
     options = parser.parse_args()
@@ -35,6 +35,9 @@ def main() -> int:
     if wanted in {None, "micro"}:
         CONSOLE.rule("pieces of an event's cost")
         figures["micro_us"] = micro.measure()
+    if wanted in {None, "journeys"}:
+        CONSOLE.rule("many journeys")
+        figures["many_journeys"] = many_journeys.measure()
     if wanted in {None, "catch-up", "latency"}:
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,

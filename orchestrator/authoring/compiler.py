@@ -285,14 +285,14 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
-    texts.append(("journey", json.dumps(_canonical(draft.node), ensure_ascii=True)))
+    texts.append(("journey", json.dumps(canonical(draft.node), ensure_ascii=True)))
     return hash_texts(texts)
 
 
 def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked: Tracked | None) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
-        (f"entry {draft.name.name}", json.dumps(_canonical(draft.entry.node)))
+        (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
         for draft in drafts
         if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
     ]
@@ -307,15 +307,16 @@ def _is_aligned(entry: EntryDraft) -> bool:
     return isinstance(entry.trigger, ALIGNED_TRIGGERS) or entry.backfill is not None
 
 
-def _canonical(node: Node, *, keeps_order: bool = False) -> object:
+def canonical(node: Node, *, keeps_order: bool = False) -> object:
+    """What the node says, without comments, spacing and the order of keys where that means nothing."""
     match node:
         case Scalar():
             return node.value
         case ListNode():
-            return [_canonical(item) for item in node.items]
+            return [canonical(item) for item in node.items]
         case MappingNode():
             pairs = [
-                [key.value, _canonical(value, keeps_order=key.value in ORDERED_KEYS)] for key, value in node.entries
+                [key.value, canonical(value, keeps_order=key.value in ORDERED_KEYS)] for key, value in node.entries
             ]
             return {"in_order": pairs} if keeps_order else dict(sorted((str(key), value) for key, value in pairs))
 

@@ -434,6 +434,7 @@ class JourneyDraft:
     holdout: Fraction
     steps: tuple[StepDraft, ...]
     purpose: Ref | None = None
+    max_duration: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ LIMIT_MAX = 1_000_000_000
 OWN_LIMIT_MAX = 100
 """How many entries of one customer are remembered for a limit at most."""
 
+YEARS = range(1970, 2200)
+"""Calendars end somewhere, and nobody means a year beyond these."""
+
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2}))?(?:(Z)| ([A-Za-z]\S*))?", re.ASCII)
 
 
@@ -39,9 +42,11 @@ def read_moment(node: Node | None, problems: Problems, *, what: str) -> LocalMom
         return None
     match = _MOMENT.fullmatch(scalar.value.strip())
     found = None if match is None else _local_time(match)
-    if match is None or found is None:
+    if match is None or found is None or found.year not in YEARS:
         hint = "write a date or a local time: 2026-03-01, 2026-03-01 09:00, 2026-03-01 09:00 Europe/Berlin"
-        problems.append(problem_at(scalar, "J163", f"{what} must be a date or a local time", hint=hint))
+        problems.append(
+            problem_at(scalar, "J163", f"{what} must be a date or a local time of the years 1970 to 2199", hint=hint)
+        )
         return None
     utc, name = match[6], match[7]
     zone = "UTC" if utc else name

@@ -51,6 +51,7 @@ NOT_ENTERED = {
 }
 LEFT = {
     "goal": "left: the goal was reached",
+    "expired": "left: the longest time that a passage may take is over",
     "exit_condition": "left: a condition that ends the journey holds",
     "runaway": "was stopped: too many steps without a wait",
     "failed": "was stopped: the decision failed",

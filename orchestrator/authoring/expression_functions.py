@@ -98,6 +98,8 @@ def _round(value: Any, digits: int = 0) -> Any:
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
     rounded = exact.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
     if digits == 0:
+        if rounded.is_nan():
+            raise ArithmeticError("not a number")
         return whole_number(int(rounded))
     return rounded if isinstance(value, Decimal) else float(rounded)
 

@@ -32,7 +32,8 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
                         hint=did_you_mean(edge.target, steps),
                     )
                 )
-        if isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout is None and draft.goal is None:
+        is_endless = isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout is None
+        if is_endless and draft.goal is None and draft.max_duration is None:
             problems.append(
                 problem_at(
                     step.name.node,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from orchestrator.authoring.action_words import action_words
@@ -58,16 +59,23 @@ BRACKETS: dict[Shape, tuple[str, str]] = {
 }
 
 
-def picture(draft: JourneyDraft) -> Picture:
-    """Everything that is drawn, in the order of the journey."""
-    return Picture(draft.name.name, " ".join(draft.title.split()), tuple(_parts(draft)))
+def picture(draft: JourneyDraft, inside: Mapping[str, int] | None = None) -> Picture:
+    """Everything that is drawn, in the order of the journey; with `inside` how many customers are in each step."""
+    counts = {_id(step): count for step, count in (inside or {}).items()}
+    parts = tuple(_counted(part, counts) if isinstance(part, Box) else part for part in _parts(draft))
+    return Picture(draft.name.name, " ".join(draft.title.split()), parts)
 
 
-def mermaid(draft: JourneyDraft) -> str:
-    """The flowchart's text, ending in a line break."""
+def mermaid(draft: JourneyDraft, inside: Mapping[str, int] | None = None) -> str:
+    """The flowchart's text, ending in a line break; with `inside` how many customers are in each step."""
     lines = ["---", f"title: {_title(draft)}", "---", "flowchart TD"]
-    lines += [f"  {_line(part)}" for part in picture(draft).parts]
+    lines += [f"  {_line(part)}" for part in picture(draft, inside).parts]
     return "\n".join(lines) + "\n"
+
+
+def _counted(box: Box, counts: Mapping[str, int]) -> Box:
+    count = counts.get(box.name)
+    return box if count is None else replace(box, said=(*box.said, f"{count:,} inside"))
 
 
 def _title(draft: JourneyDraft) -> str:
@@ -100,7 +108,7 @@ def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
 
 def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
     """The ways out that are open in every step."""
-    if draft.goal is None and not draft.exits:
+    if draft.goal is None and not draft.exits and draft.max_duration is None:
         return
     yield _node("anytime", STADIUM, ["at any time"])
     if draft.goal is not None:
@@ -111,13 +119,15 @@ def _anytime(draft: JourneyDraft) -> Iterator[Box | Way]:
             said.append(f"worth {_text(goal.value)}")
         yield _node("goal", FLAG, said)
         yield _dotted("anytime", "goal", " ".join([goal.on.name, *_where(goal.where)]))
-    if draft.exits:
+    if draft.exits or draft.max_duration is not None:
         yield _node("leave", CIRCLE, ["exit"])
     for rule in draft.exits:
         if rule.on is not None:
             yield _dotted("anytime", "leave", " ".join([rule.on.name, *_where(rule.where)]))
         elif rule.when is not None:
             yield _dotted("anytime", "leave", _text(rule.when))
+    if draft.max_duration is not None:
+        yield _dotted("anytime", "leave", f"expired after {draft.max_duration}")
 
 
 def _reentry(draft: JourneyDraft) -> str:

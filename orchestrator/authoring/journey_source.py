@@ -31,7 +31,19 @@ from orchestrator.authoring.step_source import read_step
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.journey import Status
 
-JOURNEY_KEYS = ("journey", "title", "owner", "status", "entry", "exit", "goal", "holdout", "purpose", "steps")
+JOURNEY_KEYS = (
+    "journey",
+    "title",
+    "owner",
+    "status",
+    "entry",
+    "exit",
+    "max_duration",
+    "goal",
+    "holdout",
+    "purpose",
+    "steps",
+)
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 
@@ -52,6 +64,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         if (rule := _exit_rule(node, problems)) is not None
     )
     goal = _goal(found.get("goal"), problems)
+    max_duration = read_span(found.get("max_duration"), problems, what="the maximum duration")
     steps = _steps(found, problems)
     if name is None or entry is None or steps is None:
         return None
@@ -68,6 +81,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         holdout=holdout or Fraction(0),
         steps=steps,
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
+        max_duration=max_duration,
     )
 
 

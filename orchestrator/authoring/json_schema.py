@@ -298,6 +298,10 @@ def journey() -> Schema:
         ),
         "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
+        "max_duration": (
+            CALENDAR_DURATION,
+            "How long a passage may last; who is still inside leaves: expired.",
+        ),
         "purpose": (EVENT, "What the journey's messages are for; a send step can name another purpose."),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),

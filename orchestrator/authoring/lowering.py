@@ -44,7 +44,7 @@ from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
-from orchestrator.authoring.expressions import Checked, compile_checked, uses
+from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
@@ -196,6 +196,7 @@ def lower_journey(
             draft.entry.reentry or ReEntry("never"),
             bounds_of(draft.entry, world.default_zone),
             draft.entry.backfill is not None,
+            only=None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None
@@ -218,6 +219,8 @@ def lower_journey(
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
         aggregates=_aggregates(draft, checked),
         segments=_segments(draft, checked),
+        max_duration_ms=0 if draft.max_duration is None else draft.max_duration.ms,
+        max_duration_months=0 if draft.max_duration is None else draft.max_duration.months,
     )
 
 

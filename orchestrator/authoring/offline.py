@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from orchestrator.engine.decide import apply_event, fire_timers, realign
+from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers, realign
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, Customer, wake_at_ms
@@ -63,6 +63,20 @@ class OfflineEngine:
             if due_ms > until_ms or (due_ms == until_ms and until_customer is not None and key > until_customer):
                 break
             self._fire(due_ms, key, effects)
+        return effects
+
+    def bring_in_line(self, at_ms: int, after: bytes = b"", until: bytes | None = None) -> Effects:
+        """Brings customers in (after, until], all if nothing is said, in line with the journey set, in key order.
+
+        Timers due at or before `at_ms` must have fired.
+        """
+        effects = self._effects()
+        keys = sorted(key for name in self.customers if (key := name.encode()) > after)
+        for key in keys if until is None else (key for key in keys if key <= until):
+            customer_id = key.decode()
+            customer = self.customers[customer_id]
+            if bring_in_line(self.journeys, customer, customer_id, at_ms, effects):
+                self._set_wake(key, wake_at_ms(customer))
         return effects
 
     def next_wake(self) -> tuple[int, bytes] | None:

@@ -58,6 +58,8 @@ def _places(journey: Journey) -> list[str]:
     places += [_exit(rule.on) for rule in journey.exits_on]
     if journey.exits_when:
         places.append(_exit("exit_condition"))
+    if journey.max_duration_ms:
+        places.append(_exit("expired"))
     if journey.goal is not None:
         places.append("goal")
     return places

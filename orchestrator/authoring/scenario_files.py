@@ -456,6 +456,8 @@ def _exit_reasons(journey: Journey) -> set[str]:
     reasons |= {rule.on for rule in journey.exits_on} | {"runaway", "stopped_by_journey", "removed_by_operator"}
     if journey.exits_when:
         reasons.add("exit_condition")
+    if journey.max_duration_ms:
+        reasons.add("expired")
     return reasons if journey.goal is None else reasons | {"goal"}
 
 

@@ -37,7 +37,7 @@ def command(context: click.Context) -> None:
 @with_settings(*SETTINGS)
 def create(*, settings: Settings) -> int:
     """Create what is missing, then check everything. Existing topics are never changed."""
-    from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
+    from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
 
     specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
@@ -52,7 +52,7 @@ def create(*, settings: Settings) -> int:
 @with_settings(*SETTINGS)
 def check(*, settings: Settings) -> int:
     """Say how the topics differ from what workers need; 1 if they do."""
-    from orchestrator.runtime.definitions import load_journeys  # noqa: PLC0415
+    from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import mismatches, topic_specs  # noqa: PLC0415
 
     specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)

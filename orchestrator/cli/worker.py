@@ -27,12 +27,14 @@ Examples:
     "replication_factor",
     "topic_prefix",
     "journeys",
+    "publish",
     "schemas",
     "time",
     "metrics_host",
     "metrics_port",
     "batch_records_max",
     "timers_per_transaction_max",
+    "align_per_transaction_max",
     "buffer_records_max",
     "merge_wait_ms",
     "tick_ms",
@@ -47,7 +49,10 @@ Examples:
     "log_level",
 )
 def command(*, settings: Settings) -> int:
-    """Run the journeys of a directory on customer events, until stopped.
+    """Run journeys on customer events, until stopped.
+
+    The journeys in force are those last published (`orchestrator apply`); a running worker takes new ones up without a
+    restart. Where nothing was published yet, the worker publishes those of its directory.
 
     Workers with the same --app-id share the load: start as many as there are partitions. A worker that is told to
     stop (SIGTERM, Ctrl-C) finishes its transaction, hands its partitions to the others and ends with 0; a second

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from orchestrator.engine.turn import Turn
 from orchestrator.model.customer import NEVER_MS, Customer
 
+EXPIRY = "expiry"
+"""The kind of clock that ends a passage at the latest; set in `expiry.py`, taken away where the passage ends."""
+
 
 def set_clock(customer: Customer, name: str, due_ms: int) -> None:
     """The clock is due at this instant, instead of whenever it was; NEVER_MS takes it away."""

@@ -1,4 +1,4 @@
-"""Every verb of a decision, in order: `apply_event` and `fire_timers`.
+"""Every verb of a decision, in order: `apply_event` and `fire_timers`, and `bring_in_line` under a new journey set.
 
 The customer record is advanced in place: the caller decoded it for this purpose and nobody else holds it. What the
 decision asks for is appended to `effects`. The same record, events and times give the same result, always.
@@ -11,7 +11,7 @@ from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
 from orchestrator.engine.contest import contend, contend_first
-from orchestrator.engine.entry import enter
+from orchestrator.engine.entry import enter, worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally
@@ -85,11 +85,17 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     for instance in customer.instances:
         apply_to_instance(turn, instance, event_type)
     if entries is not None:
-        let_in(turn, entries)
+        let_in(turn, entries_of(turn, event_type, entries))
     if turn.profile_changed or turn.segment_changes is not None or turn.requests:
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+
+
+def entries_of(turn: Turn, event_type: str, entries: tuple[Journey, ...]) -> tuple[Journey, ...]:
+    """Those of the journeys which the event type lets customers into that may let this customer in."""
+    index = turn.journeys.entry_indexes.get(event_type)
+    return entries if index is None else worth_asking(index, turn.event)
 
 
 def let_in(turn: Turn, entries: tuple[Journey, ...], cause: str = "") -> None:
@@ -140,6 +146,18 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             customer.instances = [other for other in customer.instances if other is not instance]
         if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
             give_room(turn)
+
+
+def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:
+    """Brings a customer about whom nothing else is decided in line with a new journey set; whether it was needed.
+
+    Timers due at or before `at_ms` must have fired.
+    """
+    if customer.aligned == journeys.alignment:
+        return False
+    customer.last_at_ms = max(at_ms, customer.last_at_ms)
+    realign(journeys, customer, customer_id, customer.last_at_ms, effects)
+    return True
 
 
 def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: int, effects: Effects) -> None:

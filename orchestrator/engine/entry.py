@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.engine.expiry import bound_passage
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.local_time import months_later
 from orchestrator.engine.shared import take
 from orchestrator.engine.steps import remove, run_steps
-from orchestrator.engine.turn import Turn, holds, record, value_of
+from orchestrator.engine.turn import Turn, fail, holds, record, value_of
 from orchestrator.engine.waits import later, zone_for
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
-from orchestrator.model.journey import Journey
+from orchestrator.model.journey import EntryIndex, Expression, Journey
 from orchestrator.model.triggers import EntryLimit
 
 _DAY_MS = 86_400_000
@@ -24,16 +28,14 @@ def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     """
     customer = turn.customer
     rules = journey.entry
-    event = turn.event
     bounds = rules.bounds
     if bounds is not None and not bounds.opens_ms <= turn.now_ms < bounds.closes_ms:
         return
-    instance = Instance(
-        customer.entries + 1, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {}
-    )
     turn.instance = None
-    if not holds(turn, rules.where, journey, instance, "entry"):
+    if rules.where is not None and not may_enter(turn, journey, rules.where):
         return
+    event = turn.event
+    instance = new_instance(turn, journey)
     memory = journey.name
     if key or rules.key is not None:
         found = key if rules.key is None else value_of(turn, rules.key, journey, instance, "entry")
@@ -76,7 +78,36 @@ def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     customer.instances = [*customer.instances, instance]
     group = "global_holdout" if is_global else None
     record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
+    bound_passage(turn, journey, instance)
     run_steps(turn, journey, instance, journey.first)
+
+
+def worth_asking(index: EntryIndex, fields: Mapping[str, Any]) -> tuple[Journey, ...]:
+    """The journeys whose entry conditions may hold for an event with these fields, in name order."""
+    found = index.others
+    for field, table in index.by_field:
+        told_apart = table.get(fields.get(field))
+        if told_apart is not None:
+            found = tuple(sorted((*found, *told_apart), key=lambda journey: journey.name)) if found else told_apart
+    return found
+
+
+def may_enter(turn: Turn, journey: Journey, where: Expression) -> bool:
+    """Whether the entry condition holds; one that cannot be evaluated does not, and that it failed is recorded.
+
+    Nothing is made for a customer who stays out: hundreds of journeys may ask about one event.
+    """
+    try:
+        return bool(where.evaluate(turn))
+    except ArithmeticError as error:
+        fail(turn, journey, new_instance(turn, journey), "entry", f"{type(error).__name__} in {where.text}")
+        return False
+
+
+def new_instance(turn: Turn, journey: Journey) -> Instance:
+    """The passage that begins now if the customer enters."""
+    number = turn.customer.entries + 1
+    return Instance(number, journey.name, journey.version, "", turn.now_ms, ACTIVE, "", NEVER_MS, NEVER_MS, [], {})
 
 
 def may_reenter(turn: Turn, journey: Journey, last_entry_ms: int | None) -> bool:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
+from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
 from orchestrator.engine.waits import date_due, is_date_ahead, zone_for
 from orchestrator.model.customer import NEVER_MS
-from orchestrator.model.journey import Journey, JourneySet, OnDate
+from orchestrator.model.journey import EntryIndex, Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
-CLOCK = "entry"
-"""The kind of the clocks that let customers in; what follows is the journey's name."""
+CLOCK = "tick"
+"""The kind of the clocks that let customers in; what follows is the journey's name. Clocks of the same instant fire in
+name order: those that look at a segment again come before.
+"""
 
-BACKFILL_CLOCK = "backfill"
+BACKFILL_CLOCK = "window"
 """The kind of the clocks of those who match already, for journeys that let nobody in yet."""
 
 
@@ -60,6 +63,7 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     return replace(
         journeys,
         entries=by_event,
+        entry_indexes={on: index for on, entered in by_event.items() if (index := index_of(entered)) is not None},
         entries_by_segment=by_segment,
         entries_by_clock=by_clock,
         entries_by_profile=tuple(by_profile),
@@ -67,6 +71,20 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_command=by_command,
         uses_shared=has_limits_of_all or bool(journeys.rates),
     )
+
+
+def index_of(entered: tuple[Journey, ...]) -> EntryIndex | None:
+    """The journeys of one event type, told apart by what their conditions ask first; None if none can be."""
+    by_field: dict[str, dict[Any, tuple[Journey, ...]]] = {}
+    for journey in entered:
+        if journey.entry.only is not None:
+            field, values = journey.entry.only
+            table = by_field.setdefault(field, {})
+            for value in values:
+                table[value] = (*table.get(value, ()), journey)
+    if not by_field:
+        return None
+    return EntryIndex(tuple(by_field.items()), tuple(journey for journey in entered if journey.entry.only is None))
 
 
 def is_entry_clock(name: str) -> bool:
@@ -105,6 +123,7 @@ def fire_entry(turn: Turn, name: str) -> None:
     if journey is None:
         return
     _set_next(turn, journey)
+    contend_first(turn, journey)
     trigger = journey.entry.trigger
     if isinstance(trigger, OnDate):
         enter(turn, journey, "date")

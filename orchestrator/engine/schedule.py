@@ -19,6 +19,9 @@ from orchestrator.model.triggers import Cron
 YEARS_AHEAD_MAX = 45
 """29 February on a given weekday comes round within 40 years."""
 
+LAST_YEAR = 9_998
+"""The last year that has a following one."""
+
 TICKS_KEPT = 4_096
 """Many customers ask for the same tick: it is worked out once for each zone."""
 
@@ -38,7 +41,7 @@ def next_tick(cron: Cron, zone: str, after_ms: int) -> int | None:
     place = zone_called(zone)
     # Where clocks go back over midnight, ticks of the day before come again after the first ones of the next day.
     day = local_of(after_ms, place).date() - timedelta(days=1)
-    last_year = day.year + YEARS_AHEAD_MAX
+    last_year = min(day.year + YEARS_AHEAD_MAX, LAST_YEAR)
     while day.year <= last_year:
         if day.month not in cron.months:
             day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)

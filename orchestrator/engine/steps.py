@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.engine.actions import act
+from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
@@ -205,6 +206,7 @@ def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None
     record(turn, journey, instance, "exited", step=instance.step, reason=reason)
     if instance.state == ACTIVE and turn.now_ms < instance.goal_until_ms < NEVER_MS:
         instance.state = FINISHED
+        drop_expiry(turn, instance)
         instance.step = ""
         instance.timer_at_ms = NEVER_MS
         instance.results = {}
@@ -215,5 +217,12 @@ def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None
 def remove(turn: Turn, instance: Instance) -> None:
     """Forgets the instance."""
     instances = turn.customer.instances
+    drop_expiry(turn, instance)
     turn.customer.instances = [other for other in instances if other is not instance]
     instance.timer_at_ms = instance.goal_until_ms = NEVER_MS
+
+
+def drop_expiry(turn: Turn, instance: Instance) -> None:
+    """The passage needs to be ended by no clock any more."""
+    if turn.customer.clocks:
+        turn.customer.clocks.pop(f"{EXPIRY}:{instance.number}", None)

@@ -292,6 +292,7 @@ class Entry:
     """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
 
     `is_backfilled`: as the journey comes into force, those enter too who match already.
+    `only` is a field of the event and its values without which the condition is false, and cannot fail, at once.
     """
 
     trigger: Trigger
@@ -300,6 +301,7 @@ class Entry:
     reentry: ReEntry
     bounds: Bounds | None = None
     is_backfilled: bool = False
+    only: tuple[str, frozenset[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +360,21 @@ class Journey:
     """What its expressions read of past events."""
     segments: frozenset[str] = frozenset()
     """The segments that its expressions and its entry name."""
+    max_duration_ms: int = 0
+    """How long a passage may last at most, or at least how long if it is in months; 0: as long as it takes."""
+    max_duration_months: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryIndex:
+    """The journeys that one event type lets customers into, told apart by `Entry.only`.
+
+    `by_field` holds (field, value → journeys); `others` those whose condition has to be asked with every event. Each
+    tuple of journeys is in name order.
+    """
+
+    by_field: tuple[tuple[str, dict[Any, tuple[Journey, ...]]], ...]
+    others: tuple[Journey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,6 +490,8 @@ class JourneySet:
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
+    entry_indexes: dict[str, EntryIndex] = field(default_factory=dict)
+    """Event type → `entries`, told apart; only for types where something can be told apart."""
     segments: dict[str, Segment] = field(default_factory=dict)
     """All segments, used or not."""
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)

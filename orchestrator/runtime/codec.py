@@ -106,9 +106,10 @@ class EventCodec:
         self._negative_until_ms: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
-    def want(self, event_types: Iterable[str]) -> None:
-        """Decodes these event types from now on, for a new journey set."""
+    def want(self, event_types: Iterable[str], reader_schemas: Mapping[str, str]) -> None:
+        """Decodes these event types by these schemas from now on, for a new journey set."""
         self._wanted = frozenset(event_types)
+        self._reader_schemas = reader_schemas
         for prefix in list(self.plans):
             text = self._texts.get(int.from_bytes(prefix[1:], "big"))
             if text is not None:
@@ -309,6 +310,9 @@ class JournalEntry(msgspec.Struct, frozen=True):
     timers_until: int
     timers_until_customer: bytes | None
     journeys: str
+    definition: int = -1
+    aligned_after: bytes | None = None
+    aligned_until: bytes | None = None
 
 
 class RecordEncoder:

@@ -28,6 +28,7 @@ from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, 
 from orchestrator.runtime.decisions import NOBODY, Decided, Situation, UnknownFrames, decide
 from orchestrator.runtime.merge import NOTHING_SHOWN_MS, MergeOptions, PartitionMerge, Taken
 from orchestrator.runtime.ports import (
+    Aligned,
     BatchReport,
     BatchSink,
     Change,
@@ -56,6 +57,7 @@ class CycleOptions:
     topic_prefix: str = ""
     batch_records_max: int = 8_000
     timers_per_transaction_max: int = 4_000
+    align_per_transaction_max: int = 500
     merge: MergeOptions = field(default_factory=MergeOptions)
 
 
@@ -83,6 +85,7 @@ class PartitionOutput:
     dead_letters: list[tuple[Record, list[tuple[str, bytes | None]]]]
     emitted: list[EmittedRecord]
     traces: Mapping[int, Mapping[int, bytes]]
+    aligned: Aligned | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +107,8 @@ class _Partition:
     """Records that were taken but wait for a schema."""
     next_wake_ms: int | None = None
     """The earliest entry of the store's timer index; None: look."""
+    align_after: bytes | None = None
+    """Customers up to this one are in line with the journey set, and the others are still to come; None: all are."""
 
 
 class Cycle:
@@ -118,6 +123,7 @@ class Cycle:
         options: CycleOptions,
         *,
         journeys: JourneySet,
+        definition: int = -1,
         codec: EventCodec,
         encoder: RecordEncoder,
         log: TransactionLog,
@@ -126,6 +132,7 @@ class Cycle:
     ) -> None:
         self._options = options
         self._journeys = journeys
+        self._definition = definition
         self._codec = codec
         self._encoder = encoder
         self._log = log
@@ -145,7 +152,23 @@ class Cycle:
             is_heartbeat=self._codec.is_heartbeat,
             stream_time_ms=stream_time_ms,
         )
-        self._partitions[partition] = _Partition(merge, store)
+        alignment, after = store.aligned() or ("", None)
+        if alignment != self._journeys.alignment:
+            after = b""
+        self._partitions[partition] = _Partition(merge, store, align_after=after)
+
+    def take_up(self, journeys: JourneySet, definition: int) -> None:
+        """Decides under another journey set from the next batch on: the journal names it with that batch.
+
+        Event types that are wanted anew are the codec's matter. Nothing is done if this or a later publication is in
+        force already.
+        """
+        if definition <= self._definition:
+            return
+        if journeys.alignment != self._journeys.alignment:
+            for owned in self._partitions.values():
+                owned.align_after = b""
+        self._journeys, self._definition = journeys, definition
 
     def revoke(self, partition: int) -> None:
         """Gives up a partition with everything buffered for it.
@@ -215,8 +238,10 @@ class Cycle:
             if owned.held is not None:
                 if not self._frames:
                     return True
-            elif owned.merge.is_ready(now_ms) or (
-                not self._pending and self._next_wake_ms(owned) <= self._timers_until(owned, now_ms)
+            elif (
+                owned.merge.is_ready(now_ms)
+                or self._is_to_align(owned, now_ms)
+                or (not self._pending and self._next_wake_ms(owned) <= self._timers_until(owned, now_ms))
             ):
                 return True
         return False
@@ -274,7 +299,7 @@ class Cycle:
         owned = self._partitions[number]
         taken = owned.held or owned.merge.take(share, now_ms)
         until_ms = self._timers_until(owned, now_ms)
-        if taken is None and not self._pending and self._next_wake_ms(owned) > until_ms:
+        if taken is None and not self._pending and owned.align_after is None and self._next_wake_ms(owned) > until_ms:
             return 0
         situation = Situation(
             partition=number,
@@ -286,6 +311,8 @@ class Cycle:
             timers_until_ms=until_ms,
             timers_max=self._options.timers_per_transaction_max,
             late_at_ms=until_ms if self._options.merge.is_strict else now_ms,
+            align_after=owned.align_after,
+            align_max=self._options.align_per_transaction_max,
         )
         decided = decide(taken, situation)
         if isinstance(decided, UnknownFrames):
@@ -293,8 +320,10 @@ class Cycle:
             self._frames |= decided.frames
             return 0
         owned.held = None
-        if taken is None and not decided.fired:
+        if taken is None and not decided.fired and decided.aligned_after is None:
             return 0
+        if decided.aligned_after is not None:
+            owned.align_after = decided.aligned_until
         computed.outputs.append(self._encode(number, taken, decided))
         for part in taken.slices if taken is not None else ():
             computed.offsets[part.topic, number] = part.last + 1
@@ -307,6 +336,9 @@ class Cycle:
         if not self._options.merge.is_strict and owned.held is None and owned.merge.is_caught_up():
             return now_ms
         return owned.merge.stream_time_ms
+
+    def _is_to_align(self, owned: _Partition, now_ms: int) -> bool:
+        return owned.align_after is not None and self._timers_until(owned, now_ms) >= 0
 
     def _next_wake_ms(self, owned: _Partition) -> int:
         if owned.next_wake_ms is None:
@@ -349,13 +381,17 @@ class Cycle:
             timers_until=decided.timers_until,
             timers_until_customer=decided.timers_until_customer,
             journeys=self._journeys.set_id,
+            definition=self._definition,
+            aligned_after=decided.aligned_after,
+            aligned_until=decided.aligned_until,
         )
         records.append((options.journal_topic, [(None, encoder.journal(entry))]))
         dead_letters = [(record, _dead_letter_headers(record, why)) for record, why in decided.rejected]
         traces = decided.traces
         emitted = [self._emitted(made, traces.events.get(place)) for place, made in enumerate(decided.effects.events)]
         placed = placed_traces(traces, [action.channel for action in decided.effects.actions]) if traces.actions else {}
-        return PartitionOutput(number, decided.changes, records, dead_letters, emitted, placed)
+        aligned = None if decided.aligned_after is None else (self._journeys.alignment, decided.aligned_until)
+        return PartitionOutput(number, decided.changes, records, dead_letters, emitted, placed, aligned)
 
     def _emitted(self, made: EmittedEvent, trace: bytes | None) -> EmittedRecord:
         """The record of an event that a journey emits; its time is the decision's, whenever it is sent.
@@ -381,6 +417,7 @@ class Cycle:
         report.duplicates += effects.duplicates
         report.customers += len(decided.changes) - decided.changed_shared
         report.timers_fired += effects.timers_fired
+        report.aligned += decided.aligned
         report.lateness_ms += decided.lateness_ms
         _count(report.applied, decided.applied)
         _count(report.skipped, decided.skipped)
@@ -437,8 +474,8 @@ class Cycle:
         started = time.perf_counter()
         for output in computed.outputs:
             owned = self._partitions.get(output.partition)
-            if owned is not None and (output.changes or output.partition in positions):
-                owned.store.write(output.changes, position=positions.get(output.partition))
+            if owned is not None and (output.changes or output.partition in positions or output.aligned is not None):
+                owned.store.write(output.changes, position=positions.get(output.partition), aligned=output.aligned)
                 owned.next_wake_ms = None
         self._pending.remove(computed)
         computed.report.apply_seconds = time.perf_counter() - started

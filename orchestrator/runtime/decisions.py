@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers
 from orchestrator.engine.turn import UnknownVersion
 from orchestrator.model.actions import Effects, Transition
 from orchestrator.model.customer import (
@@ -65,6 +65,7 @@ class Decided:
     """Everything that one partition's part of a batch leads to.
 
     `changes` holds customers' records, and last the record of what they share if it `changed_shared`.
+    Customers in (`aligned_after`, `aligned_until`] were brought in line with the journey set; None, and nobody was.
     `rejected` holds (record, why) for the dead-letter topic; where the reason is `condition_failed` the record was
     applied all the same. `timers_until` and `timers_until_customer` are the bound that the journal states.
     """
@@ -80,6 +81,9 @@ class Decided:
     timers_until_customer: bytes | None = None
     fired: int = 0
     lateness_ms: list[int] = field(default_factory=list)
+    aligned_after: bytes | None = None
+    aligned_until: bytes | None = None
+    aligned: int = 0
     traces: Traces = field(default_factory=Traces)
 
 
@@ -89,7 +93,8 @@ class Situation:
 
     `uncommitted` is the new records of the batch that is being committed meanwhile: they count, what the store says
     about these customers does not. Timers fire up to `timers_until_ms`, at most `timers_max` of them; `late_at_ms`
-    is what their lateness is measured against.
+    is what their lateness is measured against. Then up to `align_max` customers after `align_after` are brought in line
+    with the journey set; None if all are.
     """
 
     partition: int
@@ -101,6 +106,8 @@ class Situation:
     timers_until_ms: int
     timers_max: int
     late_at_ms: int
+    align_after: bytes | None = None
+    align_max: int = 1
 
 
 class _NeedsCare(Exception):
@@ -207,6 +214,8 @@ class _Batch:
                 self.decided.applied.subtract(event.type for other, event in events if other is record)
         self.touched.update((record.key or b"", None) for record, _ in events)
         self.fire()
+        if self.situation.align_after is not None:
+            self.align(self.situation.align_after)
         changes = self.decided.changes
         records, customers = self.records, self.customers
         for key in self.touched:
@@ -362,6 +371,48 @@ class _Batch:
             last = entry
             if next_ms <= until_ms:
                 heappush(due, (next_ms, entry[1]))
+
+    def align(self, after: bytes) -> None:
+        """Brings the next customers in line with the journey set, if every timer that is due has fired."""
+        situation, decided = self.situation, self.decided
+        if situation.timers_until_ms < 0 or decided.timers_until_customer is not None:
+            return
+        keys = set(situation.store.keys(after, situation.align_max))
+        until = max(keys) if len(keys) == situation.align_max else None
+        # Customers whose first record is being committed are not in the store yet.
+        keys |= {key for key in situation.uncommitted if key > after and (until is None or key <= until)}
+        keys.discard(SHARED_KEY)
+        self.load(keys)
+        for key in sorted(keys):
+            self.align_one(key)
+        decided.aligned_after, decided.aligned_until = after, until
+
+    def align_one(self, key: bytes) -> None:
+        decided, journeys, until_ms = self.decided, self.situation.journeys, self.situation.timers_until_ms
+        customer = self.customers[key]
+        if customer.aligned == journeys.alignment:
+            return
+        before = encode_customer(customer) if self.is_careful else b""
+        effects, shared_before = self.own_effects() if self.is_careful else (decided.effects, None)
+        try:
+            bring_in_line(journeys, customer, key.decode(), until_ms, effects)
+            if self.is_careful:
+                _check_sizes(customer, effects)
+        except (UnknownVersion, MemoryError):
+            raise
+        except Exception as error:
+            if not self.is_careful:
+                raise _NeedsCare from error
+            # The record stays as it is: the next event of this customer fails, and is dead-lettered with the reason.
+            self.customers[key] = decode_customer(before)
+            if shared_before is not None:
+                self.take_shared(shared_before)
+            return
+        if self.is_careful:
+            _add(decided.effects, effects)
+        decided.effects.failures.clear()
+        self.touched[key] = None
+        decided.aligned += 1
 
     def fire_one(self, entry: tuple[int, bytes]) -> int:
         """Fires what is due for one customer at its wake; gives its next wake."""

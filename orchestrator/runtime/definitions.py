@@ -1,191 +1,185 @@
-"""The journey sets that were ever in force, in a compacted topic: customers keep the version that they entered.
+"""The journey sets that were ever in force, as texts, in a compacted topic: each publication is a record of its own.
 
-A worker publishes the sources that it starts with, and compiles all earlier ones too, so that a passage begun under
-last month's text goes on under last month's text. `replay` reads the same topic.
+Whoever publishes (`orchestrator apply`, the first worker) writes the sources; workers follow the topic and take a new
+set up while they run. The newest publication is in force; the older ones are kept, because customers keep the version
+that they entered. A set that comes back into force is published again: the offset of its publication says under which
+older versions it was in force, and the journal names that offset.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as Position
 
-from orchestrator.authoring.compiler import compile_journeys, with_pinned
-from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types, read_schema_texts
-from orchestrator.authoring.sources import Sources, read_sources
-from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.model.types import EventType
 
 TIMEOUT_S = 15.0
+_KEY_SEPARATOR = "/"
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One journey set as text: file name → content of the journeys directory and of the event schemas."""
+    """One publication of a journey set as text: file name → content of the journeys directory and of the event schemas.
+
+    `who` published it, `why`, and when (`at_ms`), where that was said. One with `forgets` has no texts: the set in
+    force stays, and the publications at these offsets are no longer kept, because nobody is inside their versions.
+    """
 
     set_id: str
     sources: Mapping[str, str]
     schemas: Mapping[str, str]
     offset: int = -1
     """Where it stands in the topic; -1 if it is not published."""
+    who: str = ""
+    why: str = ""
+    at_ms: int = 0
+    forgets: tuple[int, ...] = ()
 
 
 def encode_definition(definition: Definition) -> bytes:
-    """The record's value: JSON `{"sources": {path: text}, "schemas": {file name: text}}`."""
-    return json.dumps(
-        {"sources": dict(definition.sources), "schemas": dict(definition.schemas)}, ensure_ascii=False, sort_keys=True
-    ).encode()
+    """The record's value: JSON `{"sources": {path: text}, "schemas": {file name: text}, "who", "why", "at"}`."""
+    body: dict[str, object] = {"sources": dict(definition.sources), "schemas": dict(definition.schemas)}
+    body |= {"who": definition.who, "why": definition.why, "at": definition.at_ms}
+    if definition.forgets:
+        body["forgets"] = definition.forgets
+    return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
 
 
 def decode_definition(key: bytes, value: bytes, *, offset: int) -> Definition:
     """The definition in these bytes. Raises: EnvironmentProblem if they are none."""
     try:
         body = json.loads(value)
-        return Definition(key.decode(), dict(body["sources"]), dict(body["schemas"]), offset)
-    except (ValueError, KeyError, TypeError) as error:
+        return Definition(
+            # Earlier records have the set's id alone as their key.
+            key.decode().partition(_KEY_SEPARATOR)[0],
+            dict(body["sources"]),
+            dict(body["schemas"]),
+            offset,
+            str(body.get("who", "")),
+            str(body.get("why", "")),
+            int(body.get("at", 0)),
+            tuple(map(int, body.get("forgets", ()))),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvironmentProblem(
             f"the record at offset {offset} of the definitions topic is not a journey set",
             hint="something else writes to this topic; use another --topic-prefix",
         ) from error
 
 
+class DefinitionsReader:
+    """Follows the definitions topic from its beginning. One thread at a time.
+
+    Every call raises EnvironmentProblem if the broker does not answer, the topic is missing, or a record is none of
+    ours; the next call goes on after that record.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._topic = topic
+        self._position = 0
+        self._is_assigned = False
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                # Only assigned, never subscribed, never committed: the name is just required.
+                "group.id": f"{topic}-reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
+
+    def read_to_end(self) -> list[Definition]:
+        """Every publication that is there now and was not given yet, in order."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(Position(self._topic, 0), TIMEOUT_S)
+        except KafkaException as error:
+            raise self._problem(error) from None
+        self._position = max(self._position, low)
+        found: list[Definition] = []
+        deadline = time.monotonic() + TIMEOUT_S
+        while self._position < high:
+            if time.monotonic() > deadline:
+                raise EnvironmentProblem(
+                    f"topic {self._topic} cannot be read to its end", hint="is the broker overloaded?"
+                )
+            definition = self.poll(0.5)
+            if definition is not None:
+                found.append(definition)
+        return found
+
+    def poll(self, timeout_s: float) -> Definition | None:
+        """The next publication; None if none came in this time."""
+        if not self._is_assigned:
+            self._consumer.assign([Position(self._topic, 0, self._position)])
+            self._is_assigned = True
+        message = self._consumer.poll(timeout_s)
+        if message is None:
+            return None
+        offset, error = message.offset() or 0, message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
+                self._position = max(self._position, offset)
+                return None
+            if error.retriable():
+                return None
+            raise self._problem(KafkaException(error))
+        self._position = offset + 1
+        key, value = message.key(), message.value()
+        return None if key is None or value is None else decode_definition(key, value, offset=offset)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._consumer.close()
+
+    def _problem(self, error: KafkaException) -> EnvironmentProblem:
+        return EnvironmentProblem(
+            f"topic {self._topic} cannot be read: {error.args[0].str()}",
+            hint="is the broker running, and are the topics created?",
+        )
+
+
 def read_definitions(bootstrap_servers: str, topic: str) -> list[Definition]:
-    """Every published journey set in the order of publication; of a set published twice, the later one counts.
+    """Everything that was published, in order.
 
     Raises: EnvironmentProblem if the broker does not answer or the topic is missing.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            # Only assigned, never subscribed, never committed: the name is just required.
-            "group.id": f"{topic}-reader",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
-    )
-    found: dict[str, Definition] = {}
+    reader = DefinitionsReader(bootstrap_servers, topic)
     try:
-        low, high = consumer.get_watermark_offsets(Position(topic, 0), TIMEOUT_S)
-        consumer.assign([Position(topic, 0, low)])
-        deadline = time.monotonic() + TIMEOUT_S
-        position = low
-        while position < high:
-            if time.monotonic() > deadline:
-                raise EnvironmentProblem(f"topic {topic} cannot be read to its end", hint="is the broker overloaded?")
-            message = consumer.poll(0.5)
-            if message is None:
-                continue
-            offset, error = message.offset() or 0, message.error()
-            if error is not None:
-                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
-                    raise KafkaException(error)  # noqa: TRY301 - turned into our words below, with all others
-                position = max(position, offset)
-                continue
-            position = offset + 1
-            key, value = message.key(), message.value()
-            if key is not None and value is not None:
-                definition = decode_definition(key, value, offset=offset)
-                found.pop(definition.set_id, None)
-                found[definition.set_id] = definition
-    except KafkaException as error:
-        raise _broker_problem(topic, error) from None
+        return reader.read_to_end()
     finally:
-        consumer.close()
-    return list(found.values())
+        reader.close()
 
 
-def publish_definition(bootstrap_servers: str, topic: str, definition: Definition) -> None:
-    """Writes the definition and waits until the broker has it.
+def publish_definition(bootstrap_servers: str, topic: str, definition: Definition) -> int:
+    """Writes the definition and waits until the broker has it; gives its offset.
 
     Raises: EnvironmentProblem if the broker does not take it.
     """
     failures: list[str] = []
+    offsets: list[int] = []
 
-    def delivered(error: KafkaError | None, _: object) -> None:
+    def delivered(error: KafkaError | None, message: Message) -> None:
         if error is not None:
             failures.append(str(error.str()))
+        else:
+            offsets.append(message.offset() or 0)
 
     producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
-    producer.produce(topic, encode_definition(definition), definition.set_id.encode(), on_delivery=delivered)
+    # Each publication is kept when the topic is compacted, also one of a set that was published before.
+    key = _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4)))
+    producer.produce(topic, encode_definition(definition), key.encode(), on_delivery=delivered)
     if producer.flush(TIMEOUT_S) or failures:
         raise EnvironmentProblem(
             f"the journeys could not be published to {topic}: {failures[0] if failures else 'no answer'}",
             hint="is the broker running and reachable?",
         )
-
-
-def compile_definition(definition: Definition) -> JourneySet | None:
-    """The journey set of these texts, or None if this version of the compiler finds problems in them."""
-    types = event_types_from_texts(definition.schemas)
-    if types.problems:
-        return None
-    return compile_journeys(Sources(files=dict(definition.sources)), types.types).journeys
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The journeys of a directory: compiled, and the texts that they were compiled from."""
-
-    journeys: JourneySet
-    definition: Definition
-    event_types: Mapping[str, EventType]
-
-
-def load_journeys(journeys: Path, schemas: Path) -> Loaded:
-    """The journeys of a directory, checked against the event schemas of `schemas/events`.
-
-    Raises: EnvironmentProblem if a directory is missing or the journeys have problems.
-    """
-    texts = read_schema_texts(schemas / "events")
-    types = load_event_types(schemas / "events")
-    sources = read_sources(journeys)
-    compilation = compile_journeys(sources, types)
-    if compilation.journeys is None:
-        errors = [problem for problem in compilation.problems if problem.severity == "error"]
-        first = f"{errors[0].path}:{errors[0].line}: {errors[0].message}" if errors else "no journeys"
-        raise EnvironmentProblem(
-            f"the journeys in {journeys} have {len(errors)} problems; the first: {first}",
-            hint=f"see them all with: orchestrator validate {journeys}",
-        )
-    current = compilation.journeys
-    return Loaded(current, Definition(current.set_id, dict(sources.files), texts), types)
-
-
-def journeys_in_force(
-    bootstrap_servers: str, topic: str, loaded: Loaded, *, publish: bool
-) -> tuple[JourneySet, Sequence[str]]:
-    """The current set with every older version that customers may still be in, and the ids of sets left out.
-
-    With `publish`, the current set is written unless it is the newest in the topic already. A set is left out if it
-    does not compile any more.
-    Raises: EnvironmentProblem if the broker fails.
-    """
-    current = loaded.journeys
-    published = read_definitions(bootstrap_servers, topic)
-    if publish and (not published or published[-1].set_id != current.set_id):
-        publish_definition(bootstrap_servers, topic, loaded.definition)
-    older, left_out = [], []
-    for definition in published:
-        if definition.set_id == current.set_id:
-            continue
-        compiled = compile_definition(definition)
-        if compiled is None:
-            left_out.append(definition.set_id)
-        else:
-            older.append(compiled)
-    return with_pinned(current, older), left_out
-
-
-def _broker_problem(topic: str, error: KafkaException) -> EnvironmentProblem:
-    cause = error.args[0]
-    return EnvironmentProblem(
-        f"topic {topic} cannot be read: {cause.str()}", hint="is the broker running, and are the topics created?"
-    )
+    return offsets[0]

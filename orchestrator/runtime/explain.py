@@ -19,7 +19,8 @@ from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.journey import Journey
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.codec import FRAME_BYTES, event_reader
-from orchestrator.runtime.definitions import compile_definition, read_definitions
+from orchestrator.runtime.definitions import read_definitions
+from orchestrator.runtime.in_force import compile_definition
 from orchestrator.runtime.schemas import Registry
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names

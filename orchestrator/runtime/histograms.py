@@ -7,7 +7,7 @@ more than deciding about some of them. Here the values come sorted, so each buck
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
@@ -30,12 +30,21 @@ class BatchHistogram(Collector):
 
     def observe_sorted_ms(self, values_ms: Sequence[int]) -> None:
         """Takes in milliseconds in ascending order. Out of order they may be counted in a neighbouring bucket."""
-        counts = [bisect_right(values_ms, bound * 1000) for bound in self._buckets]
+        self._add([bisect_right(values_ms, bound * 1000) for bound in self._buckets], len(values_ms), sum(values_ms))
+
+    def observe_ages_ms(self, times_ms: Sequence[int], now_ms: int) -> None:
+        """Takes in how long ago each of these ascending instants was. One in the future is no time ago."""
+        count = len(times_ms)
+        # A bound is not exceeded by all that came after it; so nothing has to be done for each instant but to add it.
+        counts = [count - bisect_left(times_ms, now_ms - bound * 1000) for bound in self._buckets]
+        self._add(counts, count, max(0, count * now_ms - sum(times_ms)))
+
+    def _add(self, counts: Sequence[int], count: int, sum_ms: int) -> None:
         with self._lock:
-            for place, count in enumerate(counts):
-                self._at_or_below[place] += count
-            self._count += len(values_ms)
-            self._sum_ms += sum(values_ms)
+            for place, more in enumerate(counts):
+                self._at_or_below[place] += more
+            self._count += count
+            self._sum_ms += sum_ms
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """The histogram as it stands; what the registry calls at each scrape."""

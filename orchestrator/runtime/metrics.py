@@ -39,7 +39,7 @@ class Metrics:
     def __init__(
         self, event_types: Iterable[str], journeys: JourneySet, *, partitions: int = 0, data_dir: Path | None = None
     ) -> None:
-        self._event_types = frozenset(event_types)
+        self._event_types: frozenset[str] = frozenset()
         self._sends: frozenset[tuple[str, str]] = frozenset()
         self._lags: set[tuple[str, str]] = set()
         self._oldest_ms: int | None = None
@@ -50,11 +50,12 @@ class Metrics:
         self._watch_the_backlog()
         self._watch_partitions()
         self._watch_the_store(data_dir)
+        self._watch_journey_sets()
         self._gauge("orchestrator_partitions", "Partitions of every topic, as set.").set(partitions)
         self._build = self._info("orchestrator_build", "Version of the orchestrator.")
         self._build.info({"version": __version__})
         self._journey_set = self._info("orchestrator_journey_set", "Hash of the journeys in force.")
-        self.in_force(journeys)
+        self.in_force(event_types, journeys)
 
     def _count_what_was_decided(self) -> None:
         self._events = self._counter(
@@ -180,6 +181,19 @@ class Metrics:
             free.set_function(lambda: shutil.disk_usage(data_dir).free)
             size.set_function(lambda: shutil.disk_usage(data_dir).total)
 
+    def _watch_journey_sets(self) -> None:
+        self._aligned = self._counter(
+            "orchestrator_customers_aligned",
+            "Customers without events who were brought in line with a new journey set.",
+        )
+        self._refused = self._gauge(
+            "orchestrator_journey_sets_refused",
+            "Published journey sets, newer than the one in force, that this worker cannot use.",
+        )
+        self._taken_up_at = self._gauge(
+            "orchestrator_journeys_taken_up_timestamp_seconds", "When this worker took the journeys in force up."
+        )
+
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, registry=self.registry)
 
@@ -189,8 +203,9 @@ class Metrics:
     def _info(self, name: str, documentation: str) -> Info:
         return Info(name, documentation, registry=self.registry)
 
-    def in_force(self, journeys: JourneySet) -> None:
-        """Says which journeys decide from now on."""
+    def in_force(self, event_types: Iterable[str], journeys: JourneySet) -> None:
+        """Says which journeys decide from now on, on which events."""
+        self._event_types = frozenset(event_types)
         self._sends = frozenset(
             (journey.name, step.name)
             for journey in journeys.versions.values()
@@ -198,6 +213,11 @@ class Metrics:
             if isinstance(step, Send)
         )
         self._journey_set.info({"set": journeys.set_id})
+        self._taken_up_at.set_to_current_time()
+
+    def refused(self, count: int) -> None:
+        """So many newer journey sets are published that cannot be used."""
+        self._refused.set(count)
 
     def batch(self, report: BatchReport) -> None:
         """Takes over one committed batch's sums."""
@@ -218,12 +238,11 @@ class Metrics:
         for event_type, count in report.emitted.items():
             self._emitted.labels(event_type).inc(count)
         self._timers_fired.inc(report.timers_fired)
+        self._aligned.inc(report.aligned)
         if report.lateness_ms:
             self._lateness.observe_sorted_ms(sorted(max(0, late_ms) for late_ms in report.lateness_ms))
-        for times in report.record_times_ms:
-            # From the youngest to the oldest, so the delays ascend.
-            committed_ms = report.committed_at_ms
-            self._delay.observe_sorted_ms([max(0, committed_ms - time_ms) for time_ms in reversed(times)])
+        for times_ms in report.record_times_ms:
+            self._delay.observe_ages_ms(times_ms, report.committed_at_ms)
         self._transaction.observe(report.commit_seconds)
         self._committed.set(report.committed_at_ms / 1000)
         self._batch.observe(report.records)

@@ -49,6 +49,10 @@ Change = tuple[bytes, bytes | None, bytes | None]
 """(customer key, old record, new record); None for a record that is not there."""
 
 
+Aligned = tuple[str, bytes | None]
+"""(alignment of a journey set, the customer up to whom all records are in line with it; None: all are)."""
+
+
 class Clock(Protocol):
     """Where the runtime gets the time from."""
 
@@ -125,12 +129,18 @@ class CustomerStore(Protocol):
         With `after`, only entries greater than it.
         """
 
-    def write(self, changes: Sequence[Change], *, position: int | None) -> None:
+    def keys(self, after: bytes, limit: int) -> list[bytes]:
+        """Up to `limit` keys greater than `after`, in order."""
+
+    def write(self, changes: Sequence[Change], *, position: int | None, aligned: Aligned | None = None) -> None:
         """Writes (key, old record, new record) and the changelog position in one atomic batch.
 
         The timer index follows from the records' headers: the old record says which entry goes. Position None
-        leaves the position as it is.
+        leaves the position as it is, and `aligned` None how far customers are in line.
         """
+
+    def aligned(self) -> Aligned | None:
+        """How far customers are in line with which journey set; None if it was never said (a new or rebuilt store)."""
 
     def position(self) -> int | None:
         """The next changelog offset that is not yet in this store; None for an empty store."""
@@ -155,6 +165,7 @@ class BatchReport:
     `records` is everything taken, heartbeats included; `applied` and `skipped` count by event type, `rejected` by
     reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey), `emitted` by event
     type. `lateness_ms` has one entry for each customer whose timer fired from the index: how long after it was due.
+    `aligned` is the number of customers without events or timers who were brought in line with a new journey set.
     `record_times_ms` holds the timestamps of each partition's records, ascending; it is empty on stream time, where
     they say nothing about delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work,
     `commit_seconds` the transaction, `apply_seconds` the store's write.
@@ -168,6 +179,7 @@ class BatchReport:
     duplicates: int = 0
     customers: int = 0
     timers_fired: int = 0
+    aligned: int = 0
     lateness_ms: list[int] = field(default_factory=list)
     transitions: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     actions: dict[tuple[str, str], int] = field(default_factory=dict)

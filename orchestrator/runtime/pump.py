@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import structlog
 from faust.types import TP
 
+from orchestrator.model.journey import JourneySet
 from orchestrator.runtime.faust_batches import RecordBatch
 from orchestrator.runtime.ports import CustomerStore, Standing, TopicPartition
 from orchestrator.runtime.restore import Restored, RestoreStopped
@@ -50,6 +51,7 @@ class BatchCycle(Protocol):
     def needs_schemas(self) -> bool: ...
     def prepare(self) -> None: ...
     def standing(self) -> Standing: ...
+    def take_up(self, journeys: JourneySet, definition: int) -> None: ...
     def compute(self) -> Any: ...
     def commit(self, computed: Any) -> Mapping[int, int]: ...
     def apply(self, computed: Any, positions: Mapping[int, int]) -> None: ...
@@ -92,6 +94,7 @@ class Pump:
         self._idle = asyncio.Event()
         self._idle.set()
         self._full: frozenset[TP] = frozenset()
+        self._changes: list[Callable[[BatchCycle], None]] = []
         self._standing_at = 0.0
         self._came_round_at = time.monotonic()
         self._blocking = ThreadPoolExecutor(1, "commit")
@@ -195,6 +198,11 @@ class Pump:
         """Seconds since the cycles, or the loop that waits for partitions, last came round. Any thread may ask."""
         return time.monotonic() - self._came_round_at
 
+    def between_batches(self, change: Callable[[BatchCycle], None]) -> None:
+        """Makes this change to the cycle before the next batch is decided. Call it in the loop's thread."""
+        self._changes.append(change)
+        self._wake.set()
+
     def fail(self, error: BaseException) -> None:
         """Ends the process with this reason; the first one counts."""
         if not self.failure.done():
@@ -241,6 +249,8 @@ class Pump:
         """The next batch, or None if there is nothing to do or the partitions are to be handed over."""
         cycle = self._cycle
         while self._flowing:
+            while self._changes:
+                self._changes.pop(0)(cycle)
             if not cycle.needs_schemas():
                 computed = cycle.compute() if cycle.has_work() else None
                 self._full = frozenset(TP(*tp) for tp in cycle.full())

@@ -32,8 +32,11 @@ class SourceRecord:
     event: Event | None
 
 
-ReadSlice = Callable[[str, Slice, frozenset[int]], Iterable[SourceRecord]]
-"""(journey set id, slice, offsets that were rejected) → the slice's records in offset order.
+InForceKey = str | int
+"""What an entry says about the journey set in force: the offset of its publication, or only the set's id (earlier)."""
+
+ReadSlice = Callable[[InForceKey, Slice, frozenset[int]], Iterable[SourceRecord]]
+"""(journey set in force, slice, offsets that were rejected) → the slice's records in offset order.
 
 Rejected ones are there without an event: their timestamps had a say in the order of the others.
 """
@@ -56,7 +59,7 @@ class ReplayImpossible(Exception):
 def replay_partition(
     entries: Iterable[JournalEntry],
     read_slice: ReadSlice,
-    journeys_by_set: Mapping[str, JourneySet],
+    journeys_by_set: Mapping[InForceKey, JourneySet],
     *,
     partitions: int = 1,
 ) -> Replayed:
@@ -77,13 +80,17 @@ def replay_partition(
 
 
 def engine_for(
-    engine: OfflineEngine | None, entry: JournalEntry, journeys_by_set: Mapping[str, JourneySet], *, partitions: int
+    engine: OfflineEngine | None,
+    entry: JournalEntry,
+    journeys_by_set: Mapping[InForceKey, JourneySet],
+    *,
+    partitions: int,
 ) -> OfflineEngine:
     """The engine, or a new one, under the journey set that was in force for the entry.
 
     Raises: ReplayImpossible if there is no such set.
     """
-    journeys = journeys_by_set.get(entry.journeys)
+    journeys = journeys_by_set.get(in_force_key(entry))
     if journeys is None:
         raise ReplayImpossible(
             f"journey set {entry.journeys} is not among the definitions, or does not compile any more"
@@ -94,15 +101,25 @@ def engine_for(
     return engine
 
 
+def in_force_key(entry: JournalEntry) -> InForceKey:
+    """Which journey set was in force for the entry."""
+    return entry.journeys if entry.definition < 0 else entry.definition
+
+
 def replay_entry(engine: OfflineEngine, entry: JournalEntry, read_slice: ReadSlice) -> Iterator[Effects]:
-    """What each event of the entry's slices and then its timers led to.
+    """What each event of the entry's slices led to, and then its timers and the customers brought in line.
 
     Raises: ReplayImpossible.
     """
     for record in _merged(entry, read_slice):
         if record.event is not None:
             yield engine.apply(record.timestamp_ms, record.event)
-    yield engine.advance(entry.timers_until, entry.timers_until_customer)
+    fired = engine.advance(entry.timers_until, entry.timers_until_customer)
+    if entry.aligned_after is not None:
+        aligned = engine.bring_in_line(entry.timers_until, entry.aligned_after, entry.aligned_until)
+        fired.actions += aligned.actions
+        fired.transitions += aligned.transitions
+    yield fired
 
 
 def _merged(entry: JournalEntry, read_slice: ReadSlice) -> Iterator[SourceRecord]:
@@ -110,7 +127,7 @@ def _merged(entry: JournalEntry, read_slice: ReadSlice) -> Iterator[SourceRecord
 
     def keyed(part: Slice) -> Iterator[tuple[int, str, SourceRecord]]:
         rejected = frozenset(record.offset for record in entry.rejected if record.topic == part.topic)
-        for record in read_slice(entry.journeys, part, rejected):
+        for record in read_slice(in_force_key(entry), part, rejected):
             yield record.timestamp_ms, part.topic, record
 
     for _, _, record in merge(*map(keyed, entry.slices), key=lambda item: item[:2]):

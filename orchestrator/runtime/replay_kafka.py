@@ -15,9 +15,6 @@ import fastavro
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Position
 
-from orchestrator.authoring.compiler import compile_journeys, with_pinned
-from orchestrator.authoring.event_schemas import event_types_from_texts
-from orchestrator.authoring.sources import Sources
 from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
@@ -26,7 +23,9 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.definitions import Definition
+from orchestrator.runtime.in_force import Publications
 from orchestrator.runtime.replay import (
+    InForceKey,
     ReadSlice,
     ReplayImpossible,
     SourceRecord,
@@ -239,12 +238,20 @@ def journal_entries(
             timers_until=fields["timers_until"],
             timers_until_customer=fields["timers_until_customer"],
             journeys=fields["journeys"],
+            # Entries of earlier releases have none of these.
+            definition=fields.get("definition", -1),
+            aligned_after=fields.get("aligned_after"),
+            aligned_until=fields.get("aligned_until"),
         )
         yield message.offset() or 0, entry
 
 
 def slice_reader(
-    reader: TopicReader, avro: Avro, partition: int, sets: Mapping[str, JourneySet], definitions: Iterable[Definition]
+    reader: TopicReader,
+    avro: Avro,
+    partition: int,
+    sets: Mapping[InForceKey, JourneySet],
+    definitions: Iterable[Definition],
 ) -> ReadSlice:
     """Reads slices of this partition's sources, decoded with the event schemas of the journey set in force."""
     schemas = {
@@ -254,15 +261,15 @@ def slice_reader(
         for definition in definitions
     }
 
-    def read(set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
-        wanted = sets[set_id].wanted
+    def read(key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        wanted, readers = sets[key].wanted, schemas[sets[key].set_id]
         last = part.first - 1
         for message in reader.read(part.topic, partition, part.first, part.last + 1):
             last = message.offset() or 0
             value = message.value() or b""
             event = None
             if last not in rejected and (name := avro.name_of(value)) in wanted:
-                fields = avro.fields(value, schemas[set_id].get(name))
+                fields = avro.fields(value, readers.get(name))
                 event = Event(name, fields["event_id"], fields["customer_id"], fields)
             yield SourceRecord(last, message.timestamp()[1], event)
         if last != part.last:
@@ -273,16 +280,17 @@ def slice_reader(
     return read
 
 
-def journey_sets(definitions: Iterable[Definition]) -> dict[str, JourneySet]:
-    """Journey set id → the set with the versions of all earlier definitions; those that do not compile are left out."""
-    compiled: list[JourneySet] = []
-    sets: dict[str, JourneySet] = {}
+def journey_sets(definitions: Iterable[Definition]) -> dict[InForceKey, JourneySet]:
+    """Offset of a publication → the set that it brought into force, with the versions of all earlier ones.
+
+    The set's id leads to its last publication, for entries that name no more. What does not compile is left out.
+    """
+    publications = Publications()
+    sets: dict[InForceKey, JourneySet] = {}
     for definition in definitions:
-        types = event_types_from_texts(definition.schemas)
-        journeys = compile_journeys(Sources(files=dict(definition.sources)), types.types).journeys
-        if journeys is not None:
-            sets[definition.set_id] = with_pinned(journeys, compiled)
-            compiled.append(journeys)
+        found = publications.add(definition)
+        if found is not None:
+            sets[definition.offset] = sets[definition.set_id] = found.journeys
     return sets
 
 

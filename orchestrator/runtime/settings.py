@@ -20,6 +20,14 @@ Value = TypeVar("Value")
 
 DEFAULT_EVENT_TOPICS = ("events.web", "events.orders", "events.support", "events.engagement", "events.profile")
 WORKER_ID_FILE = "worker-id"
+_AT_LEAST_ONE = (
+    "partitions",
+    "batch_records_max",
+    "timers_per_transaction_max",
+    "align_per_transaction_max",
+    "buffer_records_max",
+    "tick_ms",
+)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -66,6 +74,11 @@ class Settings:
     journeys: Path = _setting(  # noqa: RUF009
         Path("journeys"), "Directory with journeys, templates and policies."
     )
+    publish: bool = _setting(
+        default=False,
+        text="Publish the directory's journeys at the start, though others are in force. Without it they are published "
+        "only where nothing was yet; afterwards `orchestrator apply` brings new ones into force.",
+    )
     schemas: Path = _setting(  # noqa: RUF009
         Path("schemas"), "Directory with the Avro schemas (events/, actions/, records/)."
     )
@@ -81,6 +94,10 @@ class Settings:
         30_000, "Most records in one transaction. More is faster while catching up, and later to become visible."
     )
     timers_per_transaction_max: int = _setting(20_000, "Most timers fired for one partition in one transaction.")
+    align_per_transaction_max: int = _setting(
+        500,
+        "Most customers without events who are brought in line with new journeys in one partition in one transaction.",
+    )
     buffer_records_max: int = _setting(
         20_000, "Most records held in memory for one topic's partition before reading from it pauses."
     )
@@ -113,7 +130,7 @@ class Settings:
     log_level: str = _setting("info", "Least severity that is logged.", choices=("debug", "info", "warning", "error"))
 
     def __post_init__(self) -> None:
-        for name in ("partitions", "batch_records_max", "timers_per_transaction_max", "buffer_records_max", "tick_ms"):
+        for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         for field in dataclasses.fields(self):

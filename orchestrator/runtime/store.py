@@ -19,11 +19,12 @@ from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdic
 
 from orchestrator.model.customer import HEADER_BYTES, NEVER_MS
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.ports import Change
+from orchestrator.runtime.ports import Aligned, Change
 
 _TIMERS = "timers"
 _META = "meta"
 _POSITION = b"changelog_position"
+_ALIGNED = b"aligned"
 _NEVER = NEVER_MS.to_bytes(8, "big")
 _LAST = b"\xff" * 9
 """Greater than every index entry: instants are below 2**63."""
@@ -109,8 +110,20 @@ class RocksCustomerStore:
         del iterator
         return entries
 
-    def write(self, changes: Sequence[Change], *, position: int | None) -> None:
-        """Writes records, timer index and changelog position in one atomic batch."""
+    def keys(self, after: bytes, limit: int) -> list[bytes]:
+        """Up to `limit` keys greater than `after`, in order."""
+        found: list[bytes] = []
+        iterator = self._db.iter()
+        iterator.seek(after + b"\0" if after else b"")
+        while len(found) < limit and iterator.valid():
+            found.append(iterator.key())
+            iterator.next()
+        # As in `due`.
+        del iterator
+        return found
+
+    def write(self, changes: Sequence[Change], *, position: int | None, aligned: Aligned | None = None) -> None:
+        """Writes records, timer index, changelog position and how far customers are in line, in one atomic batch."""
         batch = WriteBatch(raw_mode=True)
         put, delete, timers = batch.put, batch.delete, self._timers_handle
         low = self._low
@@ -133,6 +146,8 @@ class RocksCustomerStore:
                     low = entry
         if position is not None:
             put(_POSITION, position.to_bytes(8, "big"), self._meta_handle)
+        if aligned is not None:
+            put(_ALIGNED, _encode_aligned(aligned), self._meta_handle)
         self._db.write(batch, self._write_options)
         self._low = low
 
@@ -140,6 +155,11 @@ class RocksCustomerStore:
         """The next changelog offset that is not yet in this store; None for an empty store."""
         raw: bytes | None = self._meta.get(_POSITION)
         return None if raw is None else int.from_bytes(raw, "big")
+
+    def aligned(self) -> Aligned | None:
+        """How far customers are in line with which journey set; None if it was never said."""
+        raw: bytes | None = self._meta.get(_ALIGNED)
+        return None if raw is None else _decode_aligned(raw)
 
     def wipe(self) -> None:
         """Empties the store: the directory goes and comes back."""
@@ -163,6 +183,16 @@ class RocksCustomerStore:
         self._timers.close()
         self._meta.close()
         self._db.close()
+
+
+def _encode_aligned(aligned: Aligned) -> bytes:
+    alignment, until = aligned
+    return alignment.encode() + (b"\0" if until is None else b"\0\1" + until)
+
+
+def _decode_aligned(raw: bytes) -> Aligned:
+    alignment, _, until = raw.partition(b"\0")
+    return alignment.decode(), until[1:] if until else None
 
 
 def _unusable(path: Path, error: Exception) -> EnvironmentProblem:
@@ -189,6 +219,7 @@ class MemoryCustomerStore:
         self.index: list[tuple[int, bytes]] = []
         self.before_write = before_write
         self._position: int | None = None
+        self._aligned: Aligned | None = None
         self.is_closed = False
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -201,8 +232,12 @@ class MemoryCustomerStore:
         end = bisect_left(self.index, (until_ms + 1, b""))
         return self.index[start : min(end, start + limit)]
 
-    def write(self, changes: Sequence[Change], *, position: int | None) -> None:
-        """Writes records, timer index and changelog position, or nothing if `before_write` raises."""
+    def keys(self, after: bytes, limit: int) -> list[bytes]:
+        """Up to `limit` keys greater than `after`, in order."""
+        return sorted(key for key in self.records if key > after)[:limit]
+
+    def write(self, changes: Sequence[Change], *, position: int | None, aligned: Aligned | None = None) -> None:
+        """Writes all that `RocksCustomerStore.write` does, or nothing if `before_write` raises."""
         if self.before_write is not None:
             self.before_write(len(changes))
         for key, old, new in changes:
@@ -218,16 +253,22 @@ class MemoryCustomerStore:
                 insort(self.index, (wake, key))
         if position is not None:
             self._position = position
+        if aligned is not None:
+            self._aligned = aligned
 
     def position(self) -> int | None:
         """The next changelog offset that is not yet in this store; None for an empty store."""
         return self._position
 
+    def aligned(self) -> Aligned | None:
+        """How far customers are in line with which journey set; None if it was never said."""
+        return self._aligned
+
     def wipe(self) -> None:
         """Empties the store."""
         self.records.clear()
         self.index.clear()
-        self._position = None
+        self._position = self._aligned = None
 
     def timers_pending(self) -> int:
         """How many customers have a timer pending."""

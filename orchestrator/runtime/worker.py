@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,25 +22,25 @@ import structlog
 import uvloop
 
 from orchestrator.engine.shared import thin_rates
-from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.codec import EventCodec, RecordEncoder
 from orchestrator.runtime.cycle import Cycle, CycleOptions
-from orchestrator.runtime.definitions import Loaded, journeys_in_force, load_journeys
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
 from orchestrator.runtime.health import HealthServer
+from orchestrator.runtime.in_force import InForce, load_journeys
 from orchestrator.runtime.logs import configure_logs, stack_of
 from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
-from orchestrator.runtime.pump import Pump
+from orchestrator.runtime.pump import BatchCycle, Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
 from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
 from orchestrator.runtime.transaction import KafkaTransactionLog, group_metadata
+from orchestrator.runtime.uptake import Uptake
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -52,8 +53,8 @@ class Prepared:
 
     settings: Settings
     names: TopicNames
-    loaded: Loaded
-    journeys: JourneySet
+    uptake: Uptake
+    in_force: InForce
     metrics: Metrics
     log: KafkaTransactionLog
     codec: EventCodec
@@ -87,28 +88,23 @@ def prepare(settings: Settings) -> Prepared:
     Raises: EnvironmentProblem.
     """
     names = topic_names(settings)
-    loaded = load_journeys(settings.journeys, settings.schemas)
     schema_files = read_schema_files(settings.schemas)
-    ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
+    ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
     registry = Registry(settings.registry_url)
     ids = register_schemas(registry, schema_files)
-    journeys = _in_force(settings, names, loaded, publish=True)
-    check_emitted_topics(journeys.emits, settings.event_topics)
-    for rate in thin_rates(journeys.rates, settings.partitions):
-        log.warning(
-            "a rate is less than one message for each partition, so it holds only on average",
-            rate=rate.name,
-            max=rate.max,
-            partitions=settings.partitions,
-        )
-    clock = WallClock()
-    metrics = Metrics(loaded.event_types, journeys, partitions=settings.partitions, data_dir=settings.data_dir)
-    codec = EventCodec(
-        registry,
-        wanted=journeys.wanted,
-        reader_schemas={name: event.schema_json for name, event in loaded.event_types.items()},
-        clock=clock,
+    uptake = Uptake(
+        settings.bootstrap_servers,
+        names.definitions,
+        check_usable=lambda found: _check_usable(settings, ids, found),
     )
+    in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
+    _say_if_others(settings, in_force)
+    _say_if_thin(settings, in_force)
+    clock = WallClock()
+    metrics = Metrics(
+        in_force.event_types, in_force.journeys, partitions=settings.partitions, data_dir=settings.data_dir
+    )
+    codec = EventCodec(registry, wanted=in_force.journeys.wanted, reader_schemas=in_force.reader_schemas, clock=clock)
     encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
     membership = [(-1, "")]
     transactions = KafkaTransactionLog(
@@ -125,7 +121,7 @@ def prepare(settings: Settings) -> Prepared:
         raise EnvironmentProblem(
             f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
         ) from error
-    return Prepared(settings, names, loaded, journeys, metrics, transactions, codec, encoder, membership)
+    return Prepared(settings, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
 
 
 def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
@@ -151,6 +147,7 @@ def make_cycle(prepared: Prepared) -> Cycle:
         topic_prefix=settings.topic_prefix,
         batch_records_max=settings.batch_records_max,
         timers_per_transaction_max=settings.timers_per_transaction_max,
+        align_per_transaction_max=settings.align_per_transaction_max,
         merge=MergeOptions(
             is_strict=settings.time == "stream",
             merge_wait_ms=settings.merge_wait_ms,
@@ -159,7 +156,8 @@ def make_cycle(prepared: Prepared) -> Cycle:
     )
     return Cycle(
         options,
-        journeys=prepared.journeys,
+        journeys=prepared.in_force.journeys,
+        definition=prepared.in_force.offset,
         codec=prepared.codec,
         encoder=prepared.encoder,
         log=prepared.log,
@@ -168,11 +166,43 @@ def make_cycle(prepared: Prepared) -> Cycle:
     )
 
 
-def _in_force(settings: Settings, names: TopicNames, loaded: Loaded, *, publish: bool) -> JourneySet:
-    journeys, left_out = journeys_in_force(settings.bootstrap_servers, names.definitions, loaded, publish=publish)
-    for set_id in left_out:
-        log.warning("an older journey set does not compile any more and is left out", set=set_id)
-    return journeys
+def _check_usable(settings: Settings, ids: Mapping[str, int], found: InForce) -> None:
+    """Raises: EnvironmentProblem if a topic is missing that the set sends to, and may not be created, or if the worker
+    has no schema of an event that the set emits.
+    """
+    check_emitted_topics(found.journeys.emits, settings.event_topics)
+    unknown = sorted(found.journeys.emits.keys() - ids.keys())
+    if unknown:
+        raise EnvironmentProblem(
+            f"journeys emit {', '.join(unknown)}, of which this worker has no schema",
+            hint="add it to the worker's --schemas and start it again",
+        )
+    ensure_topics(settings, topic_specs(settings, found.journeys.destinations), create=settings.create_topics)
+
+
+def _say_if_thin(settings: Settings, in_force: InForce) -> None:
+    """Says so if a rate cannot be divided among the partitions."""
+    for rate in thin_rates(in_force.journeys.rates, settings.partitions):
+        log.warning(
+            "a rate is less than one message for each partition, so it holds only on average",
+            rate=rate.name,
+            max=rate.max,
+            partitions=settings.partitions,
+        )
+
+
+def _say_if_others(settings: Settings, in_force: InForce) -> None:
+    """Says so if the directory's journeys are not those in force."""
+    with suppress(EnvironmentProblem):
+        here = load_journeys(settings.journeys, settings.schemas).definition.set_id
+        if here != in_force.journeys.set_id:
+            log.warning(
+                "the journeys of the directory are not in force: others were published",
+                directory=str(settings.journeys),
+                here=here,
+                in_force=in_force.journeys.set_id,
+                hint="bring them into force with `orchestrator apply`, or start with --publish",
+            )
 
 
 async def _run(prepared: Prepared) -> int:
@@ -188,6 +218,7 @@ class _Worker:
         self.stop_asked = asyncio.Event()
         self.is_stopping = False
         self.app: BatchApp
+        self.loop: asyncio.AbstractEventLoop
         self.pump: Pump
         self.server: HealthServer
         self.announced = False
@@ -195,7 +226,7 @@ class _Worker:
     async def run(self) -> int:
         """The exit code, after the group is left and the stores are closed."""
         settings, prepared = self.settings, self.prepared
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._ask_to_stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         self.pump = Pump(
@@ -231,6 +262,7 @@ class _Worker:
             rebalance_timeout_s=settings.rebalance_timeout_ms / 1000,
             fetch_records_max=5_000,
         )
+        prepared.uptake.follow(self._hand_over, on_refused=prepared.metrics.refused)
         pumping = asyncio.create_task(self.pump.run())
         starting = asyncio.create_task(self._start_app())
         stop: asyncio.Future[Any] = asyncio.ensure_future(self.stop_asked.wait())
@@ -284,6 +316,7 @@ class _Worker:
                 await thread.leave_group()
         except Exception as error:  # noqa: BLE001 - the others take over after the session time-out instead
             log.warning("the group was not left in order", reason=f"{type(error).__name__}: {error}")
+        self.prepared.uptake.stop()
         await customers_table(self.app).stores.on_stop()
         self.server.close()
 
@@ -309,12 +342,34 @@ class _Worker:
         """A cycle with the journey versions of all workers: customers of a new partition may be in any of them."""
         prepared = self.prepared
         prepared.membership[0] = self.app.membership
-        journeys = _in_force(self.settings, prepared.names, prepared.loaded, publish=False)
-        if journeys.versions.keys() != prepared.journeys.versions.keys():
-            prepared.journeys = journeys
-            prepared.codec.want(journeys.wanted)
-            prepared.metrics.in_force(journeys)
+        found = prepared.uptake.catch_up()
+        if found is not None and found.offset != prepared.in_force.offset:
+            self._take_up(found)
         return make_cycle(prepared)
+
+    def _hand_over(self, found: InForce) -> None:
+        """Called in the thread that follows the published sets."""
+
+        def between_batches(cycle: BatchCycle) -> None:
+            if found.offset > self.prepared.in_force.offset:
+                self._take_up(found)
+                cycle.take_up(found.journeys, found.offset)
+
+        self.loop.call_soon_threadsafe(self.pump.between_batches, between_batches)
+
+    def _take_up(self, found: InForce) -> None:
+        prepared = self.prepared
+        log.info(
+            "journeys taken up",
+            set=found.journeys.set_id,
+            offset=found.offset,
+            who=found.definition.who,
+            why=found.definition.why,
+        )
+        _say_if_thin(self.settings, found)
+        prepared.in_force = found
+        prepared.codec.want(found.journeys.wanted, found.reader_schemas)
+        prepared.metrics.in_force(found.event_types, found.journeys)
 
     def _restore(self, number: int, store: CustomerStore, should_stop: Callable[[], bool]) -> Restored:
         names, settings, read = self.prepared.names, self.settings, [0]

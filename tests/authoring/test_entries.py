@@ -5,8 +5,11 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.entry_source import ENTRY_KEYS, TRIGGER_KEYS
 from orchestrator.authoring.entry_words import entry_words
 from orchestrator.authoring.event_values import event_shapes
 from orchestrator.authoring.explanation import iso
@@ -19,6 +22,7 @@ from orchestrator.model.triggers import EntryLimit, OnCommand, OnSchedule
 from tests.authoring.cases import fixture_events, fixture_sources
 
 EVENTS = fixture_events().types
+ALL_KEYS = [key for kind, more in TRIGGER_KEYS.items() for key in (kind, *more)]
 GREETING = """journey: greeting
 owner: team@shop.example
 status: live
@@ -93,10 +97,12 @@ PROFILE = """profile:
 """
 
 
-def played(entry: str, scenarios: str) -> str:
+def played(entry: str, scenarios: str, *, segments: str = "") -> str:
     """What the scenarios' run says of the greeting journey."""
     text = f"scenarios:\n{textwrap.indent(textwrap.dedent(scenarios).strip(), '  ')}\n"
     files = {**sources(entry).files, "profile.yaml": PROFILE, "greeting.scenarios.yaml": text}
+    if segments:
+        files["segments.yaml"] = segments
     compilation = compile_journeys(Sources(files=files), EVENTS)
     assert compilation.journeys is not None, compilation.problems
     loaded = load_scenarios(files, compilation.journeys, event_shapes(EVENTS))
@@ -241,6 +247,8 @@ def test_a_window_is_one_of_the_zone_that_it_names_or_of_the_default_one() -> No
         ("{date: profile.birthday, offset: 7 days, backfill: true}", "J162"),
         ("{date: profile.birthday, offset: -7 days, backfill: false}", "J115"),
         ("{command: true, from: 2026-02-30}", "J163"),
+        ("{command: true, from: 9999-12-31 America/New_York}", "J163"),
+        ("{command: true, until: 0001-01-01 Pacific/Apia}", "J163"),
         ("{command: true, from: 2026-02-01 24:00}", "J163"),
         ("{command: true, until: 2026-02-01 Europe/Berlim}", "J509"),
         ("{command: true, from: 2026-02-01, until: 2026-02-01 01:00 Europe/Berlin}", "J523"),
@@ -338,3 +346,56 @@ def test_a_wait_may_count_from_the_instant_of_entry() -> None:
         written = text.format(entry=entry, when="consent.email")
         compilation = compile_journeys(fixture_sources({"greeting.yaml": written}), EVENTS)
         assert [problem.code for problem in compilation.problems if problem.path == "greeting.yaml"] == found
+
+
+ODD = (
+    *("1", "-1 days", "7 days", "1 month", "09:00", "24:00", "2026-03-01", "2026-02-30", "0001-01-01"),
+    *("9999-12-31 23:59", "9999-12-31 Pacific/Chatham", "0001-01-01 Pacific/Apia", "true", "null", "''"),
+    *("'0 9 * * mon'", "'* * * * *'", "'0 9 * * 7-7'", "'*/99999999999 1 1 1 1'", "'\u0663 9 * * *'", "year"),
+    *("enters", "profile.birthday", "now", "event.value", "entry.at", "customer", "Europe/Berlin", "never"),
+    *("after 3 months", "cart_updated", "vip", "[]", "{}", "[a, b]", "{max: 1}", "{max: 1, of: all}"),
+    *("[{max: 1}, {max: 2, per: 1 day}]", "{max: 0}", "{per: 1 day}", "{max: x}"),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["", "command: true", "on: cart_updated", "date: profile.birthday", "schedule: '0 9 * * mon'"]),
+    st.dictionaries(st.sampled_from([*ENTRY_KEYS, *ALL_KEYS, "wrong"]), st.sampled_from(ODD), max_size=4),
+)
+def test_whatever_is_written_is_compiled_or_refused(trigger: str, entry: dict[str, str]) -> None:
+    given_already = trigger.partition(":")[0]
+    written = ", ".join([trigger, *(f"{key}: {value}" for key, value in entry.items() if key != given_already)])
+    compilation = compile_journeys(sources(f"{{{written}}}"), EVENTS)
+    errors = [problem for problem in compilation.problems if problem.severity == "error"]
+    assert (compilation.journeys is None) == bool(errors)
+
+
+SEGMENTS = "segments: {busy: {when: 'count(order_placed, 7 days) >= 2'}}"
+ORDERS = """
+      when:
+        - {event: order_placed, with: {cart_id: k1, total: 5}}
+        - {at: +1 day, event: order_placed, with: {cart_id: k2, total: 5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "then"),
+    [
+        ("{segment: busy, when: enters}", "{at: +1 day, entered: true}"),
+        # Without an event: the first order leaves the window.
+        ("{segment: busy, when: leaves}", "{at: +7 days, entered: true}"),
+        # Tuesday the third is the first day, and on the ninth there are two orders still.
+        ("{schedule: '0 9 * * mon', segment: busy, zone: UTC}", "{at: +6 days, entered: true}"),
+        # A week later to the instant the first order does not count any more.
+        ("{schedule: '0 9 * * tue', segment: busy, zone: UTC}", "{entered: false}"),
+    ],
+)
+def test_a_scenario_tells_of_a_segment(entry: str, then: str) -> None:
+    story = f"""
+    - name: two orders
+      given: {{time: 2026-03-03T09:00:00Z, profile: {{first_name: Ada}}}}{ORDERS}
+      then:
+        - {then}
+    """
+    assert played(entry, story, segments=SEGMENTS) == ""

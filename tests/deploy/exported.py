@@ -11,7 +11,7 @@ import yaml
 
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.resources import journeys_dir, schemas_dir
-from orchestrator.runtime.definitions import load_journeys
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import BatchReport, Standing
 

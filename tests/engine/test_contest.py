@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.decide import apply_event, fire_timers, give_room, settle
+from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import NEVER_MS, decode_customer, encode_customer, wake_at_ms
 from orchestrator.model.journey import Awaited, Cap, ClockTime, Journey, QuietHours, ReEntry, Wait, WaitFor
@@ -123,6 +124,19 @@ def test_a_message_of_a_passage_that_left_meanwhile_is_not_sent() -> None:
     apply_event(made, customer, event("consented", 2, channel="email", granted=False), START + HOUR, effects)
     assert sent_by(effects) == ["b", "a"]
     assert customer.instances[0].state == 2
+
+
+def test_journeys_entered_with_one_change_of_a_segment_compete_too() -> None:
+    """Each comes to its message alone at first: the other is let in only after it."""
+    made = journeys(greets("a", 1), greets("b", 9), caps=(ONE_A_DAY,))
+    made = replace(made, entries={}, entries_by_segment={("vip", True): tuple(made.current.values())})
+    effects = Effects()
+    turn = Turn(made, reachable(), "c1", {}, None, START, effects)
+    turn.has_entries = False
+    turn.segment_changes = [("vip", True)]
+    settle(turn)
+    give_room(turn)
+    assert outcomes(effects) == [("b", "sent"), ("a", "capped")]
 
 
 PLANS = st.lists(

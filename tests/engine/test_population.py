@@ -18,6 +18,7 @@ from orchestrator.model.aggregates import Segment, Tracked
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import (
+    Cap,
     ClockTime,
     Expression,
     Journey,
@@ -31,7 +32,7 @@ from orchestrator.model.journey import (
 from orchestrator.model.shared import Shared
 from orchestrator.model.triggers import Bounds, Cron, EntryLimit, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
-from tests.engine.build import DAY, HOUR, START, event_field, journey, journeys
+from tests.engine.build import DAY, HOUR, START, event_field, journey, journeys, reachable, send
 
 YEAR = 366 * DAY
 EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -229,7 +230,7 @@ def test_a_journey_that_is_gone_leaves_no_clock() -> None:
     given = profile_set(greeting(on_schedule("0 9 * * *")))
     customer = Customer()
     apply_event(given, customer, changed(1), at("2026-03-03"), Effects())
-    assert list(customer.clocks) == ["entry:welcome"]
+    assert list(customer.clocks) == ["tick:welcome"]
     without = replace(given, entries_by_clock={}, entries_by_profile=(), alignment="other")
     apply_event(without, customer, changed(2), at("2026-03-03") + HOUR, Effects())
     assert customer.clocks == {}
@@ -418,3 +419,34 @@ def test_a_journey_that_was_taken_away_is_filled_again_when_it_comes_back() -> N
     for number, in_force in enumerate([*sets, *sets]):
         apply_event(in_force, customer, changed(number), at("2026-03-02") + number * HOUR, effects)
     assert [when[11:13] for _, when in entered(effects)] == ["00", "02"]
+
+
+def mailing(name: str, priority: int, **changes: Any) -> Journey:
+    options = {"trigger": on_schedule("0 9 * * *"), "reentry": ReEntry("always"), **changes}
+    return journey(send("hello", "_end", priority=priority), name=name, **options)
+
+
+def sent(given: JourneySet, customer: Customer, until_ms: int) -> list[tuple[str, int]]:
+    effects = Effects()
+    fire_timers(given, customer, "c1", until_ms, effects)
+    return [(action.journey, action.created_at_ms) for action in effects.actions]
+
+
+def test_messages_of_journeys_that_tick_together_compete_by_priority() -> None:
+    one_a_day = Cap("one", None, 1, 20 * HOUR)
+    low, high = mailing("a_low", 1), mailing("b_high", 9)
+    given = replace(profile_set(low, high), caps=(one_a_day,))
+    customer = reachable()
+    apply_event(given, customer, changed(1), at("2026-03-03"), Effects())
+    nine = at("2026-03-03") + 9 * HOUR
+    assert sent(given, customer, nine) == [("b_high", nine)]
+
+
+def test_a_passage_that_ends_with_its_message_at_a_tick_makes_room_for_the_next_entry() -> None:
+    steps = (Wait("day", DAY, "hello"), send("hello", "_end"))
+    daily = journey(*steps, trigger=on_schedule("0 9 * * *"), reentry=ReEntry("always"))
+    given = replace(profile_set(daily), caps=(Cap("many", None, 9, DAY),))
+    customer, effects = reachable(), Effects()
+    apply_event(given, customer, changed(1), at("2026-03-03"), effects)
+    fire_timers(given, customer, "c1", at("2026-03-06"), effects)
+    assert [when[8:10] for _, when in entered(effects)] == ["03", "04", "05"]

@@ -147,6 +147,8 @@ def test_a_schedule_without_a_day_never_ticks() -> None:
     assert next_tick(cron("0 0 30 2 mon"), "UTC", 0) is not None
     assert next_tick(Cron("", (0,), (0,), frozenset({30}), frozenset({2}), frozenset(range(1, 8))), "UTC", 0) is None
     assert next_tick(cron("0 0 * * *"), "UTC", 2**62) is None
+    assert next_tick(cron("0 0 29 2 */7"), "UTC", ms("9976-03-01")) is None
+    assert shown(next_tick(cron("0 0 29 2 */7"), "UTC", ms("2026-01-01")), "UTC")[:10] == "2032-02-29"
 
 
 NOT_PLAIN = (

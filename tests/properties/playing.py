@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from orchestrator.authoring.compiler import compile_journeys
@@ -14,12 +15,12 @@ from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
-from tests.properties.random_journeys import entered_on, journey_sets
+from tests.properties.random_journeys import journey_sets, likely_events
 from tests.properties.random_logs import LAST_ACTION, Moment, logs
 from tests.properties.shop import EVENT_TYPES, FILES
 
-REMEMBERED = 31
-"""An event that comes again after more others than this is a new one."""
+REFUSED = frozenset({"J714"})
+"""What is refused for what it means, not for how it is written: a random case may be like that, and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ class Case:
 def cases(draw: st.DrawFn, *, most: int = 25) -> Case:
     """A random case."""
     files = draw(journey_sets())
-    return Case(files, draw(logs(entered_on(files), most=most)))
+    return Case(files, draw(logs(likely_events(files), most=most)))
 
 
 def compiled(files: dict[str, str]) -> JourneySet:
     """The journeys of the files, which must be valid."""
     found = compile_journeys(Sources(files), EVENT_TYPES)
     wrong = [problem for problem in found.problems if problem.severity == "error"]
+    if wrong and all(problem.code in REFUSED for problem in wrong):
+        reject()
     assert found.journeys is not None, wrong
     return found.journeys
 

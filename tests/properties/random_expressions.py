@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from tests.properties.shop import CONSENTS, EVENTS, PROFILE
+from tests.properties.shop import CONSENTS, EVENTS, PROFILE, SEGMENTS
 
 ORDERINGS = ("<", "<=", ">", ">=")
 TEXTS = ("c1", "c2", "c3", "home", "sku1", "Ada", "de")
@@ -106,7 +106,7 @@ def _comparison(draw: st.DrawFn, place: Place) -> str:
 
 
 def _consent() -> st.SearchStrategy[str]:
-    return st.sampled_from([f"consent.{key}" for key in CONSENTS])
+    return st.sampled_from([*(f"consent.{key}" for key in CONSENTS), *(f"segment.{name}" for name in SEGMENTS)])
 
 
 @st.composite

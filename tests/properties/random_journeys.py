@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.properties.random_expressions import Place, conditions, values
 from tests.properties.random_steps import CLOCKS, DURATIONS, WAITING, ZONES, Targets, steps
-from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES
+from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES, SEGMENTS
 
 ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered")
 AT_ONCE = ("send", "send", "send", "branch", "split", "set")
@@ -96,10 +96,12 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 @st.composite
 def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(st.one_of(_schedule(), _date()))
+    without_event = st.one_of(_date(), _date(), _schedule(), _segment())
+    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(without_event)
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
-        found["where"] = draw(conditions(place, depth=1))
+        firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
+        found["where"] = draw(st.sampled_from(["", *firsts])) + f"({draw(conditions(place, depth=1))})"
     if entered_on is not None and draw(st.booleans()):
         keys = [f.name for f in EVENTS[entered_on] if f.kind in {"text", "whole"}]
         found["key"] = f"event.{draw(st.sampled_from(keys))}"
@@ -118,16 +120,23 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
 @st.composite
 def _schedule(draw: st.DrawFn) -> dict[str, Any]:
     ticks = ["30 2 * * *", "0 9 * * mon,fri", "0 */8 29-31 * *", "15 0 * * *", "0 9 1 * *"]
-    return {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    found: dict[str, Any] = {"schedule": draw(st.sampled_from(ticks)), "zone": draw(st.sampled_from(ZONES))}
+    if draw(st.sampled_from([False, False, True])):
+        found["segment"] = draw(st.sampled_from(SEGMENTS))
+    return found
+
+
+def _segment() -> st.SearchStrategy[dict[str, Any]]:
+    ways = st.sampled_from(["enters", "enters", "leaves"])
+    return st.fixed_dictionaries({"segment": st.sampled_from(SEGMENTS), "when": ways})
 
 
 @st.composite
 def _date(draw: st.DrawFn) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "date": draw(st.sampled_from(["profile.born", "profile.renewal", "profile.last_order_at"]))
-    }
-    if draw(st.booleans()):
-        found["offset"] = draw(st.sampled_from(["-2 days", "3 days", "-1 month", "1 year"]))
+    attribute = draw(st.sampled_from(["last_order_at", "last_order_at", "renewal", "born"]))
+    found: dict[str, Any] = {"date": f"profile.{attribute}"}
+    if draw(st.sampled_from([True, True, False])):
+        found["offset"] = draw(st.sampled_from(["3 days", "3 days", "-2 days", "-1 month", "1 year"]))
     if draw(st.booleans()):
         found["at"] = draw(st.sampled_from(CLOCKS))
     if draw(st.booleans()):
@@ -204,12 +213,25 @@ def _reachable(ways: dict[str, tuple[str, Targets]]) -> dict[str, tuple[str, Tar
     return {name: way for name, way in ways.items() if name in reached}
 
 
-def entered_on(files: Mapping[str, str]) -> list[str]:
-    """The event types that let someone in."""
-    return [found[1] for text in files.values() if (found := _ENTRY.search(text)) is not None]
+def likely_events(files: Mapping[str, str]) -> list[str]:
+    """The event types that let someone in or bring about what does, and the one that moves waits until a moment where
+    there are such.
+    """
+    found = [entry for text in files.values() if (entry := _ENTRY.search(text)) is not None]
+    entered = [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
+    return [*entered, *("moved" for text in files.values() if "until:" in text)]
 
 
-_ENTRY = re.compile(r"^entry: \{on: (\w+)", re.MULTILINE)
+_BRINGS = {
+    "profile.born": ("registered",),
+    "profile.renewal": ("moved",),
+    "profile.last_order_at": ("ordered",),
+    **dict.fromkeys(SEGMENTS, ("cart", "ordered")),
+}
+"""What an entry looks at -> the event types that change it."""
+
+
+_ENTRY = re.compile(r"^entry: \{(?:on|date|segment): ([\w.]+)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*(?: [a-z]+)?")
 _OPEN = frozenset({"steps", "caps", "quiet_hours", "exit"})
 

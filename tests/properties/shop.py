@@ -102,6 +102,7 @@ PROFILE: dict[str, str] = {
 SETTABLE = {"score": "whole", "first_name": "text", "spent": "decimal", "renewal": "instant"}
 """The attributes that steps set. The zone is not one of them: what hours are quiet is recounted from the log."""
 
+SEGMENTS = ("busy", "keen", "lapsed", "both")
 CONSENTS = ("email", "sms", "push")
 CHANNELS = {"email": "email", "sms": "phone", "push": "push_token"}
 
@@ -135,6 +136,13 @@ channels:
   email: {address: email, consent: email}
   sms: {address: phone, consent: sms}
   push: {address: push_token, consent: push}
+""",
+    "segments.yaml": """\
+segments:
+  busy: {when: "count(cart, 3 days) >= 2"}
+  keen: {when: profile.score >= 2}
+  lapsed: {when: days_since(ordered) >= 2}
+  both: {when: segment.keen and not segment.lapsed}
 """,
     **{f"templates/plain/{channel}.liquid": "Hello {{ profile.first_name }}." for channel in CHANNELS},
     **{f"templates/told/{channel}.liquid": "Look: {{ it }}." for channel in CHANNELS},

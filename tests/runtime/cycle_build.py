@@ -159,9 +159,11 @@ class World:
     is_strict: bool = True
     batch_records_max: int = 100
     timers_max: int = 100
+    align_max: int = 100
     partitions: int = 2
     topics: tuple[str, ...] = TOPICS
     journeys: JourneySet = field(default_factory=reminders)
+    definition: int = -1
     log: MemoryTransactionLog = field(default_factory=MemoryTransactionLog)
     clock: FakeClock = field(default_factory=FakeClock)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
@@ -177,6 +179,7 @@ class World:
             partitions=self.partitions,
             batch_records_max=self.batch_records_max,
             timers_per_transaction_max=self.timers_max,
+            align_per_transaction_max=self.align_max,
             merge=MergeOptions(is_strict=self.is_strict, merge_wait_ms=50),
         )
         event_texts = {name: schema_text(name) for name in EVENT_TYPES}
@@ -191,6 +194,7 @@ class World:
         return Cycle(
             options,
             journeys=self.journeys,
+            definition=self.definition,
             codec=codec,
             encoder=RecordEncoder(schemas=OUTPUTS | event_texts, ids=OUTPUT_IDS | IDS),
             log=self.log,

@@ -16,7 +16,9 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet, Rate
+from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.cycle import Computed, Cycle
+from orchestrator.runtime.replay import InForceKey, ReadSlice, SourceRecord, customer_differences, replay_partition
 from orchestrator.runtime.store import MemoryCustomerStore
 from tests.runtime.cycle_build import (
     HEARTBEAT_ID,
@@ -62,6 +64,9 @@ class Story:
     batch_records_max: int
     timers_max: int
     has_overlap: bool
+    publish_at: tuple[int, ...] = ()
+    """At which batch, counted over all workers, the next journey set is published and taken up."""
+    align_max: int = 100
 
 
 @st.composite
@@ -101,6 +106,15 @@ class Workers:
     story: Story
     world: World
     stores: dict[int, MemoryCustomerStore] = field(default_factory=dict)
+    batches: int = 0
+
+    def publish(self, cycle: Cycle) -> None:
+        """Brings the next set into force, where the story says so; a worker that starts later begins with it."""
+        count = sum(at <= self.batches for at in self.story.publish_at)
+        if count:
+            offset = count - 1
+            self.world.journeys, self.world.definition = PUBLISHED[offset % len(PUBLISHED)], offset
+            cycle.take_up(self.world.journeys, offset)
 
     def work(self, death: Death) -> None:
         """Works until everything is read and done, or dies."""
@@ -130,9 +144,13 @@ class Workers:
         return has_fed
 
     def step(self, cycle: Cycle) -> bool:
+        self.publish(cycle)
         computed = cycle.compute()
+        self.batches += 1
         if computed is None:
             return False
+        # Also between two batches of which the first one is not committed yet.
+        self.publish(cycle)
         ahead: Computed | None = cycle.compute() if self.story.has_overlap else None
         for batch in (computed, ahead):
             if batch is not None:
@@ -146,9 +164,16 @@ def rated() -> JourneySet:
     return replace(reminders(), rates=rates, uses_shared=True)
 
 
+PUBLISHED = tuple(replace(reminders(), set_id=name, alignment=name) for name in ("one", "two", "three"))
+SETS: dict[InForceKey, JourneySet] = {reminders().set_id: reminders()} | dict(enumerate(PUBLISHED * 3))
+
+
 def lived_through(story: Story, journeys: JourneySet | None = None) -> Workers:
     world = World(
-        batch_records_max=story.batch_records_max, timers_max=story.timers_max, journeys=journeys or reminders()
+        batch_records_max=story.batch_records_max,
+        timers_max=story.timers_max,
+        align_max=story.align_max,
+        journeys=journeys or reminders(),
     )
     workers = Workers(story, world)
     for death, is_wiped in zip(story.deaths, story.wipes, strict=False):
@@ -264,3 +289,57 @@ def test_the_journal_alone_repeats_the_actions_in_their_order(story: Story, is_r
             if s.topic == "actions.email" and s.partition == partition
         ]
         assert [value["action_id"] for value in sent if isinstance(value, dict)] == actions[partition]
+
+
+def journal_of(workers: Workers) -> list[JournalEntry]:
+    return [
+        JournalEntry(
+            **entry
+            | {
+                "slices": [Slice(**part) for part in entry["slices"]],
+                "rejected": [RejectedRecord(**one) for one in entry["rejected"]],
+            }
+        )
+        for entry in workers.world.values("journal")
+    ]
+
+
+def reader_of(logs: Logs, partition: int) -> ReadSlice:
+    schemas = {number: json.loads(text) for number, text in registry_texts().items()}
+
+    def read(_key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        for one in logs[part.topic, partition][part.first : part.last + 1]:
+            value = one.value or b""
+            schema = schemas[int.from_bytes(value[1:5], "big")]
+            event = None
+            if schema["name"] in {"registered", "clicked"} and one.offset not in rejected:
+                fields = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+                assert isinstance(fields, dict)
+                event = Event(schema["name"], fields["event_id"], fields["customer_id"], fields)
+            yield SourceRecord(one.offset, one.timestamp, event)
+
+    return read
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    stories(),
+    st.lists(st.integers(0, 12), min_size=1, max_size=5).map(lambda ats: tuple(sorted(ats))),
+    st.sampled_from([1, 2, 100]),
+)
+def test_new_journeys_are_taken_up_and_all_customers_brought_in_line_whatever_crashes(
+    story: Story, publish_at: tuple[int, ...], align_max: int
+) -> None:
+    workers = lived_through(replace(story, publish_at=publish_at, align_max=align_max))
+    expected, _ = expected_of(story.logs)
+    assert sorted(action["action_id"] for action in workers.world.values("actions.email")) == expected
+    journal = journal_of(workers)
+    for partition in PARTITIONS:
+        entries = [entry for entry in journal if entry.partition == partition]
+        result = replay_partition(entries, reader_of(story.logs, partition), SETS, partitions=len(PARTITIONS))
+        found = {key.decode(): decode_customer(value) for key, value in workers.stores[partition].records.items()}
+        assert customer_differences(result.customers, found) == []
+        in_force = workers.world.journeys.alignment
+        assert {customer.aligned for customer in found.values()} <= {in_force}
+        if in_force:
+            assert workers.stores[partition].aligned() == (in_force, None)

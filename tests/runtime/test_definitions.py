@@ -1,25 +1,35 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.definitions import (
     Definition,
-    Loaded,
-    compile_definition,
+    DefinitionsReader,
     decode_definition,
     encode_definition,
-    journeys_in_force,
-    load_journeys,
     publish_definition,
     read_definitions,
 )
+from orchestrator.runtime.in_force import (
+    InForce,
+    Loaded,
+    Publications,
+    collectable,
+    compile_definition,
+    load_journeys,
+)
+from orchestrator.runtime.replay_kafka import journey_sets
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
+from orchestrator.runtime.uptake import Uptake
 from orchestrator.stack.stack import Stack
 
 WELCOME = "welcome_series"
@@ -43,8 +53,13 @@ def load(journeys: Path) -> Loaded:
 
 
 def test_a_definition_survives_encoding() -> None:
-    definition = Definition("abc", {"ä.yaml": "journey: ä"}, {"e.avsc": "{}"}, 7)
-    assert decode_definition(b"abc", encode_definition(definition), offset=7) == definition
+    definition = Definition("abc", {"ä.yaml": "journey: ä"}, {"e.avsc": "{}"}, 7, "anna", "spring", 5)
+    assert decode_definition(b"abc/5/0a", encode_definition(definition), offset=7) == definition
+
+
+def test_a_definition_of_an_earlier_release_is_read() -> None:
+    value = b'{"sources": {"a.yaml": "x"}, "schemas": {}}'
+    assert decode_definition(b"abc", value, offset=3) == Definition("abc", {"a.yaml": "x"}, {}, 3)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"sources": 1, "schemas": 2}'])
@@ -71,6 +86,83 @@ def test_a_definition_that_does_not_compile_any_more_is_none() -> None:
     assert compile_definition(Definition("x", {"a.yaml": "journey: ["}, {})) is None
 
 
+def changed(journeys: Path, old: str = "wait: 1 day", new: str = "wait: 2 days") -> Loaded:
+    return load(with_text(journeys, old, new))
+
+
+def versions_of(in_force: InForce) -> set[str]:
+    return {version for name, version in in_force.journeys.versions if name == WELCOME}
+
+
+def at(loaded: Loaded, offset: int) -> Definition:
+    return replace(loaded.definition, offset=offset)
+
+
+def test_a_changed_journey_keeps_its_older_version_in_force(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys)
+    publications = Publications([at(first, 0), at(second, 1)])
+    found = publications.newest
+    assert found is not None
+    old, new = (loaded.journeys.current[WELCOME].version for loaded in (first, second))
+    assert versions_of(found) == {old, new}
+    assert found.journeys.current[WELCOME].version == new
+    assert (found.journeys.set_id, found.offset) == (second.journeys.set_id, 1)
+
+
+def test_a_set_is_never_replayed_under_versions_that_came_later(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys)
+    third = changed(journeys, "wait: 2 days", "wait: 3 days")
+    # There, back again, and on: each time other versions are inside.
+    sets = journey_sets([at(first, 0), at(second, 1), at(first, 2), at(third, 3)])
+    counts = [len({version for name, version in sets[offset].versions if name == WELCOME}) for offset in range(4)]
+    assert counts == [1, 2, 2, 3]
+    assert sets[0].set_id == sets[2].set_id
+    assert sets[first.journeys.set_id] is sets[2]
+
+
+def test_a_set_that_does_not_compile_any_more_is_refused_and_the_one_before_stays(journeys: Path) -> None:
+    publications = Publications([at(load(journeys), 0)])
+    assert publications.add(Definition("0123", {"a.yaml": "journey: ["}, {}, 1)) is None
+    assert publications.newest is not None
+    assert publications.newest.offset == 0
+    assert [one.set_id for one in publications.refused] == ["0123"]
+
+
+def test_what_nobody_is_inside_of_is_collected_and_replays_still_know_it(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys)
+    third = changed(journeys, "wait: 2 days", "wait: 3 days")
+    timed = [replace(at(one, offset), at_ms=offset * 100) for offset, one in enumerate((first, second, third))]
+    publications = Publications(timed)
+    old, middle, new = ((WELCOME, one.journeys.current[WELCOME].version) for one in (first, second, third))
+    assert [d.offset for d in collectable(publications, {old, new}, before_ms=999)] == [1]
+    assert [d.offset for d in collectable(publications, {new}, before_ms=999)] == [0, 1]
+    assert collectable(publications, {old, middle}, before_ms=999) == []
+    # The second was superseded too recently, and so a worker may still let customers into it.
+    assert [d.offset for d in collectable(publications, {new}, before_ms=200)] == [0]
+    before = publications.newest
+    found = publications.add(Definition("collected", {}, {}, 3, "anna", "spring", forgets=(1,)))
+    assert before is not None
+    assert found is not None
+    assert (found.journeys.set_id, found.offset) == (third.journeys.set_id, 3)
+    assert versions_of(before) - versions_of(found) == {middle[1]}
+    assert found.definition.sources == third.definition.sources
+    assert [one.offset for one, _ in publications.kept()] == [0, 2]
+    # Publishing it again brings it back.
+    again = publications.add(at(second, 4))
+    assert again is not None
+    assert middle[1] in versions_of(again)
+    sets = journey_sets([*timed, Definition("collected", {}, {}, 3, forgets=(1,)), at(second, 4)])
+    assert [middle in sets[offset].versions for offset in range(1, 5)] == [True, True, False, True]
+
+
+def test_a_collection_survives_encoding() -> None:
+    definition = Definition("collected", {}, {}, 7, "anna", "spring", 5, (1, 2))
+    assert decode_definition(b"collected/5/0a", encode_definition(definition), offset=7) == definition
+
+
 @pytest.fixture
 def settings(stack: Stack, topic_prefix: str) -> Settings:
     settings = Settings(
@@ -80,11 +172,9 @@ def settings(stack: Stack, topic_prefix: str) -> Settings:
     return settings
 
 
-def in_force(settings: Settings, loaded: Loaded, *, publish: bool = True) -> tuple[object, list[str]]:
-    journeys, left_out = journeys_in_force(
-        settings.bootstrap_servers, topic_names(settings).definitions, loaded, publish=publish
-    )
-    return journeys, list(left_out)
+def started(settings: Settings, loaded: Loaded, *, publish: bool = False, **options: Any) -> InForce:
+    uptake = Uptake(settings.bootstrap_servers, topic_names(settings).definitions, **options)
+    return uptake.start_with(lambda: loaded, publish=publish)
 
 
 def published(settings: Settings) -> list[str]:
@@ -92,41 +182,56 @@ def published(settings: Settings) -> list[str]:
     return [definition.set_id for definition in found]
 
 
-def test_a_changed_journey_keeps_its_older_version_in_force(settings: Settings, journeys: Path) -> None:
-    topic = topic_names(settings).definitions
+def test_a_worker_publishes_its_directory_only_where_nothing_was_or_if_told_to(
+    settings: Settings, journeys: Path
+) -> None:
     first = load(journeys)
-    journeys_in_force(settings.bootstrap_servers, topic, first, publish=True)
-    second = load(with_text(journeys, "wait: 1 day", "wait: 2 days"))
-    assert second.journeys.set_id != first.journeys.set_id
-    merged, left_out = journeys_in_force(settings.bootstrap_servers, topic, second, publish=True)
-    old = {key for key in first.journeys.versions if key[0] == WELCOME}
-    new = {key for key in second.journeys.versions if key[0] == WELCOME}
-    assert old != new
-    assert old | new <= merged.versions.keys()
-    assert merged.current[WELCOME].version == second.journeys.current[WELCOME].version
-    assert (merged.set_id, left_out) == (second.journeys.set_id, [])
-
-
-def test_a_set_is_published_once_and_again_when_it_comes_back_into_force(settings: Settings, journeys: Path) -> None:
-    first = load(journeys)
+    second = changed(journeys)
+    sets = [first.journeys.set_id, second.journeys.set_id]
     for _ in range(2):
-        in_force(settings, first)
-    assert published(settings) == [first.journeys.set_id]
-    second = load(with_text(journeys, "wait: 1 day", "wait: 2 days"))
-    in_force(settings, second)
-    in_force(settings, first)
-    assert published(settings) == [second.journeys.set_id, first.journeys.set_id]
+        assert started(settings, first).journeys.set_id == sets[0]
+    assert published(settings) == sets[:1]
+    assert started(settings, second).journeys.set_id == sets[0]
+    assert started(settings, second, publish=True).journeys.set_id == sets[1]
+    assert published(settings) == sets
+    assert started(settings, first, publish=True).journeys.set_id == sets[0]
+    # Each publication stays, also of the set that came back.
+    assert published(settings) == [*sets, sets[0]]
 
 
-def test_looking_does_not_publish(settings: Settings, journeys: Path) -> None:
-    in_force(settings, load(journeys), publish=False)
-    assert published(settings) == []
+def test_a_set_that_a_worker_cannot_use_leaves_the_one_before_in_force(settings: Settings, journeys: Path) -> None:
+    first = load(journeys)
+    started(settings, first)
+    second = changed(journeys)
+    topic = topic_names(settings).definitions
+
+    def check(found: InForce) -> None:
+        if found.journeys.set_id == second.journeys.set_id:
+            raise EnvironmentProblem("its topic is missing")
+
+    uptake = Uptake(settings.bootstrap_servers, topic, check_usable=check)
+    publish_definition(settings.bootstrap_servers, topic, second.definition)
+    assert uptake.start_with(lambda: first, publish=False).journeys.set_id == first.journeys.set_id
+    assert uptake.refused == 1
+    third = changed(journeys, "wait: 2 days", "wait: 3 days")
+    publish_definition(settings.bootstrap_servers, topic, third.definition)
+    found = uptake.catch_up()
+    assert found is not None
+    assert (found.journeys.set_id, uptake.refused) == (third.journeys.set_id, 0)
 
 
-def test_a_set_that_does_not_compile_any_more_is_left_out_by_name(settings: Settings, journeys: Path) -> None:
-    broken = Definition("0123", {"a.yaml": "journey: ["}, {})
-    publish_definition(settings.bootstrap_servers, topic_names(settings).definitions, broken)
-    assert in_force(settings, load(journeys))[1] == ["0123"]
+def test_a_reader_goes_on_after_a_strangers_record(settings: Settings) -> None:
+    topic = topic_names(settings).definitions
+    reader = DefinitionsReader(settings.bootstrap_servers, topic)
+    assert reader.read_to_end() == []
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    producer.produce(topic, b"not ours", b"stranger")
+    producer.flush(15)
+    publish_definition(settings.bootstrap_servers, topic, Definition("abc", {}, {}))
+    with pytest.raises(EnvironmentProblem, match="offset 0"):
+        reader.read_to_end()
+    assert [one.set_id for one in reader.read_to_end()] == ["abc"]
+    reader.close()
 
 
 def test_a_missing_definitions_topic_is_a_problem(stack: Stack, topic_prefix: str) -> None:

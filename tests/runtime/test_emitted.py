@@ -208,11 +208,13 @@ def test_the_journal_repeats_a_worker_that_is_late_with_emitted_events_as_source
             in_ms(entry["timers_until"]),
             entry["timers_until_customer"],
             entry["journeys"],
+            aligned_after=entry["aligned_after"],
+            aligned_until=entry["aligned_until"],
         )
         for entry in shop.world.values("journal")
     ]
 
-    def read(_set: str, part: Slice, _rejected: frozenset[int]) -> list[SourceRecord]:
+    def read(_key: str | int, part: Slice, _rejected: frozenset[int]) -> list[SourceRecord]:
         records = shop.log[part.topic][part.first : part.last + 1]
         return [SourceRecord(one.offset, one.timestamp, event_of(one)) for one in records]
 

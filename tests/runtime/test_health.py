@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
-from orchestrator.runtime.definitions import load_journeys
 from orchestrator.runtime.health import HealthServer
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.metrics import Metrics
 
 

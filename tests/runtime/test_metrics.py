@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.model.journey import JourneySet
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.codec import REASONS
-from orchestrator.runtime.definitions import load_journeys
+from orchestrator.runtime.histograms import BatchHistogram
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import BatchReport, Standing
 
@@ -149,7 +151,7 @@ def test_the_journeys_in_force_are_an_info_metric_that_changes_with_them(
     metrics: Metrics, journeys: JourneySet
 ) -> None:
     assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) == 1
-    metrics.in_force(replace(journeys, set_id="other"))
+    metrics.in_force((), replace(journeys, set_id="other"))
     assert value(metrics, "orchestrator_journey_set_info", set="other") == 1
     assert value(metrics, "orchestrator_journey_set_info", set=journeys.set_id) is None
 
@@ -170,3 +172,25 @@ def test_every_name_is_conventional(metrics: Metrics) -> None:
         assert not re.search(r"_(ms|millis|minutes|kb|mb|percent|count|total)$", family.name), family.name
         if family.type == "histogram":
             assert family.name.endswith(units), family.name
+
+
+def test_ages_are_counted_as_if_each_was_taken_by_itself() -> None:
+    bounds = (0.01, 0.5, 60.0)
+    times_ms, now_ms = [0, 500, 940_000, 940_001, 999_500, 999_501, 999_990, 999_995, 1_000_000], 1_000_000
+    at_once, one_by_one = (
+        BatchHistogram("ages_seconds", "Ages.", buckets=bounds, registry=CollectorRegistry()) for _ in range(2)
+    )
+    at_once.observe_ages_ms(times_ms, now_ms)
+    for time_ms in times_ms:
+        one_by_one.observe_sorted_ms([now_ms - time_ms])
+    assert [family.samples for family in at_once.collect()] == [family.samples for family in one_by_one.collect()]
+
+
+def test_a_clock_that_is_ahead_never_makes_the_sum_smaller() -> None:
+    histogram = BatchHistogram("ages_seconds", "Ages.", buckets=(1.0,), registry=CollectorRegistry())
+    histogram.observe_ages_ms([2_000], 1_000)
+    (family,) = histogram.collect()
+    assert {sample.name: sample.value for sample in family.samples if sample.name.endswith(("sum", "count"))} == {
+        "ages_seconds_count": 1,
+        "ages_seconds_sum": 0,
+    }

@@ -55,6 +55,9 @@ class FakeCycle:
     def needs_schemas(self) -> bool:
         return self.unknown_schemas
 
+    def take_up(self, _journeys: object, definition: int) -> None:
+        self.done.append(f"take up {definition}")
+
     def prepare(self) -> None:
         self.prepared += 1
         if not self.registry_answers:

@@ -22,11 +22,13 @@ from orchestrator.model.shared import SHARED_KEY, Shared, decode_shared
 from orchestrator.model.triggers import Bounds, EntryLimit
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.replay import (
+    InForceKey,
     ReplayImpossible,
     SourceRecord,
     action_fingerprint,
     customer_differences,
     differences,
+    in_force_key,
     replay_partition,
     transition_fingerprint,
 )
@@ -60,7 +62,16 @@ def dated() -> JourneySet:
 
 
 DATED = dated()
-SETS = {SET.set_id: SET, RATED.set_id: RATED, DATED.set_id: DATED}
+PUBLISHED = (
+    replace(SET, set_id="closed", entries={}, versions=DATED.versions, alignment="closed"),
+    replace(SET, set_id="open again", versions=DATED.versions, alignment="open"),
+    replace(RATED, set_id="rated again", versions=DATED.versions, alignment="open"),
+    replace(DATED, set_id="dated again"),
+    replace(SET, set_id="plain", versions=DATED.versions),
+)
+"""What is taken up while the worker runs, one after the other and then again."""
+SETS: dict[InForceKey, JourneySet] = {one.set_id: one for one in (SET, RATED, DATED)}
+SETS |= {offset: PUBLISHED[offset % len(PUBLISHED)] for offset in range(40)}
 PARTITIONS = 2
 """As the cycle's world has them."""
 
@@ -78,7 +89,7 @@ class Sources:
         log.append(SourceRecord(len(log), timestamp_ms, Event(event_type, identity, customer_id, fields)))
         return len(log) - 1
 
-    def read(self, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+    def read(self, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
         for one in self.records[part.topic][part.first : part.last + 1]:
             yield SourceRecord(one.offset, one.timestamp_ms, None) if one.offset in rejected else one
 
@@ -149,6 +160,18 @@ def test_an_entry_is_decided_under_the_journeys_that_were_in_force() -> None:
     assert [a.step for a in result.actions] == ["first", "second"]
 
 
+def test_customers_are_brought_in_line_in_the_range_that_the_entry_names() -> None:
+    sources = Sources()
+    for customer_id in ("c1", "c2", "c3"):
+        sources.add("a", 1_000, customer_id)
+    ranged = JournalEntry(0, [], [], 1_005, None, "open again", 1, b"c1", b"c2")
+    result = replay_partition([entry(Slice("a", 0, 2)), ranged], sources.read, SETS)
+    assert {name: customer.aligned for name, customer in result.customers.items()} == {"c1": "", "c2": "open", "c3": ""}
+    rest = JournalEntry(0, [], [], 1_005, None, "open again", 1, b"", None)
+    result = replay_partition([entry(Slice("a", 0, 2)), ranged, rest], sources.read, SETS)
+    assert {customer.aligned for customer in result.customers.values()} == {"open"}
+
+
 def test_an_unknown_journey_set_is_named() -> None:
     with pytest.raises(ReplayImpossible, match="journey set gone is not among the definitions"):
         replay_partition([entry(journeys="gone")], Sources().read, SETS)
@@ -211,7 +234,7 @@ STEPS = st.tuples(
     st.sampled_from(TOPICS),
     GAPS,
     st.sampled_from(["c1", "c2", "c3"]),
-    st.sampled_from(["registered", "clicked", "ignored", "heartbeat"]),
+    st.sampled_from(["registered", "clicked", "ignored", "heartbeat", "publish"]),
     st.sampled_from(["", "", "", "boom", "divide"]),
     st.booleans(),
 )
@@ -242,10 +265,14 @@ def work(world: World, steps: list[tuple[str, int, str, str, str, bool]]) -> Run
             offer(topic, heartbeat(topic, len(records[topic]), world.clock.ms))
         run(cycle)
 
+    published = -1
     for topic, gap, customer_id, name, mood, is_time_to_work in steps:
         world.clock.ms += gap
         offset = len(records[topic])
-        if name == "heartbeat":
+        if name == "publish":
+            published += 1
+            cycle.take_up(PUBLISHED[published % len(PUBLISHED)], published)
+        elif name == "heartbeat":
             offer(topic, heartbeat(topic, offset, world.clock.ms))
         else:
             offer(topic, record(topic, offset, world.clock.ms, customer_id, name, mood=mood))
@@ -265,12 +292,15 @@ def journal_of(done: Run) -> list[JournalEntry]:
             part["timers_until"],
             part["timers_until_customer"],
             part["journeys"],
+            part["definition"],
+            part["aligned_after"],
+            part["aligned_until"],
         )
         for part in done.world.values("journal")
     ]
 
 
-def slices_of(done: Run, _set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+def slices_of(done: Run, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
     for one in done.records[part.topic][part.first : part.last + 1]:
         if one.offset in rejected:
             yield SourceRecord(one.offset, one.timestamp, None)
@@ -304,6 +334,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=st.booleans(),
     batch_records_max=st.sampled_from([1, 3, 100]),
     timers_max=st.sampled_from([1, 2, 100]),
+    align_max=st.sampled_from([1, 2, 100]),
     in_force=st.sampled_from([SET.set_id, RATED.set_id, DATED.set_id]),
 )
 # Two timers due at the same instant, one in the store's index and one in the batch: the customer id decides.
@@ -316,6 +347,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=1,
+    align_max=1,
     in_force="set",
 )
 # A decision that raises, and is taken back, has taken no slot.
@@ -329,6 +361,7 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
     is_strict=False,
     batch_records_max=100,
     timers_max=100,
+    align_max=1,
     in_force="rated",
 )
 @settings(max_examples=150, deadline=None)
@@ -337,19 +370,21 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     is_strict: bool,
     batch_records_max: int,
     timers_max: int,
+    align_max: int,
     in_force: str,
 ) -> None:
     world = World(
         is_strict=is_strict,
         batch_records_max=batch_records_max,
         timers_max=timers_max,
+        align_max=align_max,
         partitions=PARTITIONS,
         journeys=SETS[in_force],
     )
     done = work(world, steps)
 
-    def read(set_id: str, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
-        return slices_of(done, set_id, part, rejected)
+    def read(key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        return slices_of(done, key, part, rejected)
 
     result = replay_partition(journal_of(done), read, SETS, partitions=PARTITIONS)
     # The order within the partition is the same too, not only the multiset.
@@ -358,6 +393,8 @@ def test_a_replay_gives_what_the_workers_cycle_gave(
     decided = [(t["customer_id"], t["kind"], t["step"], t["to"], t["reason"]) for t in world.values("transitions")]
     assert [(t.customer_id, t.kind, t.step, t.to, t.reason) for t in result.transitions] == decided
     assert customer_differences(result.customers, customers_of(done.store, result.customers)) == []
+    if journal_of(done) and (last := SETS[in_force_key(journal_of(done)[-1])]).alignment:
+        assert {customer.aligned for customer in result.customers.values()} <= {last.alignment}
     shared = done.store.read([SHARED_KEY])[0]
     assert (shared is not None) == bool(result.shared.slots or result.shared.counts)
     assert decode_shared(shared, partition=0, partitions=PARTITIONS) == replace_partitions(result.shared)

@@ -59,6 +59,25 @@ def test_a_deleted_customer_has_no_timer(store: CustomerStore) -> None:
     assert store.due(NEVER_MS - 1, 10) == []
 
 
+def test_keys_come_in_order_page_by_page(store: CustomerStore) -> None:
+    store.write([(key, None, encoded(5)) for key in (b"b", b"a", b"ab", b"c")], position=1)
+    assert store.keys(b"", 10) == [b"a", b"ab", b"b", b"c"]
+    assert store.keys(b"a", 2) == [b"ab", b"b"]
+    store.write([(b"c", encoded(5), None)], position=2)
+    assert store.keys(b"b", 2) == []
+
+
+def test_how_far_customers_are_in_line_is_kept_until_the_store_is_wiped(store: CustomerStore) -> None:
+    assert store.aligned() is None
+    for aligned in (("abc", b"customer-7"), ("abc", b"\0\1"), ("abc", b""), ("abc", None), ("", None)):
+        store.write([], position=None, aligned=aligned)
+        assert store.aligned() == aligned
+    store.write([(b"a", None, encoded(5))], position=1)
+    assert store.aligned() == ("", None)
+    store.wipe()
+    assert store.aligned() is None
+
+
 def test_a_wiped_store_is_empty_and_usable(store: CustomerStore) -> None:
     store.write([(b"a", None, encoded(5))], position=1)
     store.wipe()

@@ -113,7 +113,7 @@ def test_integers_of_any_size_survive(number: int) -> None:
     assert read_long(raw, 0) == (number, len(raw))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 def test_garbage_is_rejected_or_read_but_never_hangs(raw: bytes) -> None:
     schema = (SCHEMAS / "events" / "cart_updated.avsc").read_text()
@@ -229,11 +229,17 @@ def test_actions_of_before_there_were_kinds_are_read_as_messages() -> None:
     st.lists(st.builds(RejectedRecord, text, st.integers(0, 2**60), text), max_size=4),
     instants,
     st.none() | st.binary(max_size=20),
+    st.none() | st.binary(max_size=20),
 )
 def test_journal_entries_are_encoded_as_their_schema_says(
-    partition: int, slices: list[Slice], rejected: list[RejectedRecord], until: int, customer: bytes | None
+    partition: int,
+    slices: list[Slice],
+    rejected: list[RejectedRecord],
+    until: int,
+    customer: bytes | None,
+    aligned: bytes | None,
 ) -> None:
-    entry = JournalEntry(partition, slices, rejected, until, customer, "set")
+    entry = JournalEntry(partition, slices, rejected, until, customer, "set", partition - 1, aligned, customer)
     assert decoded("journal_entry", ENCODER.journal(entry)) == {
         "partition": partition,
         "slices": [{"topic": s.topic, "first": s.first, "last": s.last} for s in slices],
@@ -241,6 +247,9 @@ def test_journal_entries_are_encoded_as_their_schema_says(
         "timers_until": until,
         "timers_until_customer": customer,
         "journeys": "set",
+        "definition": partition - 1,
+        "aligned_after": aligned,
+        "aligned_until": customer,
     }
 
 
@@ -264,5 +273,5 @@ def test_a_new_journey_set_may_want_a_type_that_was_skipped() -> None:
     codec.prepare([frame(1)])
     record = FakeRecord("t", 0, 0, 0, b"c", frame(1) + b"\x02e\x02c\x00")
     assert codec.decode(record) is None
-    codec.want({"registered"})
+    codec.want({"registered"}, {})
     assert isinstance(codec.decode(record), Event)

@@ -96,7 +96,7 @@ def test_customers_keep_the_version_that_they_entered(installation: Installation
     path.write_text(path.read_text().replace("wait: 1 day", "wait: 3 days"))
     installation.register("late", at_ms=START_MS + 1000)
     installation.heartbeat(at_ms=START_MS + 2 * DAY_MS)
-    with installation.worker("a", journeys=journeys) as worker:
+    with installation.worker("a", "--publish", journeys=journeys) as worker:
         worker.until_ready()
         until(lambda: len(installation.actions()) >= 3, seconds=20, what="the second messages")
         assert worker.stop() == 0

@@ -19,7 +19,7 @@ import fastavro
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orchestrator.resources import journeys_dir, schemas_dir
-from orchestrator.runtime.definitions import load_journeys
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
@@ -82,12 +82,12 @@ class Installation:
         ]
 
     @contextmanager
-    def worker(self, name: str, *, journeys: Path | None = None) -> Iterator[WorkerProcess]:
+    def worker(self, name: str, *more: str, journeys: Path | None = None) -> Iterator[WorkerProcess]:
         """A started worker; it is killed at the end if it still runs."""
         log = self.directory / f"{name}-{time.monotonic_ns()}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", "worker", *self.arguments(name, journeys=journeys)],
+                [sys.executable, "-m", "orchestrator", "worker", *self.arguments(name, journeys=journeys), *more],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")},
@@ -97,6 +97,19 @@ class Installation:
         finally:
             process.kill()
             process.wait()
+
+    def command(self, name: str, *arguments: str, has_prefix: bool = True) -> subprocess.CompletedProcess[str]:
+        """Another command of this installation, run to its end."""
+        settings = self.settings
+        connection = ["--bootstrap-servers", settings.bootstrap_servers, "--app-id", settings.app_id]
+        connection += ["--topic-prefix", settings.topic_prefix] * has_prefix
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", name, *connection, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def send(self, event_type: str, customer: str, *, at_ms: int, **fields: Any) -> None:
         """Queues an event with its own time as the record's."""

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.main import run
 from orchestrator.resources import deploy_dir, schemas_dir
 from orchestrator.runtime.connectors import places
-from orchestrator.runtime.definitions import load_journeys
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_specs
 from orchestrator.stack.sinks import sources_dir

@@ -1,0 +1,146 @@
+"""A plan as text and as values: what another journey set changes, and how many customers are where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from orchestrator.authoring.changes import Changes, JourneyChange
+from orchestrator.authoring.problem_text import count_words
+from orchestrator.runtime.places import Places
+
+SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
+REBUILD = "it counts from when these journeys are in force; to have it from the beginning, replay the event topics"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`before` is the set in force, "" if there is none. `places` is None where nobody was counted."""
+
+    before: str
+    after: str
+    changes: Changes
+    places: Places | None
+
+
+def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
+    """The plan for a person."""
+    changes = plan.changes
+    lines: list[str] = []
+    for journey in changes.journeys:
+        lines += [_coloured(_headline(journey), journey.kind, is_coloured=is_coloured), *_details(journey)]
+        lines += [f"    {line}" for line in _customers(journey, plan.places)]
+        if shows_diff and journey.diff:
+            lines += [f"    {line}" for line in journey.diff.splitlines()]
+    for file in (*changes.rules, *changes.templates):
+        lines.append(_coloured(f"{SIGNS[file.kind]} {file.path}", file.kind, is_coloured=is_coloured))
+        if (shows_diff or file in changes.rules) and file.diff:
+            lines += [f"    {line}" for line in file.diff.splitlines()]
+    for text in changes.aggregates:
+        lines += [_coloured(f"+ {text} starts empty", "added", is_coloured=is_coloured), f"    {REBUILD}"]
+    if not changes:
+        lines.append("nothing changes")
+    if plan.places is not None:
+        lines += ["", *_table(plan.places)]
+    return "\n".join(lines)
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """The plan for a program."""
+    places = plan.places
+    values: dict[str, Any] = {
+        "in_force": plan.before or None,
+        "planned": plan.after,
+        "changes": bool(plan.changes),
+        "journeys": [
+            msgspec.to_builtins(journey)
+            | ({} if places is None else {"inside": places.inside(journey.name), "pinned": _pinned(journey, places)})
+            for journey in plan.changes.journeys
+        ],
+        "rules": [msgspec.to_builtins(file) for file in plan.changes.rules],
+        "templates": [msgspec.to_builtins(file) for file in plan.changes.templates],
+        "aggregates_that_start_empty": list(plan.changes.aggregates),
+    }
+    if places is not None:
+        values["customers"] = places.customers
+        values["places"] = [
+            msgspec.to_builtins(place) | {"count": count} for place, count in sorted(places.passages.items())
+        ]
+    return values
+
+
+def _coloured(text: str, kind: str, *, is_coloured: bool) -> str:
+    return click.style(text, fg=COLOURS[kind]) if is_coloured else text
+
+
+def _headline(journey: JourneyChange) -> str:
+    status = journey.status
+    if journey.status_before and journey.status_before != journey.status:
+        status = f"{journey.status_before} -> {journey.status}"
+    versions = " -> ".join(version for version in (journey.version_before, journey.version) if version)
+    return f"{SIGNS[journey.kind]} journey {journey.name} ({status}), version {versions}"
+
+
+def _details(journey: JourneyChange) -> list[str]:
+    lines = []
+    if journey.settings:
+        lines.append(f"    changed: {', '.join(journey.settings)}")
+    if journey.kind == "changed":
+        for sign, steps in (("+", journey.steps_added), ("-", journey.steps_removed), ("~", journey.steps_changed)):
+            lines += [f"    {sign} step {step}" for step in steps]
+        if not lines:
+            lines.append("    a template, a channel or a rule that it uses changes")
+    return lines
+
+
+def _pinned(journey: JourneyChange, places: Places) -> int:
+    """How many are inside versions that are not the planned one: they stay there."""
+    return places.inside(journey.name) - places.inside(journey.name, journey.version)
+
+
+def _customers(journey: JourneyChange, places: Places | None) -> Iterable[str]:
+    if places is None or journey.kind == "added":
+        return
+    pinned = _pinned(journey, places)
+    if not pinned:
+        yield "nobody is inside"
+        return
+    verb = "stays in the version it entered" if pinned == 1 else "stay in the versions they entered"
+    yield f"{count_words(pinned, 'passage')} {verb}, to the end of it"
+
+
+def _table(places: Places) -> list[str]:
+    if not places.passages:
+        return [f"{count_words(places.customers, 'customer')}, nobody is inside a journey"]
+    rows = [("journey", "version", "step", "passages")]
+    rows += [
+        (place.journey, place.version[:8], place.step or f"({place.state})", f"{count:,}")
+        for place, count in sorted(places.passages.items())
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    width = max(len(row[3]) for row in rows)
+    lines = [
+        "  ".join([*(text.ljust(w) for text, w in zip(row, widths, strict=False)), row[3].rjust(width)]) for row in rows
+    ]
+    lines.append(f"{count_words(places.customers, 'customer')} on record")
+    if places.damaged:
+        lines.append(f"{count_words(places.damaged, 'record')} could not be read")
+    return lines
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[int, int], None]]:
+    """A bar while customers are counted, where somebody watches; it is told the offsets read, and all of them."""
+    columns = (TextColumn("counting customers"), BarColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

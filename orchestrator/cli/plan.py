@@ -1,0 +1,90 @@
+"""``orchestrator plan``: what bringing journeys into force would change, and how many customers are where."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from orchestrator.authoring.changes import NOTHING, Side, changes_between, side_of
+from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types
+from orchestrator.authoring.sources import read_sources
+from orchestrator.cli._journeys import compiled_journeys
+from orchestrator.cli._plan import Plan, counting, plan_values, render_plan
+from orchestrator.cli._settings import with_settings
+from orchestrator.cli.validate import event_schema_directory
+from orchestrator.runtime.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  orchestrator plan
+  orchestrator plan my_journeys --diff
+  orchestrator plan my_journeys --against journeys --format json
+"""
+
+EXIT_CHANGES = 4
+
+
+@click.command("plan", epilog=EXAMPLES, short_help="Show what new journeys would change.")
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Compare with the journeys of this directory instead of those in force; no broker is asked, nobody counted.",
+)
+@click.option("--diff", "shows_diff", is_flag=True, help="Show how the texts of journeys and templates differ too.")
+@click.option("--detailed-exitcode", is_flag=True, help=f"Exit with {EXIT_CHANGES} if something would change.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
+@with_settings("bootstrap_servers", "app_id", "topic_prefix", "schemas")
+def command(
+    *, path: Path, against: Path | None, shows_diff: bool, detailed_exitcode: bool, form: str, settings: Settings
+) -> int:
+    """Show what bringing the journeys of the directory PATH into force would change, and how many customers are where.
+
+    Customers inside keep the version that they entered. Nothing is written. Exits with 1 if the journeys have errors,
+    and with 0 whether something would change or not, unless --detailed-exitcode is given.
+    """
+    if compiled_journeys(path, settings.schemas, form) is None:
+        return 1
+    plan = planned(settings, path, against)
+    if form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(plan_values(plan)), indent=2))
+    else:
+        click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=shows_diff))
+    return EXIT_CHANGES if detailed_exitcode and plan.changes else 0
+
+
+def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan:
+    """The journeys of a directory, which have no errors, against those of another one, or against those in force.
+
+    Raises: EnvironmentProblem if a directory is missing, or the broker does not answer.
+    """
+    types = load_event_types(event_schema_directory(settings.schemas))
+    after = side_of(read_sources(path).files, types)
+    set_id = "" if after.journeys is None else after.journeys.set_id
+    if against is not None:
+        before = side_of(read_sources(against).files, types)
+        return Plan(
+            "" if before.journeys is None else before.journeys.set_id, set_id, changes_between(before, after), None
+        )
+    from orchestrator.runtime.places import count_places  # noqa: PLC0415  (loads the Kafka client)
+
+    in_force, before = _in_force(settings)
+    with counting() as progress:
+        places = count_places(settings, progress=progress)
+    return Plan(in_force, set_id, changes_between(before, after), places)
+
+
+def _in_force(settings: Settings) -> tuple[str, Side]:
+    from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
+    from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
+    from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
+
+    newest = Publications(read_definitions(settings.bootstrap_servers, topic_names(settings).definitions)).newest
+    if newest is None:
+        return "", NOTHING
+    types = event_types_from_texts(newest.definition.schemas).types
+    return newest.journeys.set_id, side_of(newest.definition.sources, types)

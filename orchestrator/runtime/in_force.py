@@ -1,0 +1,168 @@
+"""Which journey set is in force after each publication: the newest, with every older version that someone may be in.
+
+Workers, `plan` and `replay` all ask here, so that they agree on what a set's decisions depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from orchestrator.authoring.compiler import compile_journeys, with_pinned
+from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types, read_schema_texts
+from orchestrator.authoring.sources import Sources, read_sources
+from orchestrator.model.journey import JourneySet
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.types import EventType
+from orchestrator.runtime.definitions import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A journey set with all older versions, and the publication that brought it into force.
+
+    `event_types` are those of its event schemas, by which events are read while it is in force.
+    """
+
+    journeys: JourneySet
+    definition: Definition
+    event_types: Mapping[str, EventType]
+
+    @property
+    def offset(self) -> int:
+        """Where its publication stands in the definitions topic."""
+        return self.definition.offset
+
+    @property
+    def reader_schemas(self) -> dict[str, str]:
+        """Event type → our schema of it."""
+        return {name: event.schema_json for name, event in self.event_types.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    journeys: JourneySet
+    event_types: Mapping[str, EventType]
+
+
+class Publications:
+    """All publications in order. Each journey set is compiled once, however often it was published."""
+
+    def __init__(self, definitions: Iterable[Definition] = ()) -> None:
+        self.definitions: list[Definition] = []
+        self.newest: InForce | None = None
+        """What is in force: the newest publication that compiles."""
+        self.refused: list[Definition] = []
+        """Publications that do not compile, so that they never were in force here."""
+        self.forgotten: set[int] = set()
+        """Offsets of publications whose versions are no longer kept."""
+        self._compiled: dict[str, _Compiled | None] = {}
+        for definition in definitions:
+            self.add(definition)
+
+    def add(self, definition: Definition) -> InForce | None:
+        """Takes in the next publication; what is in force with it, or None if it does not compile.
+
+        A set that is in force already stays so under its first publication: two workers may start at once.
+        """
+        self.definitions.append(definition)
+        if definition.forgets:
+            self.forgotten |= {definition.offset, *definition.forgets}
+            if self.newest is not None:
+                base = self.newest.definition
+                self.newest = self._in_force(
+                    replace(base, offset=definition.offset, who=definition.who, why=definition.why)
+                )
+            return self.newest
+        if self.newest is not None and self.newest.definition.set_id == definition.set_id:
+            return self.newest
+        found = self._in_force(definition)
+        if found is None:
+            self.refused.append(definition)
+        else:
+            self.newest = found
+        return found
+
+    def kept(self) -> list[tuple[Definition, JourneySet]]:
+        """The publications that are still kept and compile, with their journeys, in order."""
+        return [
+            (one, compiled.journeys)
+            for one in self.definitions
+            if one.offset not in self.forgotten and (compiled := self._compile(one)) is not None
+        ]
+
+    def _in_force(self, definition: Definition) -> InForce | None:
+        compiled = self._compile(definition)
+        if compiled is None:
+            return None
+        older = [journeys for one, journeys in self.kept() if one.set_id != definition.set_id]
+        return InForce(with_pinned(compiled.journeys, older), definition, compiled.event_types)
+
+    def _compile(self, definition: Definition) -> _Compiled | None:
+        if definition.set_id not in self._compiled:
+            self._compiled[definition.set_id] = _compiled(definition)
+        return self._compiled[definition.set_id]
+
+
+def _compiled(definition: Definition) -> _Compiled | None:
+    types = event_types_from_texts(definition.schemas)
+    if types.problems:
+        return None
+    journeys = compile_journeys(Sources(files=dict(definition.sources)), types.types).journeys
+    return None if journeys is None else _Compiled(journeys, types.types)
+
+
+def compile_definition(definition: Definition) -> JourneySet | None:
+    """The journey set of these texts, or None if this version of the compiler finds problems in them."""
+    compiled = _compiled(definition)
+    return None if compiled is None else compiled.journeys
+
+
+def collectable(
+    publications: Publications, inside: AbstractSet[tuple[str, str]], *, before_ms: int
+) -> list[Definition]:
+    """Publications that need not be kept: superseded before this instant, and nobody is `inside` a (journey, version)
+    that only they hold. Entries happen only into the set in force, so who is inside was let in while they were.
+    """
+    kept = publications.kept()
+    covered = set(kept[-1][1].versions) if kept else set()
+    found: list[Definition] = []
+    for (definition, journeys), (successor, _) in reversed(list(pairwise(kept))):
+        needed = inside & (journeys.versions.keys() - covered)
+        if needed or successor.at_ms >= before_ms:
+            covered |= journeys.versions.keys()
+        else:
+            found.append(definition)
+    return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The journeys of a directory: compiled, and the texts that they were compiled from."""
+
+    journeys: JourneySet
+    definition: Definition
+    event_types: Mapping[str, EventType]
+
+
+def load_journeys(journeys: Path, schemas: Path) -> Loaded:
+    """The journeys of a directory, checked against the event schemas of `schemas/events`.
+
+    Raises: EnvironmentProblem if a directory is missing or the journeys have problems.
+    """
+    texts = read_schema_texts(schemas / "events")
+    types = load_event_types(schemas / "events")
+    sources = read_sources(journeys)
+    compilation = compile_journeys(sources, types)
+    if compilation.journeys is None:
+        errors = [problem for problem in compilation.problems if problem.severity == "error"]
+        first = f"{errors[0].path}:{errors[0].line}: {errors[0].message}" if errors else "no journeys"
+        raise EnvironmentProblem(
+            f"the journeys in {journeys} have {len(errors)} problems; the first: {first}",
+            hint=f"see them all with: orchestrator validate {journeys}",
+        )
+    current = compilation.journeys
+    return Loaded(current, Definition(current.set_id, dict(sources.files), texts), types)

@@ -1,0 +1,147 @@
+"""A worker and the published journey sets: what it starts with, and what it takes up while it runs.
+
+Once something was published, the definitions topic says what is in force. The worker's own directory is published if
+nothing is there yet, or on request (`--publish`). A thread follows the topic; it compiles a new set beside the running
+one and hands it over between two batches. A set that cannot be used here is refused: the one before stays in force.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import structlog
+
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.definitions import Definition, DefinitionsReader, publish_definition
+from orchestrator.runtime.in_force import InForce, Loaded, Publications
+
+log = structlog.stdlib.get_logger(__name__)
+
+POLL_S = 0.5
+RETRY_S = 5.0
+
+Usable = Callable[[InForce], None]
+"""Raises EnvironmentProblem if the set cannot be used, because topics are missing that it sends to, for example."""
+
+
+class Uptake:
+    """Follows the definitions topic. `check_usable` may block.
+
+    Its methods may be called from any thread. Raises: EnvironmentProblem if the topic cannot be read.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, *, check_usable: Usable = lambda _: None) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._check_usable = check_usable
+        self._lock = threading.Lock()
+        self._reader = DefinitionsReader(bootstrap_servers, topic)
+        self._publications = Publications()
+        self._in_force: InForce | None = None
+        self.refused = 0
+        """How many sets are published after the one in force that cannot be used."""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start_with(self, load: Callable[[], Loaded], *, publish: bool) -> InForce:
+        """The set in force. The directory's journeys are published if nothing was, or if `publish` says so.
+
+        Raises: EnvironmentProblem if nothing can be used.
+        """
+        found = self.catch_up()
+        if publish or not self._publications.definitions:
+            loaded = load()
+            newest = self._publications.newest
+            if newest is None or newest.journeys.set_id != loaded.definition.set_id:
+                # What this worker itself cannot use it does not publish, but says why.
+                self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
+                definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
+                publish_definition(self._bootstrap_servers, self._topic, definition)
+                found = self.catch_up()
+        if found is None:
+            raise EnvironmentProblem(
+                "none of the published journey sets can be used by this worker",
+                hint="the log says why; is this worker of an older release than the one that published them?",
+            )
+        return found
+
+    def catch_up(self) -> InForce | None:
+        """The set in force after everything that is published by now; None if there is none."""
+        with self._lock:
+            self._take(self._reader.read_to_end())
+            return self._in_force
+
+    def follow(self, take_up: Callable[[InForce], None], *, on_refused: Callable[[int], None] = lambda _: None) -> None:
+        """Starts the thread. In it `take_up` is called with each set that comes into force from now on, and
+        `on_refused` with the number of those refused, when it changes.
+        """
+        self._thread = threading.Thread(
+            target=self._follow, args=(take_up, on_refused), name="definitions", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread and the connection."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(2 * POLL_S)
+
+    def _follow(self, take_up: Callable[[InForce], None], on_refused: Callable[[int], None]) -> None:
+        known, refused = self._in_force, 0
+        while not self._stop.is_set():
+            try:
+                with self._lock:
+                    definition = self._reader.poll(POLL_S)
+                    if definition is not None:
+                        self._take([definition])
+                    found = self._in_force
+            except Exception as error:  # noqa: BLE001 - the sets in force stay; what is wrong may pass
+                log.warning("the published journey sets cannot be read", reason=str(error))
+                self._stop.wait(RETRY_S)
+                continue
+            if refused != self.refused:
+                refused = self.refused
+                on_refused(refused)
+            if found is not None and found is not known:
+                known = found
+                take_up(found)
+            # Whoever restores a partition meanwhile gets his turn.
+            self._stop.wait(0.01)
+        self._reader.close()
+
+    def _take(self, definitions: Iterable[Definition]) -> None:
+        """Makes the newest of these publications that can be used the one in force; refuses those after it."""
+        added = [(definition, self._publications.add(definition)) for definition in definitions]
+        refused = 0
+        for definition, found in reversed(added):
+            problem = self._why_not(found)
+            if problem is None:
+                self._in_force, self.refused = found, refused
+                return
+            refused += 1
+            log.error(
+                "a published journey set is refused; the one before stays in force",
+                set=definition.set_id,
+                offset=definition.offset,
+                reason=str(problem),
+                hint=problem.hint,
+            )
+        self.refused += refused
+
+    def _why_not(self, found: InForce | None) -> EnvironmentProblem | None:
+        if found is None:
+            return EnvironmentProblem(
+                "it does not compile with this release", hint="bring all workers to the release that published it"
+            )
+        try:
+            self._check_usable(found)
+        except EnvironmentProblem as problem:
+            return problem
+        return None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

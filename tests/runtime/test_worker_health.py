@@ -1,0 +1,46 @@
+"""What a worker says of itself when it is asked, from what its pump does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.worker import _Worker
+
+
+@pytest.fixture
+def worker() -> _Worker:
+    """A worker that owns partitions and processes them."""
+    prepared: Any = SimpleNamespace(settings=Settings(hang_timeout_ms=90_000))
+    worker = _Worker(prepared)
+    pump: Any = SimpleNamespace(silent_s=lambda: 0.05, is_flowing=True)
+    worker.pump = pump
+    worker.announced = True
+    return worker
+
+
+def test_a_worker_that_processes_everything_is_well_and_ready(worker: _Worker) -> None:
+    assert (worker._ailing(), worker._unready()) == ("", "")
+
+
+def test_a_worker_whose_cycles_hang_is_not_well_and_one_that_is_slow_is(worker: _Worker, monkeypatch: Any) -> None:
+    monkeypatch.setattr(worker.pump, "silent_s", lambda: 89.0)
+    assert worker._ailing() == ""
+    monkeypatch.setattr(worker.pump, "silent_s", lambda: 91.0)
+    assert worker._ailing() == "the cycles have not come round for 91 s"
+
+
+def test_a_worker_is_not_ready_before_its_first_partitions_while_they_change_and_while_it_stops(
+    worker: _Worker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(worker.pump, "is_flowing", False)
+    assert "handed over or restored" in worker._unready()
+    worker.announced = False
+    assert "no partitions were assigned yet" in worker._unready()
+    worker.is_stopping = True
+    assert worker._unready() == "stopping"
+    # None of this is a reason to start it again.
+    assert worker._ailing() == ""
