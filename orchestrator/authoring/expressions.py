@@ -21,6 +21,7 @@ from orchestrator.authoring.expression_nodes import (
     Constant,
     EntryField,
     EventField,
+    ExperimentArm,
     Names,
     SegmentMember,
     Typed,
@@ -61,6 +62,7 @@ class Uses:
     aggregates: tuple[Aggregate, ...]
     audiences: frozenset[str]
     segments: frozenset[str]
+    experiments: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -95,6 +97,7 @@ def uses(node: Typed) -> Uses:
         aggregates=tuple(aggregate_of(inner) for inner in nodes if isinstance(inner, Aggregated)),
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
         segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
+        experiments=frozenset(inner.name for inner in nodes if isinstance(inner, ExperimentArm)),
     )
 
 

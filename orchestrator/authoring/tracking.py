@@ -36,7 +36,7 @@ def _segment(draft: SegmentDraft, world: World, checked: CheckedFormulas) -> Seg
         aggregates=used.aggregates,
         segments=used.segments,
         events=frozenset(aggregate.on for aggregate in used.aggregates) | {rule.on.name for rule in rules},
-        reads_profile=bool(used.attributes or used.consents or used.audiences),
+        reads_profile=bool(used.attributes or used.consents or used.audiences or used.experiments),
     )
 
 

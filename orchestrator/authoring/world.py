@@ -111,6 +111,7 @@ def segment_names(world: World) -> Names:
         attributes=world.attributes,
         consents=world.consents,
         audiences=frozenset(world.audiences),
+        experiments=arms_of(world),
         event_types=world.event_types,
         segments=world.segments,
         no_now=NO_NOW,

@@ -41,6 +41,7 @@ def expose(turn: Turn, journey: Journey, instance: Instance, step: MeetExperimen
         known = turn.journeys.experiments
         kept = {other: met for other, met in turn.customer.exposures.items() if other in known}
         turn.customer.exposures = {**kept, name: arm}
+        turn.profile_changed = True
     if instance.exposed.get(name) != arm:
         # Commands hold what is there now, so it is replaced and not changed.
         instance.exposed = {**instance.exposed, name: arm}

@@ -31,7 +31,7 @@ class Segment:
     `next_change` gives the earliest instant after now at which the passing of time alone may change that (None: time
     alone changes nothing). `clock` is the name of the clock that is set to it. `aggregates` and `segments` are those
     that the condition reads; `events` the event types that can change what it says by way of an aggregate or a profile
-    rule; `reads_profile` whether steps can change it too: it looks at attributes, consents or audiences.
+    rule; `reads_profile` whether steps can change it too: it looks at attributes, consents, audiences or experiments.
     """
 
     name: str

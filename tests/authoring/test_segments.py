@@ -18,7 +18,7 @@ from orchestrator.authoring.tracking import listed_aggregates
 from orchestrator.engine.align import align
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects, Transition
-from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.customer import NEVER_MS, Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from tests.authoring.cases import fixture_events, fixture_sources
@@ -158,6 +158,35 @@ steps:
     engine = OfflineEngine(journeys)
     effects = engine.apply(START, Event("cart_updated", "e1", "ada", {"cart_id": "c1"}))
     assert [failure.detail for failure in effects.failures] == ["passages open and end each other without end"]
+    assert len(effects.transitions) < 1_000
+
+
+def test_so_are_those_whose_messages_compete() -> None:
+    """A passage that comes to a message waits for the others, and changes the profile only after that."""
+
+    def flip(name: str, way: str, value: str) -> str:
+        send = "say: {send: email, template: reminder, with: {value: '1'}}"
+        return f"""
+journey: {name}
+owner: lifecycle@shop.example
+status: live
+entry: {{segment: vip, when: {way}, reentry: always}}
+steps:
+  {send}
+  flip: {{set: {{is_marked: {value}}}}}
+"""
+
+    own = {"on.yaml": flip("on", "leaves", "true"), "off.yaml": flip("off", "enters", "false")}
+    files = {path: text for path, text in fixture_sources().files.items() if not path.startswith("cart")}
+    segments = "segments:\n  vip: {when: profile.is_marked}\n"
+    marking = {"start.yaml": MARKING.replace("marking", "start"), "segments.yaml": segments}
+    compilation = compile_journeys(Sources(files={**files, **own, **marking}), EVENTS)
+    assert compilation.journeys is not None, compilation.problems
+    assert compilation.journeys.caps, "so that messages compete"
+    engine = OfflineEngine(compilation.journeys)
+    effects = engine.apply(START, Event("cart_updated", "e1", "ada", {"cart_id": "c1"}))
+    assert {failure.detail for failure in effects.failures} == {"passages open and end each other without end"}
+    assert all(instance.timer_at_ms < NEVER_MS for instance in engine.customers["ada"].instances)
     assert len(effects.transitions) < 1_000
 
 
