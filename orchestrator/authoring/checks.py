@@ -15,6 +15,7 @@ from orchestrator.authoring.action_checks import (
     check_channel_names,
     check_message_channel,
 )
+from orchestrator.authoring.contradictions import check_contradictions
 from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
@@ -227,8 +228,9 @@ def check_names(journeys: Iterable[JourneyDraft], problems: Problems) -> None:
 
 
 def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked: CheckedFormulas) -> None:
-    """Checks one journey: references, types, ways between steps."""
+    """Checks one journey: references, types, ways between steps, conditions that contradict themselves."""
     checks = Checks(world, problems, checked)
+    of_others = len(checked)
     entry = draft.entry
     before = entry_names(draft, world)
     if entry.event is not None:
@@ -252,6 +254,7 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     for step in draft.steps:
         _check_step(step, draft, inside, checks)
     check_flow(draft, problems)
+    check_contradictions(draft, list(checked.items())[of_others:], problems)
 
 
 def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: Checks) -> None:

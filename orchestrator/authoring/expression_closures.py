@@ -268,7 +268,7 @@ def _apply(node: Apply, captured: Mapping[str, int]) -> Evaluate:
         case "in":
             return _membership(node, arguments)
         case "??":
-            value, default = arguments
+            value, default = _exact_arguments(node, arguments) if node.type.kind is Kind.DECIMAL else arguments
             return lambda scope: default(scope) if (found := value(scope)) is None else found
         case "list":
             return lambda scope: [argument(scope) for argument in arguments]
@@ -346,6 +346,12 @@ def _exactly(value: Evaluate) -> Evaluate:
     return lambda scope: None if (found := value(scope)) is None else Decimal(found)
 
 
+def _exact_arguments(node: Apply, arguments: tuple[Evaluate, ...]) -> tuple[Evaluate, ...]:
+    """Of a decimal and a number with a point each is a decimal, so that whichever is chosen is one."""
+    pairs = zip(node.arguments, arguments, strict=True)
+    return tuple(_exactly(value) if argument.type.kind is Kind.FLOAT else value for argument, value in pairs)
+
+
 def _in_days(value: Evaluate) -> Evaluate:
     return lambda scope: None if (found := value(scope)) is None else found // DAY_MS
 
@@ -363,6 +369,8 @@ def _call(node: Apply, arguments: tuple[Evaluate, ...]) -> Evaluate:
     elif node.name in BETWEEN:
         pairs = zip(kinds, arguments, strict=True)
         arguments = tuple(_in_ms(argument) if kind is Kind.DATE else argument for kind, argument in pairs)
+    elif node.type.kind is Kind.DECIMAL:
+        arguments = _exact_arguments(node, arguments)
     if len(arguments) == 1:
         only = arguments[0]
         return lambda scope: on_null if (value := only(scope)) is None else call(value)

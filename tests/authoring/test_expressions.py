@@ -319,3 +319,14 @@ def kind_of(value: Any, kind: Kind) -> bool:
         Kind.RECORD: (dict,),
     }
     return isinstance(value, types.get(kind, (int,)))
+
+
+@pytest.mark.parametrize("text", ["min(event.weight, profile.spent)", "max(profile.spent, event.weight)"])
+def test_the_least_and_greatest_of_a_decimal_and_a_number_with_a_point_are_decimals(text: str) -> None:
+    checked, problems = check_expression(text, NAMES)
+    assert checked is not None, problems
+    at = scope()
+    at.customer.profile = {"spent": "0.5"}
+    for weight in (0.25, 2.0):
+        at.event = {"weight": weight}
+        assert type(compile_checked(checked, CAPTURED).evaluate(at)) is Decimal
