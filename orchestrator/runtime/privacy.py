@@ -17,6 +17,7 @@ from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.dead_letters import SUFFIX
 from orchestrator.runtime.explain import (
     TIMEOUT_S,
     Progress,
@@ -124,7 +125,8 @@ def is_known(settings: Settings, customer_id: str) -> bool:
 def _topics(names: TopicNames, existing: Any) -> list[str]:
     """The topics whose records have customers for keys."""
     actions = sorted(topic for topic in existing if topic.startswith(names.actions_prefix))
-    return [*names.events, names.transitions, names.dead_letters, names.changelog, *actions]
+    refused = sorted(topic for topic in existing if topic.startswith(names.sinks_prefix) and topic.endswith(SUFFIX))
+    return [*names.events, names.transitions, names.dead_letters, names.changelog, *actions, *refused]
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,8 @@ class TopicNames:
     dead_letters: str
     definitions: str
     changelog: str
+    sinks_prefix: str
+    """How the names of the sinks' own topics begin."""
 
     def actions(self, channel: str) -> str:
         """The topic of a channel's action commands."""
@@ -49,6 +51,7 @@ def topic_names(settings: Settings) -> TopicNames:
         dead_letters=f"{prefix}journeys.dead-letters",
         definitions=f"{prefix}journeys.definitions",
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
+        sinks_prefix=f"{prefix}sinks.",
     )
 
 

@@ -12,6 +12,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from orchestrator.cli.main import run
 from orchestrator.runtime.connectors import Connector
+from orchestrator.runtime.privacy import held
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import create_topics, topic_specs
 from orchestrator.stack.stack import Stack
 from tests.sinks.receiver import Answer, Receiver
 from tests.sinks.traffic import Commands, dead_letters, eventually
@@ -79,6 +82,21 @@ def test_what_they_hold_is_shown_when_asked_for(refused: str, orchestrator: Call
     assert shown[0]["type"] == "action_command"
     assert shown[0]["value"]["address"] == "anna@example.test"
     assert shown[0]["headers"] == {"trace": "t-1"}
+
+
+def test_they_are_part_of_what_is_given_out_about_a_customer(
+    refused: str, stack: Stack, topic_prefix: str, commands: Commands
+) -> None:
+    settings = Settings(
+        bootstrap_servers=stack.bootstrap_servers,
+        registry_url=stack.registry_url,
+        topic_prefix=topic_prefix,
+        app_id=f"{topic_prefix}app",
+    )
+    create_topics(settings, topic_specs(settings, ()))
+    topics = held(settings, "user_1")["topics"]
+    assert [record["value"]["action_id"] for record in topics[refused][:3]] == ["a", "b", "late"]
+    assert held(settings, "user_2")["topics"] == {}
 
 
 def test_a_selection_by_reason_time_topic_and_number(refused: str, orchestrator: Call, topic_prefix: str) -> None:

@@ -197,11 +197,14 @@ def test_records_that_are_no_commands_are_dead_letters_with_their_bytes(
 ) -> None:
     connector = apply("http", HTTP_URL=receiver.url)
     whole = commands.encoded(action_id="cut")
+    before_content = commands.encoded(action_id="huge").partition(b"\x04\x0esubject")[0]
+    assert before_content.endswith(b"en")
     wrong = [
         (b"{}", "not_avro"),
         (b"\0\xff\xff\xff\xff1", "unknown_schema"),
         (whole[:40], "undecodable"),
         (whole + b"\0", "undecodable"),
+        (before_content + b"\x80\x80\x80\x80\x08\x02k\x02v", "undecodable"),
         (commands.encoded(action_id="a\r\nX-Injected: 1"), "bad_action_id"),
         (commands.encoded(action_id=""), "not_a_command"),
     ]
