@@ -151,9 +151,9 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
 def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:
     """Brings a customer about whom nothing else is decided in line with a new journey set; whether it was needed.
 
-    Timers due at or before `at_ms` must have fired.
+    Timers due at or before `at_ms` must have fired. Of a customer who is not known, or was forgotten, nothing is kept.
     """
-    if customer.aligned == journeys.alignment:
+    if customer.aligned == journeys.alignment or not customer.last_at_ms:
         return False
     customer.last_at_ms = max(at_ms, customer.last_at_ms)
     realign(journeys, customer, customer_id, customer.last_at_ms, effects)

@@ -33,10 +33,9 @@ def is_capped(caps: tuple[Cap, ...], sends: list[Sent], message: Sent) -> bool:
             continue
         since = message.at_ms - cap.per_ms
         count = 0
-        for sent in reversed(sends):
-            if sent.at_ms <= since:
-                break
-            if counts_for(cap, sent):
+        # Not in time order where a new journey set let the customer in before timers that were overdue fired.
+        for sent in sends:
+            if sent.at_ms > since and counts_for(cap, sent):
                 count += 1
         if count >= cap.max:
             return True

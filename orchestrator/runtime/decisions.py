@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
+import msgspec
+
 from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers
 from orchestrator.engine.turn import UnknownVersion
 from orchestrator.model.actions import Effects, Transition
@@ -48,6 +50,8 @@ from orchestrator.runtime.tracing import Traces, trace_of
 
 RECORD_BYTES_MAX = 900_000
 """No customer record and no action grows beyond this: brokers refuse records above 1 MB, and with them the batch."""
+
+_encode_fields = msgspec.msgpack.Encoder().encode
 
 NOBODY = encode_customer(Customer())
 """The record of a customer who is not known, or was forgotten."""
@@ -216,6 +220,8 @@ class _Batch:
         self.fire()
         if self.situation.align_after is not None:
             self.align(self.situation.align_after)
+        if not self.is_careful and is_too_large(self.decided.effects):
+            raise _NeedsCare
         changes = self.decided.changes
         records, customers = self.records, self.customers
         for key in self.touched:
@@ -458,7 +464,7 @@ def _damaged(situation: Situation, error: ValueError) -> EnvironmentProblem:
 
 
 def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail: str, effects: Effects) -> None:
-    """Ends the passages whose timers raised, and drops such clocks, so that all else of the customer goes on."""
+    """Ends the passages whose timers raised, and puts off such clocks, so that all else of the customer goes on."""
     customer.last_at_ms = max(customer.last_at_ms, wake_ms)
     kept = []
     for instance in customer.instances:
@@ -481,7 +487,11 @@ def drop_due_passages(customer: Customer, customer_id: str, wake_ms: int, detail
                 )
             )
     customer.instances = kept
-    customer.clocks = {name: due_ms for name, due_ms in customer.clocks.items() if due_ms > wake_ms}
+    clocks = {name: due_ms for name, due_ms in customer.clocks.items() if due_ms > wake_ms}
+    if len(clocks) < len(customer.clocks):
+        # The next decision about the customer brings the record in line again, and so sets them anew.
+        customer.aligned = ""
+    customer.clocks = clocks
 
 
 def place_of(error: BaseException) -> str:
@@ -498,9 +508,19 @@ def place_of(error: BaseException) -> str:
 def _check_sizes(customer: Customer, effects: Effects) -> None:
     if len(encode_customer(customer)) > RECORD_BYTES_MAX:
         raise OverflowError("a customer record is too large")
+    if is_too_large(effects):
+        raise OverflowError("an action or an emitted event is too large")
+
+
+def is_too_large(effects: Effects) -> bool:
+    """Whether a broker would refuse an action or an emitted event, and with it the batch."""
     for action in effects.actions:
-        if sum(len(part.encode()) for part in action.content.values()) > RECORD_BYTES_MAX:
-            raise OverflowError("an action is too large")
+        # Counting characters is quick, and no character has more than four bytes.
+        if sum(map(len, action.content.values())) * 4 > RECORD_BYTES_MAX and (
+            sum(len(part.encode()) for part in action.content.values()) > RECORD_BYTES_MAX
+        ):
+            return True
+    return any(len(_encode_fields(emitted.event.fields)) > RECORD_BYTES_MAX for emitted in effects.events)
 
 
 def _add(total: Effects, effects: Effects) -> None:

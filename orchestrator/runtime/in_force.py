@@ -126,14 +126,18 @@ def collectable(
 ) -> list[Definition]:
     """Publications that need not be kept: superseded before this instant, and nobody is `inside` a (journey, version)
     that only they hold. Entries happen only into the set in force, so who is inside was let in while they were.
+
+    The newest that declares an audience is kept as well: whoever is in it can only be taken out while it is known.
     """
     kept = publications.kept()
     covered = set(kept[-1][1].versions) if kept else set()
+    audiences = set(kept[-1][1].audiences) if kept else set()
     found: list[Definition] = []
     for (definition, journeys), (successor, _) in reversed(list(pairwise(kept))):
         needed = inside & (journeys.versions.keys() - covered)
-        if needed or successor.at_ms >= before_ms:
+        if needed or journeys.audiences.keys() - audiences or successor.at_ms >= before_ms:
             covered |= journeys.versions.keys()
+            audiences |= journeys.audiences.keys()
         else:
             found.append(definition)
     return found[::-1]

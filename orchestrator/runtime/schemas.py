@@ -20,6 +20,7 @@ from typing import Any
 
 import avro.errors
 import avro.schema
+import fastavro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
 from orchestrator.model.problems import EnvironmentProblem
@@ -42,6 +43,13 @@ class SchemaFile:
     subject: str
     path: str
     text: str
+
+
+def is_same_schema(one: str, other: str) -> bool:
+    """Whether two Avro schemas, as JSON, write the same bytes: documentation and the like apart."""
+    return fastavro.schema.to_parsing_canonical_form(json.loads(one)) == fastavro.schema.to_parsing_canonical_form(
+        json.loads(other)
+    )
 
 
 def read_schema_files(directory: Path) -> tuple[SchemaFile, ...]:

@@ -35,7 +35,7 @@ from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
 from orchestrator.runtime.pump import BatchCycle, Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
-from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import Registry, is_same_schema, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
 from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
@@ -95,7 +95,7 @@ def prepare(settings: Settings) -> Prepared:
     uptake = Uptake(
         settings.bootstrap_servers,
         names.definitions,
-        check_usable=lambda found: _check_usable(settings, ids, found),
+        check_usable=lambda found: _check_usable(settings, {file.name: file.text for file in schema_files}, found),
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
@@ -166,16 +166,20 @@ def make_cycle(prepared: Prepared) -> Cycle:
     )
 
 
-def _check_usable(settings: Settings, ids: Mapping[str, int], found: InForce) -> None:
+def _check_usable(settings: Settings, schemas: Mapping[str, str], found: InForce) -> None:
     """Raises: EnvironmentProblem if a topic is missing that the set sends to, and may not be created, or if the worker
-    has no schema of an event that the set emits.
+    has not the set's schema of an event that the set emits, so that it could not write all that the set allows.
     """
     check_emitted_topics(found.journeys.emits, settings.event_topics)
-    unknown = sorted(found.journeys.emits.keys() - ids.keys())
-    if unknown:
+    others = sorted(
+        name
+        for name in found.journeys.emits
+        if name not in schemas or not is_same_schema(schemas[name], found.reader_schemas.get(name, schemas[name]))
+    )
+    if others:
         raise EnvironmentProblem(
-            f"journeys emit {', '.join(unknown)}, of which this worker has no schema",
-            hint="add it to the worker's --schemas and start it again",
+            f"journeys emit {', '.join(others)}, of which this worker has not the same schema",
+            hint="bring the worker's --schemas up to date and start it again",
         )
     ensure_topics(settings, topic_specs(settings, found.journeys.destinations), create=settings.create_topics)
 
