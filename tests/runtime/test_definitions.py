@@ -130,6 +130,19 @@ def test_a_set_that_does_not_compile_any_more_is_refused_and_the_one_before_stay
     assert [one.set_id for one in publications.refused] == ["0123"]
 
 
+def test_the_newest_set_that_declares_an_audience_is_kept_for_those_who_are_in_it(journeys: Path) -> None:
+    file = journeys / "audiences.yaml"
+    text = file.read_text()
+    file.write_text(f"{text}  old_ads: {{destination: ads, identity: email, consent: email}}\n")
+    first, second = load(journeys), changed(journeys)
+    file.write_text(text)
+    third = changed(journeys, "wait: 2 days", "wait: 3 days")
+    publications = Publications(
+        [replace(at(one, offset), at_ms=offset * 100) for offset, one in enumerate((first, second, third))]
+    )
+    assert [d.offset for d in collectable(publications, set(), before_ms=999)] == [0]
+
+
 def test_what_nobody_is_inside_of_is_collected_and_replays_still_know_it(journeys: Path) -> None:
     first = load(journeys)
     second = changed(journeys)
