@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import Producer
 
 from orchestrator.cli.topics import command
 from orchestrator.model.problems import EnvironmentProblem
@@ -67,6 +69,17 @@ def settings(stack: Stack, topic_prefix: str) -> Settings:
         event_topics=("events.web",),
         partitions=2,
     )
+
+
+def test_a_dead_letter_larger_than_a_broker_takes_elsewhere_is_taken(settings: Settings) -> None:
+    create_topics(settings, topic_specs(settings, []))
+    failures: list[object] = []
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "message.max.bytes": 10_000_000})
+    producer.produce(
+        topic_names(settings).dead_letters, os.urandom(2_000_000), on_delivery=lambda error, _: failures.append(error)
+    )
+    assert producer.flush(30) == 0
+    assert failures == [None]
 
 
 def test_created_topics_are_as_they_must_be_and_creating_again_changes_nothing(settings: Settings) -> None:
