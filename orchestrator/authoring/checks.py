@@ -6,6 +6,7 @@ Gives the typed expressions that the compiler turns into closures.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import assert_never
 
@@ -254,7 +255,9 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     for step in draft.steps:
         _check_step(step, draft, inside, checks)
     check_flow(draft, problems)
-    check_contradictions(draft, list(checked.items())[of_others:], problems)
+    # From the end, because the formulas of a thousand other journeys may come before.
+    own = list(islice(reversed(checked.items()), len(checked) - of_others))
+    check_contradictions(draft, own[::-1], problems)
 
 
 def _check_step(step: StepDraft, draft: JourneyDraft, names: Names, checks: Checks) -> None:
