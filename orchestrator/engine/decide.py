@@ -64,7 +64,7 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
     now_ms = at_ms if at_ms > customer.last_at_ms else customer.last_at_ms
     if customer.aligned != journeys.alignment:
         realign(journeys, customer, event.customer_id, now_ms, effects)
-    if customer.instances or customer.clocks:
+    if (customer.instances or customer.clocks) and wake_at_ms(customer) <= now_ms:
         fire_timers(journeys, customer, event.customer_id, now_ms, effects)
     customer.recent = recent[-_RECENT_BYTES_KEPT:] + digest
     is_new = customer.last_at_ms == 0
