@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as Position
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, decode_customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
+from orchestrator.runtime.explain import committed_reader
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 
@@ -74,18 +75,7 @@ def count_places(settings: Settings, *, progress: Progress = lambda *_: None) ->
     Raises: EnvironmentProblem if the changelog is missing or cannot be read to its end.
     """
     topic = topic_names(settings).changelog
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            # Only assigned, never subscribed, never committed: the name is just required.
-            "group.id": f"{settings.app_id}-places",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
-    )
+    consumer = committed_reader(settings, "places")
     try:
         return _count(consumer, topic, progress)
     except KafkaException as error:

@@ -79,7 +79,7 @@ class Mismatch:
         return f"topic {self.topic} has {self.setting} {self.found}, needed is {self.wanted}"
 
 
-RECORD_BYTES_MAX = 10_000_000
+PRODUCED_BYTES_MAX = 10_000_000
 """As much as the worker's producer sends."""
 
 
@@ -96,7 +96,7 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     specs += [TopicSpec(names.actions(channel), partitions) for channel in channels]
     specs += [TopicSpec(name, partitions) for name in (names.transitions, names.journal)]
     # A dead letter is its original with headers added, and perhaps compressed less well: larger than what was let in.
-    specs.append(TopicSpec(names.dead_letters, partitions, {"max.message.bytes": str(RECORD_BYTES_MAX)}))
+    specs.append(TopicSpec(names.dead_letters, partitions, {"max.message.bytes": str(PRODUCED_BYTES_MAX)}))
     specs.append(TopicSpec(names.definitions, 1, compacted))
     specs.append(TopicSpec(names.changelog, partitions, compacted))
     return tuple(sorted(specs, key=lambda spec: spec.name))

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as Position
 
 from orchestrator.runtime.ports import TopicPartition, TransactionFailed
-from orchestrator.runtime.topics import RECORD_BYTES_MAX
+from orchestrator.runtime.topics import PRODUCED_BYTES_MAX
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str
         # (its issue 5456), until some connection changes its state: closing idle ones makes that soon.
         "connections.max.idle.ms": 3_000,
         # A dead letter is its original with headers added, so it may be larger than what producers were allowed.
-        "message.max.bytes": RECORD_BYTES_MAX,
+        "message.max.bytes": PRODUCED_BYTES_MAX,
     }
 
 
