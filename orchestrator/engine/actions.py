@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.engine.audiences import change_audiences
-from orchestrator.engine.ids import action_id
-from orchestrator.engine.turn import Request, Turn, ask, fail, note, record, value_of
+from orchestrator.engine.turn import Request, Turn, ask, end_step, fail, id_of, note, record, value_of, values_of
 from orchestrator.model.action_steps import (
     HUMAN,
     WEBHOOK,
@@ -22,7 +21,7 @@ from orchestrator.model.action_steps import (
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
 from orchestrator.model.events import EmittedEvent, Event
-from orchestrator.model.journey import Expression, Journey, RenderProblem, Status
+from orchestrator.model.journey import Journey, RenderProblem, Status
 
 CONTEXT = "context"
 """The part of a task's content that tells, as JSON, where it comes from and with what values."""
@@ -180,20 +179,6 @@ def start_or_stop(turn: Turn, journey: Journey, instance: Instance, step: StartJ
     return step.next
 
 
-def values_of(
-    turn: Turn, variables: tuple[tuple[str, Expression], ...], journey: Journey, instance: Instance, place: str
-) -> dict[str, object]:
-    """The variables' values; null for one that cannot be computed, which is recorded."""
-    return {name: value_of(turn, expression, journey, instance, place) for name, expression in variables}
-
-
-def id_of(turn: Turn, journey: Journey, instance: Instance, step: str) -> str:
-    """The id of what this visit of the step asks for."""
-    before = instance.results.get(step)
-    visit = 1 if before is None else before.visits + 1
-    return action_id(turn.customer_id, journey.name, instance.number, step, visit)
-
-
 def finish(
     turn: Turn,
     journey: Journey,
@@ -210,16 +195,4 @@ def finish(
     if command is not None:
         asked_as = command.action_id
         turn.effects.actions.append(command)
-    note(instance, step.name, turn.now_ms, outcome, asked_as, channel if asked_as else None)
-    record(
-        turn,
-        journey,
-        instance,
-        "step",
-        step=step.name,
-        to=step.next,
-        reason=outcome,
-        action_id=asked_as,
-        value=channel if asked_as else None,
-    )
-    return step.next
+    return end_step(turn, journey, instance, step, outcome, channel if asked_as else None, asked_as)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.engine.ids import action_id
 from orchestrator.engine.limits import PROMOTIONAL, choose_channel, is_left_alone, purpose_of, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
 from orchestrator.engine.shared import next_slot_us, reserve_slot
-from orchestrator.engine.turn import Turn, fail, note, record, value_of
+from orchestrator.engine.turn import Turn, end_step, fail, id_of, record, values_of
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance, Sent
 from orchestrator.model.journey import Channel, Journey, RenderProblem, Send, Status
@@ -18,21 +17,21 @@ def send(turn: Turn, journey: Journey, instance: Instance, step: Send) -> str | 
     """
     reserved, instance.reserved = instance.reserved, ""
     if is_left_alone(turn.journeys, turn.customer_id, step):
-        return _ended(turn, journey, instance, step, "global_holdout", None)
+        return end_step(turn, journey, instance, step, "global_holdout", None)
     channel, address_or_reason = choose_channel(turn.journeys, turn.customer, journey, step, turn.now_ms)
     if channel is None:
-        return _ended(turn, journey, instance, step, address_or_reason, None)
+        return end_step(turn, journey, instance, step, address_or_reason, None)
     if turn.journeys.quiet_hours and step.message_class == PROMOTIONAL:
         free_ms = quiet_until(turn.journeys, turn.customer, channel.name, turn.now_ms)
         if free_ms is None:
-            return _ended(turn, journey, instance, step, "skipped_quiet_hours", channel.name)
+            return end_step(turn, journey, instance, step, "skipped_quiet_hours", channel.name)
         if free_ms > turn.now_ms:
             _wait(turn, journey, instance, step, channel, free_ms, "held")
             return None
     if turn.journeys.rates and reserved != channel.name and journey.status is not Status.SHADOW:
         slot_ms = _slot_ms(turn, channel)
         if slot_ms is None:
-            return _ended(turn, journey, instance, step, "rate_limited", channel.name)
+            return end_step(turn, journey, instance, step, "rate_limited", channel.name)
         if slot_ms > turn.now_ms:
             instance.reserved = channel.name
             _wait(turn, journey, instance, step, channel, slot_ms, "rate")
@@ -60,13 +59,11 @@ def _slot_ms(turn: Turn, channel: Channel) -> int | None:
 def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel: Channel, address: str) -> str:
     rendered = render(turn, journey, instance, step, channel.name)
     if rendered is None:
-        return _ended(turn, journey, instance, step, "template_failed", channel.name)
+        return end_step(turn, journey, instance, step, "template_failed", channel.name)
     if journey.status is Status.SHADOW:
-        return _ended(turn, journey, instance, step, "shadow", channel.name)
+        return end_step(turn, journey, instance, step, "shadow", channel.name)
     language, content = rendered
-    before = instance.results.get(step.name)
-    visit = 1 if before is None else before.visits + 1
-    sent_as = action_id(turn.customer_id, journey.name, instance.number, step.name, visit)
+    sent_as = id_of(turn, journey, instance, step.name)
     turn.effects.actions.append(
         ActionCommand(
             sent_as,
@@ -90,7 +87,7 @@ def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel:
     if step.message_class == PROMOTIONAL:
         sent = Sent(turn.now_ms, channel.name, journey.name, purpose_of(turn.journeys, step))
         remember_send(turn.journeys.caps, turn.customer, sent)
-    return _ended(turn, journey, instance, step, "sent", channel.name, sent_as)
+    return end_step(turn, journey, instance, step, "sent", channel.name, sent_as)
 
 
 def _wait(
@@ -101,36 +98,11 @@ def _wait(
     record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason=why, value=channel.name)
 
 
-def _ended(
-    turn: Turn,
-    journey: Journey,
-    instance: Instance,
-    step: Send,
-    outcome: str,
-    channel: str | None,
-    sent_as: str | None = None,
-) -> str:
-    """Keeps and records how the step ended; gives the step that follows."""
-    note(instance, step.name, turn.now_ms, outcome, sent_as, channel)
-    record(
-        turn,
-        journey,
-        instance,
-        "step",
-        step=step.name,
-        to=step.next,
-        reason=outcome,
-        action_id=sent_as,
-        value=channel,
-    )
-    return step.next
-
-
 def render(
     turn: Turn, journey: Journey, instance: Instance, step: Send, channel: str
 ) -> tuple[str, dict[str, str]] | None:
     """(language, content) of the message, or None if the template failed; that it failed is recorded."""
-    variables = {name: value_of(turn, value, journey, instance, step.name) for name, value in step.variables}
+    variables = values_of(turn, step.variables, journey, instance, step.name)
     variables["profile"] = turn.customer.profile
     language = turn.customer.profile.get("language")
     try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.engine.ids import action_id
+from orchestrator.model.action_steps import Task, Webhook
 from orchestrator.model.actions import Effects, Failure, Transition
 from orchestrator.model.customer import ACTIVE, Customer, Instance, StepResult
 from orchestrator.model.journey import Expression, Journey, JourneySet, Scope, Send
@@ -189,3 +191,42 @@ def takes_part(turn: Turn, journey: Journey, instance: Instance, step: Send) -> 
         turn.contenders = []
     turn.contenders.append(Contender(journey, instance, step))
     return True
+
+
+def values_of(
+    turn: Turn, variables: tuple[tuple[str, Expression], ...], journey: Journey, instance: Instance, place: str
+) -> dict[str, Any]:
+    """The variables' values; null for one that cannot be computed, which is recorded."""
+    return {name: value_of(turn, expression, journey, instance, place) for name, expression in variables}
+
+
+def id_of(turn: Turn, journey: Journey, instance: Instance, step: str) -> str:
+    """The id of what this visit of the step asks for."""
+    before = instance.results.get(step)
+    visit = 1 if before is None else before.visits + 1
+    return action_id(turn.customer_id, journey.name, instance.number, step, visit)
+
+
+def end_step(
+    turn: Turn,
+    journey: Journey,
+    instance: Instance,
+    step: Send | Task | Webhook,
+    outcome: str,
+    channel: str | None,
+    sent_as: str | None = None,
+) -> str:
+    """Keeps and records how the step ended; gives the step that follows."""
+    note(instance, step.name, turn.now_ms, outcome, sent_as, channel)
+    record(
+        turn,
+        journey,
+        instance,
+        "step",
+        step=step.name,
+        to=step.next,
+        reason=outcome,
+        action_id=sent_as,
+        value=channel,
+    )
+    return step.next
