@@ -19,7 +19,7 @@ from tests.properties.random_journeys import journey_sets, likely_events
 from tests.properties.random_logs import LAST_ACTION, Moment, logs
 from tests.properties.shop import EVENT_TYPES, FILES
 
-REFUSED = frozenset({"J330", "J331", "J460", "J714"})
+REFUSED = frozenset({"J330", "J331", "J332", "J334", "J460", "J461", "J462", "J463", "J464", "J714"})
 """What is refused for what it means, not for how it is written: a random case may be like that, and is left out."""
 
 
