@@ -6,6 +6,7 @@ decided the worker does it soon after the set came into force.
 
 from __future__ import annotations
 
+from orchestrator.engine.migration import migrate
 from orchestrator.engine.population import align_entries, backfill
 from orchestrator.engine.segments import align_segments
 from orchestrator.engine.turn import Turn
@@ -19,5 +20,7 @@ def align(turn: Turn) -> None:
     """
     align_segments(turn)
     align_entries(turn)
+    if turn.journeys.migrating:
+        migrate(turn)
     backfill(turn)
     turn.customer.aligned = turn.journeys.alignment
