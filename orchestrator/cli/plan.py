@@ -79,11 +79,12 @@ def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan
 
 
 def _in_force(settings: Settings) -> tuple[str, Side]:
+    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
-    newest = Publications(read_definitions(settings.bootstrap_servers, topic_names(settings).definitions)).newest
+    newest = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions)).newest
     if newest is None:
         return "", NOTHING
     types = event_types_from_texts(newest.definition.schemas).types
