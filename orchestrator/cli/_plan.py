@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from orchestrator.authoring.approvals import Refusal
 from orchestrator.authoring.changes import Changes, JourneyChange
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.runtime.places import Places
@@ -23,12 +24,17 @@ REBUILD = "it counts from when these journeys are in force; to have it from the 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`before` is the set in force, "" if there is none. `places` is None where nobody was counted."""
+    """`before` is the set in force, "" if there is none. `places` is None where nobody was counted.
+
+    `refusals` is what the rules of the house have against it in the environment.
+    """
 
     before: str
     after: str
     changes: Changes
     places: Places | None
+    refusals: tuple[Refusal, ...] = ()
+    environment: str = ""
 
 
 def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
@@ -50,6 +56,10 @@ def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
         lines.append("nothing changes")
     if plan.places is not None:
         lines += ["", *_table(plan.places)]
+    if plan.refusals:
+        lines += ["", f"against bringing it into force in {plan.environment}:"]
+        for refusal in plan.refusals:
+            lines += [_coloured(f"- {refusal}", "removed", is_coloured=is_coloured), f"    {refusal.hint}"]
     return "\n".join(lines)
 
 
@@ -68,6 +78,8 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "rules": [msgspec.to_builtins(file) for file in plan.changes.rules],
         "templates": [msgspec.to_builtins(file) for file in plan.changes.templates],
         "aggregates_that_start_empty": list(plan.changes.aggregates),
+        "environment": plan.environment,
+        "refusals": [msgspec.to_builtins(refusal) for refusal in plan.refusals],
     }
     if places is not None:
         values["customers"] = places.customers

@@ -35,6 +35,8 @@ COMMANDS = (
     "worker",
     "plan",
     "apply",
+    "approve",
+    "audit",
     "versions",
     "produce",
     "tail",

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from orchestrator.authoring.changes import NOTHING, Side, changes_between, side_of
-from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types
+from orchestrator.authoring.approvals import Change, refusals
+from orchestrator.authoring.changes import changes_between, side_of
+from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.sources import read_sources
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import Plan, counting, plan_values, render_plan
@@ -38,14 +39,15 @@ EXIT_CHANGES = 4
 @click.option("--diff", "shows_diff", is_flag=True, help="Show how the texts of journeys and templates differ too.")
 @click.option("--detailed-exitcode", is_flag=True, help=f"Exit with {EXIT_CHANGES} if something would change.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
-@with_settings("bootstrap_servers", "app_id", "topic_prefix", "schemas")
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "schemas", "environment")
 def command(
     *, path: Path, against: Path | None, shows_diff: bool, detailed_exitcode: bool, form: str, settings: Settings
 ) -> int:
     """Show what bringing the journeys of the directory PATH into force would change, and how many customers are where.
 
-    Customers inside keep the version that they entered. Nothing is written. Exits with 1 if the journeys have errors,
-    and with 0 whether something would change or not, unless --detailed-exitcode is given.
+    Customers inside keep the version that they entered. What the rules of the house (governance.yaml) have against it
+    in the environment is named; with --against no approvals are known. Nothing is written. Exits with 1 if the journeys
+    have errors, and with 0 whether something would change or not, unless --detailed-exitcode is given.
     """
     if compiled_journeys(path, settings.schemas, form) is None:
         return 1
@@ -57,35 +59,25 @@ def command(
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0
 
 
-def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan:
+def planned(settings: Settings, path: Path, against: Path | None = None, *, who: str = "") -> Plan:
     """The journeys of a directory, which have no errors, against those of another one, or against those in force.
 
-    Raises: EnvironmentProblem if a directory is missing, or the broker does not answer.
+    `who` is who would bring them into force. Raises: EnvironmentProblem if a directory is missing, or the broker does
+    not answer.
     """
     types = load_event_types(event_schema_directory(settings.schemas))
     after = side_of(read_sources(path).files, types)
     set_id = "" if after.journeys is None else after.journeys.set_id
     if against is not None:
         before = side_of(read_sources(against).files, types)
-        return Plan(
-            "" if before.journeys is None else before.journeys.set_id, set_id, changes_between(before, after), None
-        )
-    from orchestrator.runtime.places import count_places  # noqa: PLC0415  (loads the Kafka client)
+        found = refusals(Change(before, after, who, settings.environment), {})
+        before_id = "" if before.journeys is None else before.journeys.set_id
+        return Plan(before_id, set_id, changes_between(before, after), None, tuple(found), settings.environment)
+    from orchestrator.runtime.places import count_places  # noqa: PLC0415  (these load the Kafka client)
+    from orchestrator.runtime.publishing import standing, why_not  # noqa: PLC0415
 
-    in_force, before = _in_force(settings)
+    now = standing(settings)
+    against_it = () if now.set_id == set_id else tuple(why_not(settings, now, after, who=who))
     with counting() as progress:
         places = count_places(settings, progress=progress)
-    return Plan(in_force, set_id, changes_between(before, after), places)
-
-
-def _in_force(settings: Settings) -> tuple[str, Side]:
-    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
-    from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
-    from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
-    from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
-
-    newest = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions)).newest
-    if newest is None:
-        return "", NOTHING
-    types = event_types_from_texts(newest.definition.schemas).types
-    return newest.journeys.set_id, side_of(newest.definition.sources, types)
+    return Plan(now.set_id, set_id, changes_between(now.side, after), places, against_it, settings.environment)

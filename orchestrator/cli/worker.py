@@ -45,6 +45,8 @@ Examples:
     "stop_timeout_ms",
     "hang_timeout_ms",
     "create_topics",
+    "environment",
+    "audit_retention_ms",
     "log_format",
     "log_level",
 )
