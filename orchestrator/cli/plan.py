@@ -105,11 +105,12 @@ def _plan(
 
 
 def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
+    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
-    publications = Publications(read_definitions(settings.bootstrap_servers, topic_names(settings).definitions))
+    publications = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions))
     newest, older = publications.newest, [journeys for _, journeys in publications.kept()]
     if newest is None:
         return "", NOTHING, older

@@ -15,6 +15,7 @@ from dataclasses import replace
 import structlog
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.definitions import Definition, DefinitionsReader, publish_definition
 from orchestrator.runtime.in_force import InForce, Loaded, Publications
 
@@ -35,12 +36,12 @@ class Uptake:
     Its methods may be called from any thread. Raises: EnvironmentProblem if the topic cannot be read.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, *, check_usable: Usable = lambda _: None) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, brokers: Brokers, topic: str, *, check_usable: Usable = lambda _: None) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._check_usable = check_usable
         self._lock = threading.Lock()
-        self._reader = DefinitionsReader(bootstrap_servers, topic)
+        self._reader = DefinitionsReader(brokers, topic)
         self._publications = Publications()
         self._in_force: InForce | None = None
         self.refused = 0
@@ -64,7 +65,7 @@ class Uptake:
                     raise EnvironmentProblem(f"the journeys cannot come into force: {reason}", hint=REFUSED_HINT)
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
-                publish_definition(self._bootstrap_servers, self._topic, definition)
+                publish_definition(self._brokers, self._topic, definition)
                 found = self.catch_up()
         if found is None:
             raise EnvironmentProblem(
