@@ -13,7 +13,7 @@ from orchestrator.cli._author import with_author
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
-from orchestrator.cli.plan import planned
+from orchestrator.cli.plan import is_refused, planned
 from orchestrator.runtime.settings import Settings
 
 EXAMPLES = """\b
@@ -45,15 +45,17 @@ Examples:
 def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
-    Running workers take them up between two batches. Customers inside a journey keep the version that they entered.
-    Exits with 1, and publishes nothing, if the journeys have errors, or if the rules of the house (governance.yaml) are
-    against it; each reason is named. Topics that new channels need must be there, or are created with --create-topics.
+    Running workers take them up between two batches. Customers inside a journey keep the version that they entered,
+    unless it takes them along (`migrate`). Exits with 1, and publishes nothing, if the journeys have errors, if
+    somebody may be where the new version cannot take them, or if the rules of the house (governance.yaml) are against
+    it; each reason is named. Topics that new channels need must be there, or are created with --create-topics.
     """
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.publishing import publish, record_refusal, summary  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
 
-    if compiled_journeys(path, settings.schemas, "text") is None:
+    compiled = compiled_journeys(path, settings.schemas, "text")
+    if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
     if not dry_run:
@@ -63,6 +65,8 @@ def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings
     if plan.before == set_id:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
+    if is_refused(plan, compiled, "text"):
+        return 1
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
     definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     if plan.refusals:

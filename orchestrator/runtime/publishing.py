@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.authoring.approvals import Approval, Change, Given, Refusal, given_approvals, refusals
 from orchestrator.authoring.changes import NOTHING, Changes, Side, changes_between, side_of
 from orchestrator.authoring.event_schemas import event_types_from_texts
+from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.audit import (
@@ -32,11 +33,15 @@ CHANGES_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is in force: the set's id ("" for nothing), its journeys, and the environment it was published for."""
+    """What is in force: the set's id ("" for nothing), its journeys, and the environment it was published for.
+
+    `kept` are all journey sets that customers may be inside of.
+    """
 
     set_id: str
     side: Side
     environment: str = ""
+    kept: tuple[JourneySet, ...] = ()
 
 
 def standing(settings: Settings, definitions: Iterable[Definition] | None = None) -> Standing:
@@ -46,11 +51,13 @@ def standing(settings: Settings, definitions: Iterable[Definition] | None = None
     """
     if definitions is None:
         definitions = read_definitions(brokers_of(settings), topic_names(settings).definitions)
-    newest = Publications(definitions).newest
+    publications = Publications(definitions)
+    newest, kept = publications.newest, tuple(journeys for _, journeys in publications.kept())
     if newest is None:
-        return Standing("", NOTHING)
+        return Standing("", NOTHING, kept=kept)
     types = event_types_from_texts(newest.definition.schemas).types
-    return Standing(newest.journeys.set_id, side_of(newest.definition.sources, types), newest.definition.environment)
+    side = side_of(newest.definition.sources, types)
+    return Standing(newest.journeys.set_id, side, newest.definition.environment, kept)
 
 
 def why_not(settings: Settings, now: Standing, after: Side, *, who: str) -> list[Refusal]:
