@@ -47,6 +47,7 @@ Examples:
     "create_topics",
     "environment",
     "audit_retention_ms",
+    "audit_key_file",
     "log_format",
     "log_level",
 )

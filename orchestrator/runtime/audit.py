@@ -42,6 +42,13 @@ INTENDED, DONE, REFUSED, FAILED = "intended", "done", "refused", "failed"
 JOURNEYS, RULES = "journeys", "rules"
 """What acts on the whole set, and on the rules for all journeys, are about."""
 DIGEST_CHARACTERS = 32
+OPTIONS: dict[str, Any] = {
+    "enable.idempotence": True,
+    # A topic that is not there is a mistake to be told, nothing that comes by waiting.
+    "message.timeout.ms": 10_000,
+    "topic.metadata.propagation.max.ms": 0,
+    "log_level": 0,
+}
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +205,7 @@ def append_audit(settings: Settings, record: AuditRecord, encode: Encode | None 
             failures.append(str(error.str()))
 
     topic = topic_names(settings).audit
-    producer = Producer(_options(settings))
+    producer = Producer(brokers_of(settings).client(OPTIONS))
     producer.produce(topic, value, record.about.encode(), on_delivery=delivered)
     if producer.flush(TIMEOUT_S) or failures:
         raise unwritten(topic, failures[0] if failures else "no answer")
@@ -220,7 +227,9 @@ def publish_with_audit(
 
     # A name of its own for each publication: nobody who publishes at the same time is shut out.
     name = f"{settings.app_id}-audit-{record.id[:12]}"
-    producer = Producer(_options(settings, **{"transactional.id": name, "transaction.timeout.ms": 10_000}))
+    producer = Producer(
+        brokers_of(settings).client({**OPTIONS, "transactional.id": name, "transaction.timeout.ms": 10_000})
+    )
     try:
         producer.init_transactions(TIMEOUT_S)
         producer.begin_transaction()
@@ -245,19 +254,6 @@ def unwritten(topic: str, reason: str) -> EnvironmentProblem:
 def now_ms() -> int:
     """The clock."""
     return time.time_ns() // 1_000_000
-
-
-def _options(settings: Settings, **more: Any) -> dict[str, Any]:
-    return brokers_of(settings).client(
-        {
-            "enable.idempotence": True,
-            # A topic that is not there is a mistake to be told, nothing that comes by waiting.
-            "message.timeout.ms": 10_000,
-            "topic.metadata.propagation.max.ms": 0,
-            "log_level": 0,
-            **more,
-        }
-    )
 
 
 def _until_visible(settings: Settings, topic: str, offset: int) -> None:
