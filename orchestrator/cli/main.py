@@ -39,6 +39,7 @@ COMMANDS = (
     "audit",
     "versions",
     "produce",
+    "ingest",
     "tail",
     "explain",
     "export",
