@@ -419,6 +419,21 @@ class GoalDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class MigrateDraft:
+    """`migrate: {from: any, steps: {old: new}, timers: keep, entry: {field: constant}}`; `versions` None is any.
+
+    `place` is where `from` stands, for what is wrong with versions as a whole.
+    """
+
+    node: MappingNode
+    place: Scalar
+    versions: tuple[Ref, ...] | None
+    steps: tuple[tuple[Ref, Ref], ...]
+    restarts: bool
+    entry: tuple[tuple[Ref, Formula], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JourneyDraft:
     """One journey file."""
 
@@ -435,6 +450,7 @@ class JourneyDraft:
     steps: tuple[StepDraft, ...]
     purpose: Ref | None = None
     max_duration: Span | None = None
+    migrate: MigrateDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,10 @@ def _said(decision: Transition, versions: Versions) -> Said:
         case "exposed":
             sentence = f'"{decision.step}" exposed the customer to experiment {decision.reason}, arm {decision.value}'
             return Said(decision, sentence, is_refusal=False)
+        case "migrated":
+            to = f', from "{decision.step}" to "{decision.to}"' if decision.step else ""
+            sentence = f"came from version {decision.reason} into version {decision.version}{to}"
+            return Said(decision, sentence, is_refusal=False)
         case "audience":
             change = AUDIENCE_CHANGES.get(reason, reason)
             by = f'"{decision.step}" ' if decision.step else ""

@@ -41,6 +41,7 @@ TRANSITIONS = (
     "waiting",
     "audience",
     "exposed",
+    "migrated",
     "goal",
     "exited",
     "failed",

@@ -11,6 +11,7 @@ from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
+from orchestrator.model.migrations import Migration
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, FieldIndex, Need, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
@@ -363,6 +364,8 @@ class Journey:
     max_duration_ms: int = 0
     """How long a passage may last at most, or at least how long if it is in months; 0: as long as it takes."""
     max_duration_months: int = 0
+    migration: Migration | None = None
+    """How those inside older versions come into this one; None: they keep the version that they entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,6 +512,8 @@ class JourneySet:
     """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
+    migrating: dict[str, Journey] = field(default_factory=dict)
+    """The current journeys, by name, that passages of older versions come into."""
 
     @property
     def destinations(self) -> dict[str, str]:

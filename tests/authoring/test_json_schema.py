@@ -19,6 +19,7 @@ from orchestrator.authoring import (
     entry_source,
     experiments,
     journey_source,
+    migrate_source,
     policies_source,
     reading,
     rules_source,
@@ -59,6 +60,7 @@ SHAPES_ONLY = frozenset(
         "J141",
         "J160",
         "J163",
+        "J180",
         "J501",
         "J502",
         "J506",
@@ -190,6 +192,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         rules_source,
         segment_source,
         wait_source,
+        migrate_source,
     ):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
