@@ -35,16 +35,20 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
-from orchestrator.authoring.journey_source import read_journey
+from orchestrator.authoring.governance import check_governance
+from orchestrator.authoring.governance_source import GovernanceDraft, read_governance
+from orchestrator.authoring.journey_source import MIGRATE, read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
     Renders,
     attribute_types,
+    entry_fields,
     journey_formulas,
     lower_journey,
     lower_rules,
     rules_behind,
 )
+from orchestrator.authoring.migrate_source import check_migrate
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -53,6 +57,7 @@ from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
     EXPERIMENTS_FILE,
+    GOVERNANCE_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
@@ -74,7 +79,7 @@ from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scal
 from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
-from orchestrator.model.aggregates import Segment, Tracked
+from orchestrator.model.aggregates import Segment
 from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
@@ -98,6 +103,7 @@ class Compilation:
     journeys: JourneySet | None
     problems: tuple[Problem, ...]
     drafts: tuple[JourneyDraft, ...] = ()
+    governance: GovernanceDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class _Read:
     webhooks: tuple[EndpointDraft, ...]
     experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
+    governance: GovernanceDraft | None
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
     """Whether every journey could be read."""
@@ -143,15 +150,17 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_rules(world, problems, checked)
     check_segments(world, problems, checked)
     check_policies(Checks(world, problems, checked), read.journeys)
+    check_governance(read.governance, read.journeys, read.policies, problems)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
+        check_migrate(draft, world, frozenset(entry_fields(draft, checked)), problems)
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
-        return Compilation(None, ordered, read.journeys)
+        return Compilation(None, ordered, read.journeys, read.governance)
     renders: Renders = {}
     journeys = {
         draft.name.name: lower_journey(draft, world, checked, version=_version(draft, world, checked), renders=renders)
@@ -159,8 +168,8 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
     made = _journey_set(journeys, world, checked, set_id)
-    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made.tracked))
-    return Compilation(aligned, ordered, read.journeys)
+    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made))
+    return Compilation(aligned, ordered, read.journeys, read.governance)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -244,6 +253,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         webhooks=rules(WEBHOOKS_FILE, read_webhooks, ()),
         experiments=rules(EXPERIMENTS_FILE, read_experiments, ()),
         policies=rules(POLICIES_FILE, read_policies, PoliciesDraft()),
+        governance=rules(GOVERNANCE_FILE, read_governance, None),
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),
@@ -273,6 +283,9 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
+        for index, reach in enumerate(channel.reach):
+            parts = [reach.on.name, reach.is_reachable, *(f and f.text for f in (reach.where, reach.address))]
+            texts.append((f"channel {name} reach {index:04}", json.dumps(parts)))
     texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))
@@ -285,11 +298,14 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
-    texts.append(("journey", json.dumps(canonical(draft.node), ensure_ascii=True)))
+    node = draft.node
+    entries = tuple(pair for pair in node.entries if pair[0].value != MIGRATE)
+    own = MappingNode(node.document, node.start, node.end, entries)
+    texts.append(("journey", json.dumps(canonical(own), ensure_ascii=True)))
     return hash_texts(texts)
 
 
-def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked: Tracked | None) -> str:
+def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, made: JourneySet) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
         (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
@@ -298,7 +314,12 @@ def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, tracked:
     ]
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
-    rules += tracked_rules(tracked)
+    rules += tracked_rules(made.tracked)
+    rules += [(f"audience {name}", audience.consent) for name, audience in sorted(made.audiences.items())]
+    for draft in drafts:
+        journey = made.migrating.get(draft.name.name)
+        if journey is not None and draft.migrate is not None:
+            rules.append((f"migrate {journey.name}", json.dumps([journey.version, canonical(draft.migrate.node)])))
     return hash_texts(rules) if rules else ""
 
 
@@ -352,5 +373,6 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         audiences=lower_audiences(world),
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
+        migrating={name: journey for name, journey in running.items() if journey.migration is not None},
     )
     return with_entries(with_policies(made, world), entered)

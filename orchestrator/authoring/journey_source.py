@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     StepDraft,
 )
 from orchestrator.authoring.entry_source import read_entry
+from orchestrator.authoring.migrate_source import read_migrate
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -22,6 +23,7 @@ from orchestrator.authoring.reading import (
     read_name,
     read_percent,
     read_ref,
+    read_refs,
     read_span,
     read_text,
     read_word,
@@ -35,6 +37,7 @@ JOURNEY_KEYS = (
     "journey",
     "title",
     "owner",
+    "approver",
     "status",
     "entry",
     "exit",
@@ -42,8 +45,11 @@ JOURNEY_KEYS = (
     "goal",
     "holdout",
     "purpose",
+    "migrate",
     "steps",
 )
+MIGRATE = "migrate"
+"""The key that says how those inside older versions come along: it decides nothing about those inside this one."""
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 
@@ -66,6 +72,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
     goal = _goal(found.get("goal"), problems)
     max_duration = read_span(found.get("max_duration"), problems, what="the maximum duration")
     steps = _steps(found, problems)
+    migrate = read_migrate(found.get(MIGRATE), problems)
     if name is None or entry is None or steps is None:
         return None
     return JourneyDraft(
@@ -82,6 +89,8 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         steps=steps,
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
+        approvers=read_refs(found.get("approver"), problems, what="approver"),
+        migrate=migrate,
     )
 
 

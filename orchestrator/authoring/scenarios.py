@@ -74,6 +74,7 @@ def all_live(journeys: JourneySet) -> JourneySet:
             entered.entries, tracked_events(tracked), *(journey.listens for journey in live.values())
         ),
         tracked=tracked,
+        migrating={name: journey for name, journey in live.items() if journey.migration is not None},
     )
 
 
@@ -160,7 +161,7 @@ class _Play:
     def __init__(self, journeys: JourneySet, scenario: Scenario, customer_id: str) -> None:
         self.scenario = scenario
         self.trace: list[TraceLine] = []
-        self.happened = Happened(scenario.given.at_ms)
+        self.happened = Happened(scenario.given.at_ms, channels=journeys.channels)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
         customer = _customer(scenario.given)
@@ -276,6 +277,9 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
         case "audience":
             where = f"{journey}: {transition.step}" if journey else "whatever the journeys do"
             return f"{where}: audience {transition.value} ({transition.reason})"
+        case "migrated":
+            to = f": {transition.step} -> {transition.to}" if transition.step else ""
+            return f"{journey}: from version {transition.reason} to {transition.version}{to}"
         case "failed":
             return f"{journey}: {transition.step} failed ({transition.reason})"
         case _:
@@ -292,6 +296,7 @@ def _customer(given: Given) -> Customer:
         consent=dict(given.consent),
         sends=sends,
         audiences=audiences,
+        unreachable=dict(given.unreachable),
         # Something is known from earlier decisions, so that this is not the customer's first event.
         last_at_ms=given.at_ms if is_known else 0,
     )

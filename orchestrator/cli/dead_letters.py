@@ -10,8 +10,11 @@ from typing import Any
 
 import click
 
+from orchestrator.cli._author import with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
+from orchestrator.runtime.access import brokers_of, registry_of
+from orchestrator.runtime.audit import audited
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
     DeadLetter,
@@ -22,7 +25,6 @@ from orchestrator.runtime.dead_letters import (
     read_dead_letters,
     read_one,
 )
-from orchestrator.runtime.schemas import Registry
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, iso_instant
 
@@ -31,7 +33,7 @@ Examples:
   orchestrator dead-letters list --count
   orchestrator dead-letters list --reason http_404 --since "1 day"
   orchestrator dead-letters show sinks.webhook.dead-letters:0:17 --show-values
-  orchestrator dead-letters replay --topic sinks.webhook.dead-letters --reason http_404
+  orchestrator dead-letters replay --topic sinks.webhook.dead-letters --reason http_404 --why "the address is mended"
 """
 COMMANDS = ("list", "show", "replay")
 
@@ -102,10 +104,10 @@ def list_command(
 @with_settings("bootstrap_servers", "registry_url")
 def show(*, ids: Sequence[str], show_values: bool, settings: Settings) -> int:
     """Show single dead letters, with headers and, if asked for, values. Exits with 1 if one is not there."""
-    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
+    decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
     missing = False
     for place in _places(ids):
-        letter = read_one(settings.bootstrap_servers, place)
+        letter = read_one(brokers_of(settings), place)
         if letter is None:
             click.echo(f"there is no dead letter {place}", err=True)
             missing = True
@@ -120,12 +122,13 @@ def show(*, ids: Sequence[str], show_values: bool, settings: Settings) -> int:
     return 1 if missing else 0
 
 
-@command.command("replay", epilog="Example: orchestrator dead-letters replay --reason http_401 --yes")
+@command.command("replay", epilog="Example: orchestrator dead-letters replay --reason http_401 --why mended --yes")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_selected
 @click.option("--max", "records_max", type=click.IntRange(1), default=10_000, show_default=True, help="Most to replay.")
+@with_author()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_settings("bootstrap_servers", "topic_prefix")
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix", "environment")
 def replay(
     *,
     ids: Sequence[str],
@@ -133,6 +136,8 @@ def replay(
     reasons: Sequence[str],
     since_ms: int | None,
     records_max: int,
+    who: str,
+    why: str,
     yes: bool,
     settings: Settings,
 ) -> int:
@@ -162,9 +167,12 @@ def replay(
         return 0
     if not yes:
         click.confirm(f"replay {summary}?", abort=True)
-    replayer = Replayer(settings.bootstrap_servers, actions_prefix=f"{settings.topic_prefix}actions.")
-    returned = sum(replayer.send(letter) for letter in chosen)
-    replayer.finish()
+    detail = {topic: str(number) for topic, number in sorted(targets.items())}
+    with audited(settings, act="replay", about="dead-letters", who=who, why=why, detail=detail) as act:
+        replayer = Replayer(brokers_of(settings), actions_prefix=f"{settings.topic_prefix}actions.")
+        returned = sum(replayer.send(letter) for letter in chosen)
+        replayer.finish()
+        act.detail["replayed"] = str(returned)
     click.echo(f"replayed {returned} of {len(chosen)}: {summary}")
     if is_cut:
         click.echo(f"there are more; --max replays more than {records_max}", err=True)
@@ -174,15 +182,15 @@ def replay(
 def _letters(
     settings: Settings, topics: Sequence[str], reasons: Sequence[str], since_ms: int | None
 ) -> Iterator[DeadLetter]:
-    servers, prefix = settings.bootstrap_servers, settings.topic_prefix
-    existing = dead_letter_topics(servers, prefix)
+    brokers, prefix = brokers_of(settings), settings.topic_prefix
+    existing = dead_letter_topics(brokers, prefix)
     names = [prefix + topic if prefix + topic in existing else topic for topic in topics] or existing
-    return read_dead_letters(servers, names, since_ms=since_ms, reasons=reasons)
+    return read_dead_letters(brokers, names, since_ms=since_ms, reasons=reasons)
 
 
 def _named(settings: Settings, ids: Sequence[str]) -> Iterator[DeadLetter]:
     for place in _places(ids):
-        letter = read_one(settings.bootstrap_servers, place)
+        letter = read_one(brokers_of(settings), place)
         if letter is None:
             raise click.ClickException(f"there is no dead letter {place}; nothing was replayed")
         yield letter

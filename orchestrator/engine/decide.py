@@ -24,6 +24,7 @@ from orchestrator.engine.steps import (
     after_event,
     after_timer,
     leave,
+    leaves_by_condition,
     remove,
     run_steps,
     without_moment,
@@ -272,17 +273,6 @@ def rebase(turn: Turn, journey: Journey, instance: Instance) -> None:
             record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="rebased")
     elif isinstance(step, WaitUntilMoment) and not leaves_by_condition(turn, journey, instance):
         run_steps(turn, journey, instance, without_moment(turn, journey, instance, step, due_ms))
-
-
-def leaves_by_condition(turn: Turn, journey: Journey, instance: Instance) -> bool:
-    """Whether an exit condition holds; if so the passage ends here."""
-    if journey.exits_when and instance.state == ACTIVE:
-        turn.instance = instance
-        for condition in journey.exits_when:
-            if holds(turn, condition, journey, instance, "exit"):
-                leave(turn, journey, instance, "exit_condition")
-                return True
-    return False
 
 
 def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:

@@ -11,6 +11,7 @@ from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
+from orchestrator.model.migrations import Migration
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, FieldIndex, Need, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
@@ -363,6 +364,8 @@ class Journey:
     max_duration_ms: int = 0
     """How long a passage may last at most, or at least how long if it is in months; 0: as long as it takes."""
     max_duration_months: int = 0
+    migration: Migration | None = None
+    """How those inside older versions come into this one; None: they keep the version that they entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,9 +448,23 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachRule:
+    """An event that says, where the condition holds, whether the customer can be reached on `channel`.
+
+    `address` is the address that the event is about (None, or a null value: that of the profile).
+    """
+
+    channel: str
+    is_reachable: bool
+    where: Expression | None
+    address: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
-    away.
+    """Event type → attributes, consent, and whether addresses are of use.
+
+    A null value leaves the attribute as it is, or with `nulls_clear` takes it away.
     """
 
     on: str
@@ -455,6 +472,7 @@ class ProfileRule:
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
     nulls_clear: bool = False
+    reach: tuple[ReachRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,6 +527,8 @@ class JourneySet:
     """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
+    migrating: dict[str, Journey] = field(default_factory=dict)
+    """The current journeys, by name, that passages of older versions come into."""
 
     @property
     def destinations(self) -> dict[str, str]:

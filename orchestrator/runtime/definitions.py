@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as Position
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 
 TIMEOUT_S = 15.0
 _KEY_SEPARATOR = "/"
@@ -40,6 +41,8 @@ class Definition:
     why: str = ""
     at_ms: int = 0
     forgets: tuple[int, ...] = ()
+    environment: str = ""
+    """What the installation was for, where that was said."""
 
 
 def encode_definition(definition: Definition) -> bytes:
@@ -48,6 +51,8 @@ def encode_definition(definition: Definition) -> bytes:
     body |= {"who": definition.who, "why": definition.why, "at": definition.at_ms}
     if definition.forgets:
         body["forgets"] = definition.forgets
+    if definition.environment:
+        body["environment"] = definition.environment
     return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
 
 
@@ -65,6 +70,7 @@ def decode_definition(key: bytes, value: bytes, *, offset: int) -> Definition:
             str(body.get("why", "")),
             int(body.get("at", 0)),
             tuple(map(int, body.get("forgets", ()))),
+            str(body.get("environment", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvironmentProblem(
@@ -80,21 +86,23 @@ class DefinitionsReader:
     ours; the next call goes on after that record.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._position = 0
         self._is_assigned = False
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                # Only assigned, never subscribed, never committed: the name is just required.
-                "group.id": f"{topic}-reader",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "log_level": 0,
-            }
+            brokers.client(
+                {
+                    # Only assigned, never subscribed, never committed: the name is just required.
+                    "group.id": f"{topic}-reader",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "isolation.level": "read_committed",
+                    "auto.offset.reset": "earliest",
+                    "log_level": 0,
+                }
+            )
         )
 
     def read_to_end(self) -> list[Definition]:
@@ -147,19 +155,24 @@ class DefinitionsReader:
         )
 
 
-def read_definitions(bootstrap_servers: str, topic: str) -> list[Definition]:
+def read_definitions(brokers: Brokers, topic: str) -> list[Definition]:
     """Everything that was published, in order.
 
     Raises: EnvironmentProblem if the broker does not answer or the topic is missing.
     """
-    reader = DefinitionsReader(bootstrap_servers, topic)
+    reader = DefinitionsReader(brokers, topic)
     try:
         return reader.read_to_end()
     finally:
         reader.close()
 
 
-def publish_definition(bootstrap_servers: str, topic: str, definition: Definition) -> int:
+def definition_key(definition: Definition) -> bytes:
+    """A key of its own: each publication is kept when the topic is compacted, also one of a set published before."""
+    return _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4))).encode()
+
+
+def publish_definition(brokers: Brokers, topic: str, definition: Definition) -> int:
     """Writes the definition and waits until the broker has it; gives its offset.
 
     Raises: EnvironmentProblem if the broker does not take it.
@@ -173,10 +186,8 @@ def publish_definition(bootstrap_servers: str, topic: str, definition: Definitio
         else:
             offsets.append(message.offset() or 0)
 
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
-    # Each publication is kept when the topic is compacted, also one of a set that was published before.
-    key = _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4)))
-    producer.produce(topic, encode_definition(definition), key.encode(), on_delivery=delivered)
+    producer = Producer(brokers.client({"enable.idempotence": True, "log_level": 0}))
+    producer.produce(topic, encode_definition(definition), definition_key(definition), on_delivery=delivered)
     if producer.flush(TIMEOUT_S) or failures:
         raise EnvironmentProblem(
             f"the journeys could not be published to {topic}: {failures[0] if failures else 'no answer'}",

@@ -18,7 +18,9 @@ from orchestrator.authoring import (
     entry_bounds,
     entry_source,
     experiments,
+    governance_source,
     journey_source,
+    migrate_source,
     policies_source,
     reading,
     rules_source,
@@ -59,6 +61,7 @@ SHAPES_ONLY = frozenset(
         "J141",
         "J160",
         "J163",
+        "J180",
         "J501",
         "J502",
         "J506",
@@ -181,6 +184,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
 
     for module in (
         experiments,
+        governance_source,
         policies_source,
         entry_bounds,
         entry_source,
@@ -190,6 +194,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         rules_source,
         segment_source,
         wait_source,
+        migrate_source,
     ):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)
