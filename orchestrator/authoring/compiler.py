@@ -305,6 +305,7 @@ def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, made: Jo
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
     rules += tracked_rules(made.tracked)
+    rules += [(f"audience {name}", audience.consent) for name, audience in sorted(made.audiences.items())]
     for draft in drafts:
         journey = made.migrating.get(draft.name.name)
         if journey is not None and draft.migrate is not None:

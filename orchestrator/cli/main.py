@@ -38,6 +38,7 @@ COMMANDS = (
     "apply",
     "versions",
     "produce",
+    "ingest",
     "tail",
     "explain",
     "export",

@@ -36,7 +36,7 @@ from orchestrator.runtime.topics import TopicNames, topic_names, topic_specs
 
 ROLES = {
     "worker": "Decides: reads events, writes commands, keeps customer records. `orchestrator worker`.",
-    "producer": "Publishes events. `orchestrator produce`, and every service that publishes by itself.",
+    "producer": "Publishes events. `orchestrator produce`, `ingest`, and every service that publishes by itself.",
     "sinks": "Delivers commands: Kafka Connect with the connectors of deploy/connect.",
     "author": "Sees what is in force and who is where. `orchestrator plan`, `versions`, `graph --live`.",
     "operator": "Makes topics, brings journeys into force, puts back what was refused. `orchestrator topics`, `apply`, "
