@@ -36,6 +36,8 @@ COMMANDS = (
     "worker",
     "plan",
     "apply",
+    "approve",
+    "audit",
     "versions",
     "produce",
     "ingest",

@@ -33,6 +33,7 @@ class TopicNames:
     journal: str
     dead_letters: str
     definitions: str
+    audit: str
     changelog: str
     sinks_prefix: str
     """How the names of the sinks' own topics begin."""
@@ -52,6 +53,7 @@ def topic_names(settings: Settings) -> TopicNames:
         journal=f"{prefix}journeys.journal",
         dead_letters=f"{prefix}journeys.dead-letters",
         definitions=f"{prefix}journeys.definitions",
+        audit=f"{prefix}orchestrator.audit",
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
@@ -59,11 +61,15 @@ def topic_names(settings: Settings) -> TopicNames:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it must be: `config` holds only what correctness depends on."""
+    """One topic as it must be: `config` holds only what correctness depends on.
+
+    `initial` is what it is created with besides; whoever operates the broker may change it.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+    initial: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,6 +106,10 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     # A dead letter is its original with headers added, and perhaps compressed less well: larger than what was let in.
     specs.append(TopicSpec(names.dead_letters, partitions, {"max.message.bytes": str(PRODUCED_BYTES_MAX)}))
     specs.append(TopicSpec(names.definitions, 1, compacted))
+    # One partition: what was done stands in the order in which it was done.
+    specs.append(
+        TopicSpec(names.audit, 1, {"cleanup.policy": "delete"}, {"retention.ms": str(settings.audit_retention_ms)})
+    )
     specs.append(TopicSpec(names.changelog, partitions, compacted))
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
@@ -148,7 +158,7 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
                 spec.name,
                 num_partitions=spec.partitions,
                 replication_factor=settings.replication_factor,
-                config=dict(spec.config),
+                config={**spec.initial, **spec.config},
             )
             for spec in missing
         ],

@@ -24,6 +24,8 @@ log = structlog.stdlib.get_logger(__name__)
 POLL_S = 0.5
 RETRY_S = 5.0
 
+Publish = Callable[[Definition, tuple[Definition, ...]], object]
+"""Publishes a definition after those that were published before. Raises EnvironmentProblem if it may not be."""
 REFUSED_HINT = "bring all workers to the release that published it; orchestrator plan shows what is wrong with journeys"
 
 Usable = Callable[[InForce], None]
@@ -36,10 +38,17 @@ class Uptake:
     Its methods may be called from any thread. Raises: EnvironmentProblem if the topic cannot be read.
     """
 
-    def __init__(self, brokers: Brokers, topic: str, *, check_usable: Usable = lambda _: None) -> None:
-        self._brokers = brokers
+    def __init__(
+        self,
+        brokers: Brokers,
+        topic: str,
+        *,
+        check_usable: Usable = lambda _: None,
+        publish: Publish | None = None,
+    ) -> None:
         self._topic = topic
         self._check_usable = check_usable
+        self._publish = publish or (lambda one, _: publish_definition(brokers, topic, one))
         self._lock = threading.Lock()
         self._reader = DefinitionsReader(brokers, topic)
         self._publications = Publications()
@@ -66,7 +75,7 @@ class Uptake:
                     raise EnvironmentProblem(f"the journeys cannot come into force: {reason}", hint=REFUSED_HINT)
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
-                publish_definition(self._brokers, self._topic, definition)
+                self._publish(definition, tuple(self._publications.definitions))
                 found = self.catch_up()
         if found is None:
             # The newest one's reason is what to do something about.

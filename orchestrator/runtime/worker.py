@@ -35,6 +35,7 @@ from orchestrator.runtime.logs import configure_logs, stack_of
 from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
+from orchestrator.runtime.publishing import publish_by_worker
 from orchestrator.runtime.pump import BatchCycle, Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
 from orchestrator.runtime.roles import explained, no_transactions, require_rights, worker_rights
@@ -101,6 +102,7 @@ def prepare(settings: Settings) -> Prepared:
         brokers,
         names.definitions,
         check_usable=lambda found: _check_usable(settings, {file.name: file.text for file in schema_files}, found),
+        publish=lambda definition, before: publish_by_worker(settings, definition, before),
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
