@@ -450,6 +450,8 @@ class JourneyDraft:
     steps: tuple[StepDraft, ...]
     purpose: Ref | None = None
     max_duration: Span | None = None
+    approvers: tuple[Ref, ...] = ()
+    """Who has to approve of it where approvals are demanded: people, or groups of governance.yaml."""
     migrate: MigrateDraft | None = None
 
 
