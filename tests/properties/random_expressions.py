@@ -125,7 +125,9 @@ def _membership() -> st.SearchStrategy[str]:
     arms = [f"experiment.{name} == '{arm}'" for name, arms in EXPERIMENTS.items() for arm in arms]
     groups = [(f"consent.{key}" for key in CONSENTS), (f"segment.{name}" for name in SEGMENTS)]
     in_audiences = [f"audience.{name}" for name in AUDIENCES]
-    return st.one_of(*(st.sampled_from([*some]) for some in (*groups, in_audiences, [*arms, "experiment.look != null"])))
+    return st.one_of(
+        *(st.sampled_from([*some]) for some in (*groups, in_audiences, [*arms, "experiment.look != null"]))
+    )
 
 
 @st.composite

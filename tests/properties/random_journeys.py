@@ -34,7 +34,7 @@ def journey_sets(draw: st.DrawFn) -> dict[str, str]:
     """The files of a journeys folder: path → text."""
     names = NAMES[: draw(st.sampled_from([1, 1, 2, 3, 4]))]
     ways = {name: draw(st.sampled_from([BY_EVENT] * 3 + [BY_COMMAND, BY_ITSELF])) for name in names}
-    purposes = PURPOSES if draw(st.booleans()) else ()
+    purposes = draw(st.sampled_from([PURPOSES, ()]))
     if len(names) > 1 and draw(st.booleans()):
         ways[names[-1]] = BY_COMMAND
     files = dict(FILES)
@@ -60,7 +60,7 @@ def journeys(draw: st.DrawFn, name: str, entered_by: str, around: Around) -> dic
         "status": draw(st.sampled_from(["live"] * 6 + ["shadow", "shadow", "retired"])),
         "entry": draw(_entry(entered_by, entered_on)),
     }
-    if around.purposes and draw(st.booleans()):
+    if draw(st.booleans()) and around.purposes:
         found["purpose"] = draw(st.sampled_from(around.purposes[:-1]))
     exits = [draw(_exit(inside)) for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])))]
     if exits:

@@ -84,7 +84,11 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
         customer_id = draw(st.sampled_from(CUSTOMERS))
         match draw(st.sampled_from(["event"] * 8 + ["again", "time"])):
             case "event":
-                event_type = draw(st.sampled_from([*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), "journey_stop_requested"]))
+                event_type = draw(
+                    st.sampled_from(
+                        [*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), "journey_stop_requested"]
+                    )
+                )
                 moments.append(Moment(now_ms, customer_id, event_type, draw(_fields(event_type, now_ms))))
             case "again":
                 back = draw(st.integers(1, 10))

@@ -139,7 +139,7 @@ def _send(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
     else:
         # A contract is no basis for promotional messages.
         purposes = purposes[:-1]
-    if purposes and draw(st.booleans()):
+    if draw(st.booleans()) and purposes:
         found["purpose"] = draw(st.sampled_from(purposes))
     if draw(st.booleans()):
         found["priority"] = draw(st.integers(0, 9))
@@ -168,7 +168,10 @@ def _task(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
     found: Keys = {"task": draw(st.sampled_from(["sales", "care"])), "template": template}
     found["with"] = {"it": draw(values(inside, "whole"))}
     if draw(st.booleans()):
-        found |= {"due": draw(st.sampled_from(DURATIONS)), "class": draw(st.sampled_from(["promotional", "transactional"]))}
+        found |= {
+            "due": draw(st.sampled_from(DURATIONS)),
+            "class": draw(st.sampled_from(["promotional", "transactional"])),
+        }
     return found
 
 

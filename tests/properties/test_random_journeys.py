@@ -36,7 +36,9 @@ def test_an_event_that_comes_again_changes_nothing(case: Case) -> None:
     for at_ms, customer_id, event in played.log:
         customer = customers.setdefault(customer_id, Customer())
         if event is None:
-            fire_timers(played.journeys, customer, customer_id, at_ms, effects_in(played.journeys, shared, customer_id, 1))
+            fire_timers(
+                played.journeys, customer, customer_id, at_ms, effects_in(played.journeys, shared, customer_id, 1)
+            )
             continue
         apply_event(played.journeys, customer, event, at_ms, effects_in(played.journeys, shared, customer_id, 1))
         before, effects = (encode_customer(customer), repr(shared)), effects_in(played.journeys, shared, customer_id, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.properties.recount import chance, consent, entries, messages, past, passages, requests, shared
+from tests.properties.recount import chance, consent, entries, messages, passages, past, requests, shared
 
 CHECKS = (
     *messages.CHECKS,

@@ -46,8 +46,8 @@ def _is_full(played: Played, sent: list[Message], message: Message, *, room: int
     """Whether a cap that counts the message would be broken by so many more of its kind."""
     for cap in played.journeys.caps:
         if _counts(cap, message):
-            counted = [at for at, *rest in sent if _counts(cap, (at, *rest))]
-            if sum(message[0] - cap.per_ms < at <= message[0] for at in counted) + room > cap.max:
+            counted = [one for one in sent if _counts(cap, one) and message[0] - cap.per_ms < one[0] <= message[0]]
+            if len(counted) + room > cap.max:
                 return True
     return False
 
@@ -87,23 +87,23 @@ def _is_quiet(played: Played, channel: str, at_ms: int, profile_zone: object) ->
 def check_commands(played: Played) -> None:
     """Every command and emitted event is asked for by a transition, once, by a journey that is not in shadow."""
     for customer_id in CUSTOMERS:
-        known: set[str] = set()
+        known: dict[str, int] = {}
         for one in played.of(customer_id):
             asked = [made.action_id for made in one.effects.transitions if made.action_id is not None]
             emitted = [emitted.event.event_id for emitted in one.effects.events]
             acted = [action.action_id for action in one.effects.actions]
             assert [each for each in asked if each not in emitted] == acted
             assert [each for each in asked if each in emitted] == emitted
-            assert not known & set(asked)
+            assert not known.keys() & set(asked)
             assert len(set(asked)) == len(asked)
-            known |= set(asked)
+            known |= dict.fromkeys(asked, one.at_ms)
             for action in one.effects.actions:
                 assert action.created_at_ms == one.at_ms < action.expires_at_ms
                 if action.journey:
                     assert played.journeys.versions[action.journey, action.version].status is not Status.SHADOW
             if one.event is not None and one.event.type == "customer_erased":
-                # Whoever comes back begins anew, with the first passage.
-                known = set()
+                # Whoever comes back begins anew with the first passage, and its instant tells it from the one before.
+                known = {asked_as: at_ms for asked_as, at_ms in known.items() if at_ms < one.at_ms}
 
 
 def promotional(one: Happening) -> Iterator[ActionCommand]:

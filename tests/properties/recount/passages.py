@@ -49,7 +49,10 @@ def check_exits(played: Played) -> None:
         gone: set[int] = set()
         reached: set[int] = set()
         for made in transitions_of(life):
-            if made.kind in {"step", "waiting", "entered", "exited", "held_out", "audience", "exposed"} and made.journey:
+            if (
+                made.kind in {"step", "waiting", "entered", "exited", "held_out", "audience", "exposed"}
+                and made.journey
+            ):
                 assert made.instance not in gone, made
             if made.kind == "goal":
                 assert made.instance not in reached, made
@@ -91,7 +94,7 @@ def _holds(one: Happening, instance: Instance, condition: Expression) -> bool:
 
 
 def check_waits(played: Played) -> None:
-    """Each wait lasts as long as it says, counted from the step that led to it, and nobody stays longer than allowed."""
+    """Each wait lasts as long as it says, counted from the step that led to it; nobody stays longer than allowed."""
     for life in all_lives(played):
         arrived: dict[int, tuple[str, int]] = {}
         entered: dict[int, int] = {}
