@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from orchestrator.authoring.compiler import Compilation, canonical, compile_journeys
 from orchestrator.authoring.drafts import JourneyDraft
+from orchestrator.authoring.pause_source import resume_words
 from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import Sources, is_scenario_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.tracking import listed_aggregates
 from orchestrator.authoring.yaml_source import MappingNode, Node
-from orchestrator.model.journey import JourneySet
+from orchestrator.model.journey import JourneySet, Status
 from orchestrator.model.types import EventType
 
 STEPS = "steps"
@@ -41,7 +42,8 @@ NOTHING = Side({}, None, {})
 @dataclass(frozen=True, slots=True)
 class JourneyChange:
     """`kind`: added, changed, removed. `settings` are keys of the journey, `steps` in three lists; where none of them
-    differs it is a template, a channel or a profile rule that the journey uses.
+    differs it is a template, a channel or a profile rule that the journey uses. `resume` says how those go on who stand
+    still, where the journey has been paused until now.
     """
 
     name: str
@@ -55,6 +57,7 @@ class JourneyChange:
     steps_removed: tuple[str, ...] = ()
     steps_changed: tuple[str, ...] = ()
     diff: str = ""
+    resume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,15 @@ def _journey(name: str, before: Side, after: Side) -> JourneyChange | None:
         steps_removed=tuple(step for step in steps_before if step not in steps),
         steps_changed=tuple(step for step in common if canonical(steps[step]) != canonical(steps_before[step])),
         diff=_diff(new.path, before.files.get(old.path, ""), after.files.get(new.path, "")),
+        resume=resume_words(new.resume) if _goes_on(old, new) else "",
     )
     is_same = not (change.settings or change.steps_added or change.steps_removed or change.steps_changed)
     return None if is_same and version == version_before else change
+
+
+def _goes_on(old: JourneyDraft, new: JourneyDraft | None) -> bool:
+    """Whether those go on who have stood still."""
+    return old.status is Status.PAUSED and (new is None or new.status is not Status.PAUSED)
 
 
 def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
@@ -131,7 +140,10 @@ def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
     steps = tuple(step.name.name for step in draft.steps)
     if kind == "added":
         return JourneyChange(draft.name.name, kind, draft.status.value, version=version, steps_added=steps)
-    return JourneyChange(draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps)
+    resume = resume_words(None) if _goes_on(draft, None) else ""
+    return JourneyChange(
+        draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps, resume=resume
+    )
 
 
 def _version(side: Side, name: str) -> str:

@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     StepDraft,
 )
 from orchestrator.authoring.entry_source import read_entry
+from orchestrator.authoring.pause_source import read_resume
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -36,6 +37,7 @@ JOURNEY_KEYS = (
     "title",
     "owner",
     "status",
+    "resume",
     "entry",
     "exit",
     "max_duration",
@@ -82,6 +84,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         steps=steps,
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
+        resume=read_resume(found.get("resume"), problems),
     )
 
 

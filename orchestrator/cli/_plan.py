@@ -14,10 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator.authoring.changes import Changes, JourneyChange
 from orchestrator.authoring.problem_text import count_words
-from orchestrator.runtime.places import Places
+from orchestrator.model.journey import Status
+from orchestrator.runtime.places import Place, Places
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
+PAUSED = Status.PAUSED.value
 REBUILD = "it counts from when these journeys are in force; to have it from the beginning, replay the event topics"
 
 
@@ -61,8 +63,7 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "planned": plan.after,
         "changes": bool(plan.changes),
         "journeys": [
-            msgspec.to_builtins(journey)
-            | ({} if places is None else {"inside": places.inside(journey.name), "pinned": _pinned(journey, places)})
+            msgspec.to_builtins(journey) | ({} if places is None else _counts(journey, places))
             for journey in plan.changes.journeys
         ],
         "rules": [msgspec.to_builtins(file) for file in plan.changes.rules],
@@ -85,7 +86,7 @@ def _headline(journey: JourneyChange) -> str:
     status = journey.status
     if journey.status_before and journey.status_before != journey.status:
         status = f"{journey.status_before} -> {journey.status}"
-    versions = " -> ".join(version for version in (journey.version_before, journey.version) if version)
+    versions = " -> ".join(dict.fromkeys(one for one in (journey.version_before, journey.version) if one))
     return f"{SIGNS[journey.kind]} journey {journey.name} ({status}), version {versions}"
 
 
@@ -101,6 +102,11 @@ def _details(journey: JourneyChange) -> list[str]:
     return lines
 
 
+def _counts(journey: JourneyChange, places: Places) -> dict[str, int]:
+    name = journey.name
+    return {"inside": places.inside(name), "pinned": _pinned(journey, places), "paused": places.paused(name)}
+
+
 def _pinned(journey: JourneyChange, places: Places) -> int:
     """How many are inside versions that are not the planned one: they stay there."""
     return places.inside(journey.name) - places.inside(journey.name, journey.version)
@@ -109,12 +115,23 @@ def _pinned(journey: JourneyChange, places: Places) -> int:
 def _customers(journey: JourneyChange, places: Places | None) -> Iterable[str]:
     if places is None or journey.kind == "added":
         return
+    yield from _standing_still(journey, places)
     pinned = _pinned(journey, places)
     if not pinned:
-        yield "nobody is inside"
+        if not places.inside(journey.name):
+            yield "nobody is inside"
         return
     verb = "stays in the version it entered" if pinned == 1 else "stay in the versions they entered"
     yield f"{count_words(pinned, 'passage')} {verb}, to the end of it"
+
+
+def _standing_still(journey: JourneyChange, places: Places) -> Iterable[str]:
+    """What becomes of passages where a journey is paused, or runs again."""
+    if journey.status == PAUSED and journey.status_before not in {"", PAUSED}:
+        inside = places.inside(journey.name)
+        yield f"from then on {count_words(inside, 'passage')} {'stands' if inside == 1 else 'stand'} still"
+    elif journey.resume:
+        yield f"{count_words(places.paused(journey.name), 'passage')} stood still: all {journey.resume}"
 
 
 def _table(places: Places) -> list[str]:
@@ -122,7 +139,7 @@ def _table(places: Places) -> list[str]:
         return [f"{count_words(places.customers, 'customer')}, nobody is inside a journey"]
     rows = [("journey", "version", "step", "passages")]
     rows += [
-        (place.journey, place.version[:8], place.step or f"({place.state})", f"{count:,}")
+        (place.journey, place.version[:8], _place_words(place), f"{count:,}")
         for place, count in sorted(places.passages.items())
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -134,6 +151,12 @@ def _table(places: Places) -> list[str]:
     if places.damaged:
         lines.append(f"{count_words(places.damaged, 'record')} could not be read")
     return lines
+
+
+def _place_words(place: Place) -> str:
+    if not place.step:
+        return f"({place.state})"
+    return f"{place.step} ({PAUSED})" if place.state == PAUSED else place.step
 
 
 @contextmanager

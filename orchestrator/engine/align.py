@@ -6,6 +6,7 @@ decided the worker does it soon after the set came into force.
 
 from __future__ import annotations
 
+from orchestrator.engine.pausing import align_pauses
 from orchestrator.engine.population import align_entries, backfill
 from orchestrator.engine.segments import align_segments
 from orchestrator.engine.turn import Turn
@@ -17,6 +18,7 @@ def align(turn: Turn) -> None:
     A customer who was not known before (`last_at_ms` 0) has nothing to catch up on: what the event means follows
     anyway.
     """
+    align_pauses(turn)
     align_segments(turn)
     align_entries(turn)
     backfill(turn)
