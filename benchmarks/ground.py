@@ -17,8 +17,9 @@ from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.produce import EventProducer, Feed, event_routes, produce_events, produced_schemas
-from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
@@ -61,20 +62,18 @@ def prepared(stack: Stack, name: str, directory: Path, *, clock: str) -> Setting
         time=clock,
     )
     create_topics(settings, topic_specs(settings, measured_journeys().destinations))
-    register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
+    register_schemas(registry_of(settings), read_schema_files(settings.schemas))
     return settings
 
 
 def producer(settings: Settings, *, linger_ms: int = 20) -> EventProducer:
     """A producer into the benchmark's event topics."""
     files = read_schema_files(settings.schemas)
-    ids = register_schemas(Registry(settings.registry_url), files)
+    ids = register_schemas(registry_of(settings), files)
     routes = event_routes(
         produced_schemas(files), ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics
     )
-    return EventProducer(
-        settings.bootstrap_servers, routes, event_topics=topic_names(settings).events, linger_ms=linger_ms
-    )
+    return EventProducer(brokers_of(settings), routes, event_topics=topic_names(settings).events, linger_ms=linger_ms)
 
 
 def fill(settings: Settings, events: Iterable[Event], feed: Feed, note: Callable[[str], None]) -> int:
@@ -106,7 +105,7 @@ class GroupProgress:
     """Reads how far the worker's consumer group is in the event topics."""
 
     def __init__(self, settings: Settings) -> None:
-        self._consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": settings.app_id})
+        self._consumer = Consumer(brokers_of(settings).client({"group.id": settings.app_id}))
         self._partitions = [
             TopicPartition(topic, number)
             for topic in topic_names(settings).events

@@ -25,7 +25,8 @@ def settings_page() -> str:
         WRITTEN.format("orchestrator/runtime/settings.py"),
         "",
         "Each is an option of `orchestrator worker` and an environment variable; the option wins. Other commands",
-        "take those that concern them.",
+        "take those that concern them: whoever takes an address also takes what it needs to be let in there. Secrets",
+        "come from the environment or from files; see [security](security.md).",
         "",
         "| option | environment | default | meaning |",
         "|---|---|---|---|",
@@ -37,7 +38,9 @@ def settings_page() -> str:
         meaning = field.metadata["help"]
         if field.metadata["choices"]:
             meaning += f" One of {', '.join(f'`{choice}`' for choice in field.metadata['choices'])}."
-        lines.append(f"| `{flag}` | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |")
+        # Everybody on a machine can read command lines.
+        option = "" if field.metadata.get("secret") else f"`{flag}`"
+        lines.append(f"| {option} | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -21,8 +21,9 @@ from orchestrator.engine.decide import apply_event
 from orchestrator.model.actions import ActionCommand, Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
 from orchestrator.model.events import Event
+from orchestrator.runtime.access import registry_of
 from orchestrator.runtime.replay_kafka import integer_instants
-from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 
@@ -38,7 +39,7 @@ journeys = measured_journeys()
 
 
 files = read_schema_files(settings.schemas)
-ids = register_schemas(Registry(settings.registry_url), files)
+ids = register_schemas(registry_of(settings), files)
 schemas = {ids[file.name]: (file.name, integer_instants(file.text)) for file in files}
 action_head = b"\0" + ids["action_command"].to_bytes(4, "big")
 action_schema = schemas[ids["action_command"]][1]

@@ -35,16 +35,19 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
-from orchestrator.authoring.journey_source import read_journey
+from orchestrator.authoring.journey_source import MIGRATE, read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
     Renders,
     attribute_types,
+    entry_fields,
     journey_formulas,
     lower_journey,
     lower_rules,
     rules_behind,
 )
+from orchestrator.authoring.migrate_source import check_migrate
+from orchestrator.authoring.pause_source import RESUME
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -74,7 +77,7 @@ from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scal
 from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
-from orchestrator.model.aggregates import Segment, Tracked
+from orchestrator.model.aggregates import Segment
 from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
 from orchestrator.model.policies import Purpose
@@ -148,6 +151,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
+        check_migrate(draft, world, frozenset(entry_fields(draft, checked)), problems)
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
@@ -161,7 +165,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     }
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
     made = _journey_set(journeys, world, checked, set_id)
-    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made.tracked))
+    aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made))
     return Compilation(aligned, ordered, read.journeys)
 
 
@@ -294,17 +298,18 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
 def _said_of_those_inside(draft: JourneyDraft) -> object:
     """What the journey says that belongs to its version.
 
-    That it is paused, and how it goes on, is said of passages of all versions: pausing a journey makes no new one.
+    Who comes in from older versions decides nothing about those who are in this one. That the journey is paused, and
+    how it goes on, is said of passages of all versions: pausing it makes no new one.
     """
-    said = canonical(draft.node)
-    if isinstance(said, dict):
-        said.pop("resume", None)
-        if draft.status is Status.PAUSED:
-            said["status"] = Status.LIVE.value
+    node = draft.node
+    entries = tuple(pair for pair in node.entries if pair[0].value not in {MIGRATE, RESUME})
+    said = canonical(MappingNode(node.document, node.start, node.end, entries))
+    if isinstance(said, dict) and draft.status is Status.PAUSED:
+        said["status"] = Status.LIVE.value
     return said
 
 
-def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, tracked: Tracked | None) -> str:
+def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, made: JourneySet) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
         (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
@@ -314,7 +319,12 @@ def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, tracke
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
     rules += [(f"paused {draft.name.name}", "") for draft in drafts if draft.status is Status.PAUSED]
-    rules += tracked_rules(tracked)
+    rules += tracked_rules(made.tracked)
+    rules += [(f"audience {name}", audience.consent) for name, audience in sorted(made.audiences.items())]
+    for draft in drafts:
+        journey = made.migrating.get(draft.name.name)
+        if journey is not None and draft.migrate is not None:
+            rules.append((f"migrate {journey.name}", json.dumps([journey.version, canonical(draft.migrate.node)])))
     return hash_texts(rules) if rules else ""
 
 
@@ -369,5 +379,6 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
         paused=frozenset(journey.name for journey in entered if journey.status is Status.PAUSED),
+        migrating={name: journey for name, journey in running.items() if journey.migration is not None},
     )
     return with_entries(with_policies(made, world), entered)

@@ -420,6 +420,21 @@ class GoalDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class MigrateDraft:
+    """`migrate: {from: any, steps: {old: new}, timers: keep, entry: {field: constant}}`; `versions` None is any.
+
+    `place` is where `from` stands, for what is wrong with versions as a whole.
+    """
+
+    node: MappingNode
+    place: Scalar
+    versions: tuple[Ref, ...] | None
+    steps: tuple[tuple[Ref, Ref], ...]
+    restarts: bool
+    entry: tuple[tuple[Ref, Formula], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JourneyDraft:
     """One journey file."""
 
@@ -437,6 +452,7 @@ class JourneyDraft:
     purpose: Ref | None = None
     max_duration: Span | None = None
     resume: Resume | None = None
+    migrate: MigrateDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,10 @@ def _said(decision: Transition, versions: Versions) -> Said:
         case "exposed":
             sentence = f'"{decision.step}" exposed the customer to experiment {decision.reason}, arm {decision.value}'
             return Said(decision, sentence, is_refusal=False)
+        case "migrated":
+            to = f', from "{decision.step}" to "{decision.to}"' if decision.step else ""
+            sentence = f"came from version {decision.reason} into version {decision.version}{to}"
+            return Said(decision, sentence, is_refusal=False)
         case "audience":
             change = AUDIENCE_CHANGES.get(reason, reason)
             by = f'"{decision.step}" ' if decision.step else ""
@@ -334,7 +338,7 @@ def _place(instance: Instance, versions: Versions) -> Place:
 
 def _standing_still(instance: Instance, pause: Pause) -> str:
     """Since when a passage stands still, what it keeps, and when it goes on."""
-    where = "before its first step" if pause.is_before_first else f'in step "{instance.step}"'
+    where = f'{"before" if pause.is_before_step else "in"} step "{instance.step}"'
     kept = Counter(event.type for event in pause.kept)
     listed = ", ".join(f"{count} {event_type}" for event_type, count in kept.items()) or "nothing"
     sentence = f"stands still {where} since {shown(pause.since_ms)}, because the journey is paused; has kept {listed}"

@@ -14,6 +14,7 @@ from orchestrator.authoring.drafts import (
     StepDraft,
 )
 from orchestrator.authoring.entry_source import read_entry
+from orchestrator.authoring.migrate_source import read_migrate
 from orchestrator.authoring.pause_source import read_resume
 from orchestrator.authoring.reading import (
     Problems,
@@ -44,8 +45,11 @@ JOURNEY_KEYS = (
     "goal",
     "holdout",
     "purpose",
+    "migrate",
     "steps",
 )
+MIGRATE = "migrate"
+"""The key that says how those inside older versions come along: it decides nothing about those inside this one."""
 REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 
@@ -68,6 +72,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
     goal = _goal(found.get("goal"), problems)
     max_duration = read_span(found.get("max_duration"), problems, what="the maximum duration")
     steps = _steps(found, problems)
+    migrate = read_migrate(found.get(MIGRATE), problems)
     if name is None or entry is None or steps is None:
         return None
     return JourneyDraft(
@@ -85,6 +90,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
         resume=read_resume(found.get("resume"), problems),
+        migrate=migrate,
     )
 
 

@@ -19,6 +19,7 @@ from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQ
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.experiments import EXPERIMENT_KEYS, EXPERIMENT_REQUIRED
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
+from orchestrator.authoring.migrate_source import ANY, MIGRATE_KEYS, MIGRATE_REQUIRED, PREFIX_PATTERN, TIMER_WAYS
 from orchestrator.authoring.pause_source import RESUME_KEYS, RESUME_MAX, RESUME_WORDS
 from orchestrator.authoring.policies_source import (
     CAP_KEYS,
@@ -183,6 +184,21 @@ GOAL: Described = {
     "within": (CALENDAR_DURATION, "How long after the entry the goal counts; without it 30 days."),
     "value": (EXPRESSION, "What reaching the goal is worth, such as event.total."),
 }
+MIGRATE: Described = {
+    "from": (
+        {"anyOf": [words([ANY]), one_or_many({**TEXT, "pattern": f"^{PREFIX_PATTERN}$"})]},
+        "any, or the older versions that come along, as orchestrator plan shows them.",
+    ),
+    "steps": (pairs(STEP_NAME), "Which step follows in place of an older one; others keep their names."),
+    "timers": (
+        words(TIMER_WAYS),
+        "keep: a wait of the same kind ends when it would have. restart: each step is arrived at anew.",
+    ),
+    "entry": (
+        pairs(EXPRESSION),
+        "Constants for fields of the entry event that older versions did not keep.",
+    ),
+}
 AWAITED: Described = {
     "on": (EVENT, "The type of event that is waited for."),
     "where": WHERE,
@@ -317,6 +333,10 @@ def journey() -> Schema:
             "How long a passage may last; who is still inside leaves: expired.",
         ),
         "purpose": (EVENT, "What the journey's messages are for; a send step can name another purpose."),
+        "migrate": (
+            keys(picked(MIGRATE_KEYS, MIGRATE), required=MIGRATE_REQUIRED),
+            "Those inside older versions come along into this one; without it they keep the version that they entered.",
+        ),
         "goal": (keys(GOAL, required=["on"]), "What the journey is to achieve; reaching it ends the passage."),
         "holdout": (PERCENT, "The control group: enters, gets nothing, is measured."),
         "steps": (pairs(_step()), "The steps, from top to bottom; each has a name that is its identity."),

@@ -46,6 +46,7 @@ from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
 from orchestrator.model.aggregates import Aggregate
@@ -169,13 +170,20 @@ def journey_formulas(draft: JourneyDraft) -> list[Formula]:
     return [formula for formula in found if formula is not None]
 
 
+def entry_fields(draft: JourneyDraft, checked: CheckedFormulas) -> list[str]:
+    """The fields of the entry event that the journey refers to, in the order in which a passage keeps them."""
+    formulas = (formula for formula in journey_formulas(draft) if formula in checked)
+    return sorted({field for formula in formulas for field in uses(checked[formula].node).entry})
+
+
 def lower_journey(
     draft: JourneyDraft, world: World, checked: CheckedFormulas, *, version: str, renders: Renders
 ) -> Journey:
     """The journey as the engine executes it; renderers are taken from `renders` or added to it."""
     on = draft.entry.event
-    entry_fields = {} if on is None else world.event_types[on.name].fields
-    fields = sorted({field for formula in journey_formulas(draft) for field in uses(checked[formula].node).entry})
+    known = {} if on is None else world.event_types[on.name].fields
+    fields = entry_fields(draft, checked)
+    captured = {field: Captured(field, known[field], stored(known[field])) for field in fields}
     lowering = Lowering(world, checked, {field: index for index, field in enumerate(fields)}, renders)
     steps = {
         step.name.name: _step(step, step_after(draft, index), draft, lowering) for index, step in enumerate(draft.steps)
@@ -212,7 +220,7 @@ def lower_journey(
             0 if goal.within is None else goal.within.months,
         ),
         holdout=int(draft.holdout * SCALE),
-        captured=tuple(Captured(field, entry_fields[field], stored(entry_fields[field])) for field in fields),
+        captured=tuple(captured.values()),
         steps=steps,
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
@@ -222,6 +230,7 @@ def lower_journey(
         max_duration_ms=0 if draft.max_duration is None else draft.max_duration.ms,
         max_duration_months=0 if draft.max_duration is None else draft.max_duration.months,
         resume=draft.resume,
+        migration=lower_migrate(draft.migrate, captured),
     )
 
 

@@ -12,6 +12,7 @@ from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.journey import JourneySet, Status
 from orchestrator.model.pauses import AT_ONCE, Resume, ResumeRate
 
+RESUME = "resume"
 RESUME_WORDS = ("at_once", "expire")
 RESUME_KEYS = ("over", "max", "per", "skip_older_than")
 RESUME_MAX = 1_000_000_000

@@ -67,7 +67,7 @@ def _places(journey: Journey) -> list[str]:
 
 def _taken(transition: Transition) -> set[str]:
     match transition.kind:
-        case "entered":
+        case "entered" | "migrated":
             return {transition.to}
         case "step":
             return {transition.step, transition.to, _arm(transition.step, transition.reason, transition.to)}

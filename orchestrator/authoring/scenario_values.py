@@ -44,6 +44,7 @@ TRANSITIONS = (
     "dropped",
     "audience",
     "exposed",
+    "migrated",
     "goal",
     "exited",
     "failed",

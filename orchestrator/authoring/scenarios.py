@@ -76,6 +76,7 @@ def all_live(journeys: JourneySet) -> JourneySet:
             entered.entries, tracked_events(tracked), *(journey.listens for journey in live.values())
         ),
         tracked=tracked,
+        migrating={name: journey for name, journey in live.items() if journey.migration is not None},
     )
 
 
@@ -298,6 +299,9 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
         case "audience":
             where = f"{journey}: {transition.step}" if journey else "whatever the journeys do"
             return f"{where}: audience {transition.value} ({transition.reason})"
+        case "migrated":
+            to = f": {transition.step} -> {transition.to}" if transition.step else ""
+            return f"{journey}: from version {transition.reason} to {transition.version}{to}"
         case "failed":
             return f"{journey}: {transition.step} failed ({transition.reason})"
         case _:

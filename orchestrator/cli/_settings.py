@@ -4,27 +4,54 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.runtime.settings import Settings
 
 SETTINGS = {field.name: field for field in dataclasses.fields(Settings)}
+BELONGING = {
+    "bootstrap_servers": (
+        "security_protocol",
+        "sasl_mechanism",
+        "sasl_username",
+        "sasl_password",
+        "sasl_password_file",
+        "ssl_ca_file",
+        "ssl_certificate_file",
+        "ssl_key_file",
+        "ssl_key_password",
+        "ssl_key_password_file",
+    ),
+    "registry_url": ("registry_username", "registry_password", "registry_password_file", "registry_ca_file"),
+}
+"""Whoever takes the address takes what is needed to be let in there."""
+ENVIRONMENT = "ORCHESTRATOR_"
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: the function gets `settings`, made of these options; the other settings have their defaults.
 
-    A value that cannot work is a usage error that names the setting.
+    With an address come the settings that let one in there. Secrets are read from the environment alone, since
+    everybody on a machine can read command lines. A value that cannot work is a usage error that names the setting.
     """
+    taken = [one for name in names for one in (name, *BELONGING.get(name, ()))]
+    if "registry_url" in taken and "ssl_ca_file" not in taken:
+        taken.append("ssl_ca_file")
+    options = [name for name in taken if not SETTINGS[name].metadata.get("secret")]
+    secrets = [name for name in taken if SETTINGS[name].metadata.get("secret")]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def call(**options: Any) -> Any:
-            given = {name: options.pop(name) for name in names}
+        def call(**found: Any) -> Any:
+            given = {name: found.pop(name) for name in options}
+            given |= {name: os.environ.get(ENVIRONMENT + name.upper(), "") for name in secrets}
+            _refuse_shown_password()
             if "event_topics" in given:
                 topics = (topic.strip() for topic in given["event_topics"].split(","))
                 given["event_topics"] = tuple(topic for topic in topics if topic)
@@ -35,22 +62,34 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
                 settings = Settings(**given)
             except ValueError as error:
                 raise click.UsageError(str(error)) from error
-            return function(settings=settings, **options)
+            return function(settings=settings, **found)
 
         decorated: Callable[..., Any] = call
-        for name in reversed(names):
-            decorated = _option(name)(decorated)
+        for name in reversed(options):
+            # They are many and the same everywhere: only the worker, which has every setting, shows them.
+            decorated = _option(name, is_hidden=name not in names and "data_dir" not in names)(decorated)
         return decorated
 
     return decorate
 
 
-def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _refuse_shown_password() -> None:
+    """Raises: UsageError if an address on the command line has a password in it."""
+    context = click.get_current_context()
+    address = context.params.get("registry_url") or ""
+    if "@" in address and context.get_parameter_source("registry_url") is ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "everybody on this machine can read the password in --registry-url; set --registry-username, and "
+            "ORCHESTRATOR_REGISTRY_PASSWORD or --registry-password-file"
+        )
+
+
+def _option(name: str, *, is_hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = SETTINGS[name]
     flag = f"--{name.replace('_', '-')}"
     default, text = field.default, field.metadata["help"]
     if isinstance(default, bool):
-        return click.option(f"{flag}/--no-{flag[2:]}", name, default=default, help=text)
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=default, help=text, hidden=is_hidden)
     kind: Any = None
     if field.metadata["choices"]:
         kind = click.Choice(field.metadata["choices"])
@@ -68,4 +107,5 @@ def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         # An empty default would be shown as an empty pair of brackets.
         show_default=shown != "",
         help=text,
+        hidden=is_hidden,
     )

@@ -12,7 +12,7 @@ import click
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
-from orchestrator.cli.plan import planned
+from orchestrator.cli.plan import is_refused, planned
 from orchestrator.runtime.settings import Settings
 
 EXAMPLES = """\b
@@ -40,27 +40,32 @@ Examples:
 def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
-    Running workers take them up between two batches. Customers inside a journey keep the version that they entered.
-    Exits with 1, and publishes nothing, if the journeys have errors. Topics that new channels need
+    Running workers take them up between two batches. Customers inside a journey keep the version that they entered,
+    unless it takes them along (`migrate`). Exits with 1, and publishes nothing, if the journeys have errors, or if
+    somebody may be where the new version cannot take them. Topics that new channels need
     must be there, or are created with --create-topics.
     """
+    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import publish_definition, read_definitions  # noqa: PLC0415  (the client)
     from orchestrator.runtime.in_force import Publications, load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_names, topic_specs  # noqa: PLC0415
 
-    if compiled_journeys(path, settings.schemas, "text") is None:
+    compiled = compiled_journeys(path, settings.schemas, "text")
+    if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
     topic = topic_names(settings).definitions
     ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
-    in_force = Publications(read_definitions(settings.bootstrap_servers, topic)).newest
+    in_force = Publications(read_definitions(brokers_of(settings), topic)).newest
     set_id = loaded.definition.set_id
     if in_force is not None and in_force.journeys.set_id == set_id:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
     plan = planned(settings, path)
+    if is_refused(plan, compiled, "text"):
+        return 1
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
     definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
-    offset = publish_definition(settings.bootstrap_servers, topic, definition)
+    offset = publish_definition(brokers_of(settings), topic, definition)
     click.echo(f"journey set {set_id} is published (number {offset}); workers take it up now")
     return 0

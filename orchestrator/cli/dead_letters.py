@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
     DeadLetter,
@@ -22,7 +23,6 @@ from orchestrator.runtime.dead_letters import (
     read_dead_letters,
     read_one,
 )
-from orchestrator.runtime.schemas import Registry
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, iso_instant
 
@@ -102,10 +102,10 @@ def list_command(
 @with_settings("bootstrap_servers", "registry_url")
 def show(*, ids: Sequence[str], show_values: bool, settings: Settings) -> int:
     """Show single dead letters, with headers and, if asked for, values. Exits with 1 if one is not there."""
-    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
+    decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
     missing = False
     for place in _places(ids):
-        letter = read_one(settings.bootstrap_servers, place)
+        letter = read_one(brokers_of(settings), place)
         if letter is None:
             click.echo(f"there is no dead letter {place}", err=True)
             missing = True
@@ -162,7 +162,7 @@ def replay(
         return 0
     if not yes:
         click.confirm(f"replay {summary}?", abort=True)
-    replayer = Replayer(settings.bootstrap_servers, actions_prefix=f"{settings.topic_prefix}actions.")
+    replayer = Replayer(brokers_of(settings), actions_prefix=f"{settings.topic_prefix}actions.")
     returned = sum(replayer.send(letter) for letter in chosen)
     replayer.finish()
     click.echo(f"replayed {returned} of {len(chosen)}: {summary}")
@@ -174,15 +174,15 @@ def replay(
 def _letters(
     settings: Settings, topics: Sequence[str], reasons: Sequence[str], since_ms: int | None
 ) -> Iterator[DeadLetter]:
-    servers, prefix = settings.bootstrap_servers, settings.topic_prefix
-    existing = dead_letter_topics(servers, prefix)
+    brokers, prefix = brokers_of(settings), settings.topic_prefix
+    existing = dead_letter_topics(brokers, prefix)
     names = [prefix + topic if prefix + topic in existing else topic for topic in topics] or existing
-    return read_dead_letters(servers, names, since_ms=since_ms, reasons=reasons)
+    return read_dead_letters(brokers, names, since_ms=since_ms, reasons=reasons)
 
 
 def _named(settings: Settings, ids: Sequence[str]) -> Iterator[DeadLetter]:
     for place in _places(ids):
-        letter = read_one(settings.bootstrap_servers, place)
+        letter = read_one(brokers_of(settings), place)
         if letter is None:
             raise click.ClickException(f"there is no dead letter {place}; nothing was replayed")
         yield letter

@@ -23,6 +23,7 @@ from orchestrator.authoring.event_values import EventShape, event_shapes
 from orchestrator.cli._settings import with_settings
 from orchestrator.demo.clickstream import convert, read_clicks, scale_log
 from orchestrator.model.events import Event
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.produce import (
     EventProducer,
     Feed,
@@ -32,7 +33,7 @@ from orchestrator.runtime.produce import (
     produced_schemas,
     registered_ids,
 )
-from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import iso_instant
 from orchestrator.runtime.topics import topic_names
@@ -204,12 +205,12 @@ def _feed(
 def _send(events: Iterable[Event], total: int | None, feed: Feed, settings: Settings, *, register: bool) -> int:
     """How many records were not delivered."""
     files = read_schema_files(settings.schemas)
-    registry = Registry(settings.registry_url)
+    registry = registry_of(settings)
     produced = produced_schemas(files)
     ids = register_schemas(registry, files) if register else registered_ids(registry, produced)
     routes = event_routes(produced, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
     producer = EventProducer(
-        settings.bootstrap_servers,
+        brokers_of(settings),
         routes,
         event_topics=topic_names(settings).events,
         # At a low rate each event goes at once; at full speed they go in batches.

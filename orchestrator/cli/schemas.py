@@ -26,9 +26,10 @@ def command(context: click.Context) -> None:
 @with_settings("registry_url", "schemas")
 def register(*, settings: Settings) -> int:
     """Register every schema; an incompatible change is refused, and then nothing is registered."""
-    from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas  # noqa: PLC0415
+    from orchestrator.runtime.access import registry_of  # noqa: PLC0415
+    from orchestrator.runtime.schemas import read_schema_files, register_schemas  # noqa: PLC0415
 
-    ids = register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
+    ids = register_schemas(registry_of(settings), read_schema_files(settings.schemas))
     for name, schema_id in sorted(ids.items()):
         click.echo(f"{schema_id:>6}  {name}")
     return 0
@@ -38,10 +39,11 @@ def register(*, settings: Settings) -> int:
 @with_settings("registry_url", "schemas")
 def check(*, settings: Settings) -> int:
     """Say which schemas are new or changed, and which changes would be refused; 1 if any would."""
-    from orchestrator.runtime.schemas import Registry, check_schemas, read_schema_files  # noqa: PLC0415
+    from orchestrator.runtime.access import registry_of  # noqa: PLC0415
+    from orchestrator.runtime.schemas import check_schemas, read_schema_files  # noqa: PLC0415
 
     files = read_schema_files(settings.schemas)
-    changed, refused = check_schemas(Registry(settings.registry_url), files)
+    changed, refused = check_schemas(registry_of(settings), files)
     for path in changed:
         click.echo(f"{path}: not registered as it is")
     for sentence in refused:

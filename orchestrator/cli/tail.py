@@ -7,7 +7,7 @@ import json
 import click
 
 from orchestrator.cli._settings import with_settings
-from orchestrator.runtime.schemas import Registry
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, Tail, as_json, existing_topics, tail
 
@@ -42,7 +42,7 @@ def command(
     Only committed records are shown, decoded with the schemas they were written with. Decimals are text, instants are
     ISO 8601 in UTC. What the schemas mark as personal data is masked.
     """
-    existing = existing_topics(settings.bootstrap_servers)
+    existing = existing_topics(brokers_of(settings))
     prefix = settings.topic_prefix
     if topics:
         # Some topics never carry the prefix, such as the changelog, which is named after the application.
@@ -51,8 +51,8 @@ def command(
         names = [name for name in existing if name.startswith(f"{prefix}actions.")]
         if not names:
             raise click.UsageError(f"there are no topics {prefix}actions.*; name a topic, or set --topic-prefix")
-    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=show_personal_data)
-    source = Tail(settings.bootstrap_servers, names, decoder, from_beginning=from_beginning)
+    decoder = Decoder(registry_of(settings).schema_text, show_personal_data=show_personal_data)
+    source = Tail(brokers_of(settings), names, decoder, from_beginning=from_beginning)
     try:
         for record in tail(source, follow=follow, customer=customer, records_max=records_max):
             click.echo(json.dumps(as_json(record), ensure_ascii=False))

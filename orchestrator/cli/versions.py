@@ -46,6 +46,7 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
     With --collect those that nobody is inside of are not kept any more: workers that run or start later no longer load
     them. Their texts stay in the topic, so that a replay can still use them.
     """
+    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import Definition, publish_definition, read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications, collectable  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415
@@ -54,7 +55,7 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
     if collect and not (who and why):
         raise click.UsageError("--collect needs --who and --why")
     topic = topic_names(settings).definitions
-    publications = Publications(read_definitions(settings.bootstrap_servers, topic))
+    publications = Publications(read_definitions(brokers_of(settings), topic))
     if publications.newest is None:
         click.echo("nothing is published")
         return 0
@@ -74,7 +75,7 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
         )
     if collect and free:
         record = Definition("collected", {}, {}, who=who, why=why, at_ms=now_ms, forgets=tuple(sorted(free)))
-        publish_definition(settings.bootstrap_servers, topic, record)
+        publish_definition(brokers_of(settings), topic, record)
     if collect:
         click.echo(f"{count_words(len(free), 'journey set')} collected")
     return 0

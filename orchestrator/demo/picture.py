@@ -126,6 +126,8 @@ class Picture:
                 passages.held_out += 1
             case "not_entered":
                 passages.not_entered[transition.reason] += 1
+            case "migrated" if transition.to:
+                self._move(passages, passage, transition.to)
             case "step":
                 self._move(passages, passage, transition.to)
                 # Only a step that sends says a channel, or why there was none that could be used.

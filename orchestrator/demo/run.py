@@ -25,6 +25,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.produce import (
     EventProducer,
     Feed,
@@ -32,7 +33,7 @@ from orchestrator.runtime.produce import (
     event_routes,
     produced_schemas,
 )
-from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, Tail
 from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
@@ -152,7 +153,7 @@ def _installation(
             time="stream",
         )
         create_topics(settings, topic_specs(settings, journeys.destinations))
-        schema_ids = register_schemas(Registry(settings.registry_url), read_schema_files(settings.schemas))
+        schema_ids = register_schemas(registry_of(settings), read_schema_files(settings.schemas))
         console.print(f"starting {options.workers} workers", style="dim", highlight=False)
         yield settings, schema_ids
 
@@ -160,7 +161,7 @@ def _installation(
 def _producer(settings: Settings, schema_ids: dict[str, int]) -> EventProducer:
     files = produced_schemas(read_schema_files(settings.schemas))
     routes = event_routes(files, schema_ids, topic_prefix="", event_topics=settings.event_topics)
-    return EventProducer(settings.bootstrap_servers, routes, event_topics=topic_names(settings).events)
+    return EventProducer(brokers_of(settings), routes, event_topics=topic_names(settings).events)
 
 
 def _feed(options: DemoOptions) -> Feed:
@@ -196,8 +197,8 @@ def _watch(
     topics = [names.transitions, names.journal, names.dead_letters]
     topics += [names.actions(channel) for channel in journeys.destinations]
     # Everybody in the demo is made up, so their addresses and what is written to them may be shown.
-    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
-    source = Tail(settings.bootstrap_servers, topics, decoder, from_beginning=True)
+    decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
+    source = Tail(brokers_of(settings), topics, decoder, from_beginning=True)
     picture = Picture()
     started = moved = time.monotonic()
     try:

@@ -27,7 +27,9 @@ def change_audiences(turn: Turn, journey: Journey, instance: Instance, step: Cha
     outcome = ""
     for name in step.audiences:
         audience = turn.journeys.audiences[name]
-        command_id = action_id(turn.customer_id, journey.name, instance.number, f"{step.name}:{name}", visit)
+        command_id = action_id(
+            turn.customer_id, journey.name, instance.number, instance.entered_at_ms, f"{step.name}:{name}", visit
+        )
         outcome, identity = add(turn, audience) if step.is_add else remove(turn, audience)
         is_asked = identity is not None
         if identity is not None and journey.status is Status.SHADOW:
@@ -86,7 +88,7 @@ def withdraw_from(turn: Turn, names: list[str], *, reason: str) -> None:
             continue
         since_ms, identity = turn.customer.audiences.pop(name)
         turn.profile_changed = True
-        command_id = action_id(turn.customer_id, "", 0, f"{name}:{reason}:{turn.event_id}", since_ms)
+        command_id = action_id(turn.customer_id, "", 0, since_ms, f"{name}:{reason}:{turn.event_id}", 1)
         turn.effects.actions.append(
             ActionCommand(
                 command_id,

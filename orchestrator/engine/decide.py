@@ -14,7 +14,7 @@ from orchestrator.engine.contest import contend, contend_first
 from orchestrator.engine.entry import enter, worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
-from orchestrator.engine.passages import apply_to_instance, leaves_by_condition
+from orchestrator.engine.passages import apply_to_instance
 from orchestrator.engine.pausing import close_goal, take_up
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
@@ -22,6 +22,7 @@ from orchestrator.engine.segments import observe, update_segments
 from orchestrator.engine.steps import (
     after_any_event,
     after_timer,
+    leaves_by_condition,
     run_steps,
     without_moment,
 )

@@ -19,6 +19,8 @@ from orchestrator.model.journey import EntryIndex, Expression, Journey
 from orchestrator.model.triggers import EntryLimit
 
 _DAY_MS = 86_400_000
+KEYS_MAX = 1_000
+"""How many keys of one journey with `reentry: never` a customer's record remembers; about 30 bytes each."""
 
 
 def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
@@ -124,7 +126,9 @@ def may_reenter(turn: Turn, journey: Journey, last_entry_ms: int | None) -> bool
 
 
 def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
-    """Keeps the entry's instant as long as the re-entry rule can ask for it, and no longer."""
+    """Keeps the entry's instant as long as the re-entry rule can ask for it, and no longer; of keys that may never
+    enter again only the newest, since there is no end to them.
+    """
     rule = journey.entry.reentry
     entered = turn.customer.entered
     if rule.mode == "always":
@@ -134,6 +138,11 @@ def remember_entry(turn: Turn, journey: Journey, memory: str) -> None:
         # No month is longer than 31 days, and no zone jumps further than a day.
         horizon = turn.now_ms - (rule.after_ms if not rule.after_months else (31 * rule.after_months + 1) * _DAY_MS)
         for name in [n for n, at_ms in entered.items() if at_ms <= horizon and n.startswith(prefix)]:
+            del entered[name]
+    elif rule.mode == "never" and len(entered) >= KEYS_MAX:
+        # The record keeps the order in which they came.
+        keyed = [name for name in entered if name.startswith(f"{journey.name}|")]
+        for name in keyed[: len(keyed) + 1 - KEYS_MAX] if len(keyed) >= KEYS_MAX else ():
             del entered[name]
     entered[memory] = turn.now_ms
 

@@ -10,15 +10,21 @@ SCALE = 1 << 64
 _SEPARATOR = "\x1f"
 
 
-def action_id(customer_id: str, journey: str, instance: int, step: str, visit: int) -> str:
+def action_id(customer_id: str, journey: str, instance: int, entered_at_ms: int, step: str, visit: int) -> str:
     """The id of the action that this visit of this step asks for: 32 hex digits.
 
-    >>> action_id("c1", "cart_abandonment", 1, "remind", 1) == action_id("c1", "cart_abandonment", 1, "remind", 1)
+    The instant of entry is part of it because instances of a customer who was forgotten, and came back, are counted
+    from 1 again: receivers would take the new messages for repeats of the old ones.
+
+    >>> first = action_id("c1", "cart_abandonment", 1, 0, "remind", 1)
+    >>> first == action_id("c1", "cart_abandonment", 1, 0, "remind", 1)
     True
-    >>> action_id("c1", "cart_abandonment", 1, "remind", 2) == action_id("c1", "cart_abandonment", 1, "remind", 1)
+    >>> first == action_id("c1", "cart_abandonment", 1, 0, "remind", 2)
+    False
+    >>> first == action_id("c1", "cart_abandonment", 1, 7, "remind", 1)
     False
     """
-    parts = (customer_id, journey, str(instance), step, str(visit))
+    parts = (customer_id, journey, str(instance), str(entered_at_ms), step, str(visit))
     return xxh3_128_hexdigest(_SEPARATOR.join(parts).encode())
 
 

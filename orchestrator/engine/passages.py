@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.engine.keeping import keep
 from orchestrator.engine.limits import measured_globally
-from orchestrator.engine.steps import after_any_event, after_event, leave, remove
+from orchestrator.engine.steps import after_any_event, after_event, leave, leaves_by_condition, remove
 from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
 from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, PAUSED, Instance
 from orchestrator.model.journey import Journey
@@ -36,17 +36,6 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                 after_event(turn, journey, instance, event_type)
     elif instance.state == ACTIVE and not leaves_by_condition(turn, journey, instance) and journey.waits_while:
         after_any_event(turn, journey, instance)
-
-
-def leaves_by_condition(turn: Turn, journey: Journey, instance: Instance) -> bool:
-    """Whether an exit condition holds; if so the passage ends here."""
-    if journey.exits_when and instance.state == ACTIVE:
-        turn.instance = instance
-        for condition in journey.exits_when:
-            if holds(turn, condition, journey, instance, "exit"):
-                leave(turn, journey, instance, "exit_condition")
-                return True
-    return False
 
 
 def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:

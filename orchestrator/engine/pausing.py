@@ -12,9 +12,17 @@ from __future__ import annotations
 from orchestrator.engine.contest import contend
 from orchestrator.engine.ids import SCALE, draw
 from orchestrator.engine.keeping import TOO_OLD, record_dropped
-from orchestrator.engine.passages import apply_to_instance, leaves_by_condition, reach_goal
+from orchestrator.engine.passages import apply_to_instance, reach_goal
+from orchestrator.engine.sending import give_back
 from orchestrator.engine.shared import next_slot_us, reserve_slot
-from orchestrator.engine.steps import after_any_event, after_timer, leave, run_steps, without_moment
+from orchestrator.engine.steps import (
+    after_any_event,
+    after_timer,
+    leave,
+    leaves_by_condition,
+    run_steps,
+    without_moment,
+)
 from orchestrator.engine.turn import Turn, holds, record, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, PAUSED, Instance
@@ -49,8 +57,9 @@ def align_pauses(turn: Turn) -> None:
 def stand_still(turn: Turn, journey: Journey, instance: Instance) -> None:
     """The passage stops where it is. Its slot of a channel's rate is another's: it would be past when it goes on."""
     due_at_ms = None if instance.timer_at_ms == NEVER_MS else instance.timer_at_ms
-    instance.state, instance.pause = PAUSED, Pause(turn.now_ms, due_at_ms)
-    instance.timer_at_ms, instance.reserved = NEVER_MS, ""
+    if instance.reserved:
+        give_back(turn, instance)
+    instance.state, instance.pause, instance.timer_at_ms = PAUSED, Pause(turn.now_ms, due_at_ms), NEVER_MS
     record(turn, journey, instance, "paused", step=instance.step)
 
 
@@ -60,7 +69,7 @@ def begin(turn: Turn, journey: Journey, instance: Instance) -> None:
         run_steps(turn, journey, instance, journey.first)
         return
     instance.step = journey.first
-    instance.state, instance.pause = PAUSED, Pause(turn.now_ms, turn.now_ms, is_before_first=True)
+    instance.state, instance.pause = PAUSED, Pause(turn.now_ms, turn.now_ms, is_before_step=True)
     record(turn, journey, instance, "paused", step=instance.step)
 
 
@@ -214,7 +223,7 @@ def _is_reached(
 
 def _look_again(turn: Turn, journey: Journey, instance: Instance, pause: Pause) -> None:
     """What the passage waits for, by the profile as it is now: a moment may have moved, a condition may not hold."""
-    if pause.is_before_first:
+    if pause.is_before_step:
         return
     step = journey.steps[instance.step]
     if isinstance(step, WaitUntilTime):
@@ -249,9 +258,9 @@ def _apply_next(turn: Turn, journey: Journey, instance: Instance, pause: Pause) 
     if due_ms <= turn.now_ms and (not pause.kept or due_ms <= pause.kept[0].at_ms):
         if leaves_by_condition(turn, journey, instance):
             return
-        if pause.is_before_first:
-            pause.is_before_first = False
-            run_steps(turn, journey, instance, journey.first)
+        if pause.is_before_step:
+            pause.is_before_step = False
+            run_steps(turn, journey, instance, instance.step)
         else:
             after_timer(turn, journey, instance)
     elif pause.kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.engine.limits import PROMOTIONAL, choose_channel, is_left_alone, purpose_of, remember_send
 from orchestrator.engine.quiet_hours import quiet_until
-from orchestrator.engine.shared import next_slot_us, reserve_slot
+from orchestrator.engine.shared import next_slot_us, reserve_slot, return_slot
 from orchestrator.engine.turn import Turn, end_step, fail, id_of, record, values_of
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance, Sent
@@ -54,6 +54,14 @@ def _slot_ms(turn: Turn, channel: Channel) -> int | None:
         return None
     reserve_slot(shared, rates, slot_us)
     return slot_ms
+
+
+def give_back(turn: Turn, instance: Instance) -> None:
+    """The message does not wait for its slot any more; the next one has it, unless later ones are given away too."""
+    channel, instance.reserved = instance.reserved, ""
+    if turn.effects.shared is not None:
+        rates = tuple(rate for rate in turn.journeys.rates if rate.channels is None or channel in rate.channels)
+        return_slot(turn.effects.shared, rates, instance.timer_at_ms)
 
 
 def _sent(turn: Turn, journey: Journey, instance: Instance, step: Send, channel: Channel, address: str) -> str:

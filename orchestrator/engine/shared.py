@@ -54,6 +54,22 @@ def reserve_slot(shared: Shared, rates: tuple[Rate, ...], slot_us: int) -> None:
         shared.slots[rate.name] = slot_us + interval_us(shared, rate)
 
 
+def return_slot(shared: Shared, rates: tuple[Rate, ...], slot_ms: int) -> None:
+    """Takes the slot of this instant back, of each rate whose last one it is; of others it stays unused.
+
+    >>> shared, rate = Shared(), Rate("r", None, 60, 60_000)
+    >>> reserve_slot(shared, (rate,), 5_000_000)
+    >>> return_slot(shared, (rate,), 4_000), return_slot(shared, (rate,), 5_000)
+    (None, None)
+    >>> shared.slots
+    {'r': 5000000}
+    """
+    for rate in rates:
+        slot_us = shared.slots.get(rate.name, 0) - interval_us(shared, rate)
+        if -(-slot_us // 1000) == slot_ms:
+            shared.slots[rate.name] = slot_us
+
+
 def take(shared: Shared, name: str, most: int, per_ms: int | None, now_ms: int) -> bool:
     """Takes one of the partition's share of `most` in any window of `per_ms` (None: in all), if there is one left.
 

@@ -215,6 +215,17 @@ def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None
         remove(turn, instance)
 
 
+def leaves_by_condition(turn: Turn, journey: Journey, instance: Instance) -> bool:
+    """Whether an exit condition holds; if so the passage ends here."""
+    if journey.exits_when and instance.state == ACTIVE:
+        turn.instance = instance
+        for condition in journey.exits_when:
+            if holds(turn, condition, journey, instance, "exit"):
+                leave(turn, journey, instance, "exit_condition")
+                return True
+    return False
+
+
 def remove(turn: Turn, instance: Instance) -> None:
     """Forgets the instance."""
     instances = turn.customer.instances

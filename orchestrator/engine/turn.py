@@ -204,7 +204,7 @@ def id_of(turn: Turn, journey: Journey, instance: Instance, step: str) -> str:
     """The id of what this visit of the step asks for."""
     before = instance.results.get(step)
     visit = 1 if before is None else before.visits + 1
-    return action_id(turn.customer_id, journey.name, instance.number, step, visit)
+    return action_id(turn.customer_id, journey.name, instance.number, instance.entered_at_ms, step, visit)
 
 
 def end_step(

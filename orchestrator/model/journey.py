@@ -11,6 +11,7 @@ from orchestrator.model.action_steps import ActionStep
 from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
+from orchestrator.model.migrations import Migration
 from orchestrator.model.pauses import Resume
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
@@ -369,6 +370,8 @@ class Journey:
     max_duration_months: int = 0
     resume: Resume | None = None
     """How those go on who stood still while the journey was paused; None for at once."""
+    migration: Migration | None = None
+    """How those inside older versions come into this one; None: they keep the version that they entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +519,8 @@ class JourneySet:
     """Of the channels of tasks and of webhooks, those that some journey uses."""
     paused: frozenset[str] = frozenset()
     """The journeys, by name, in any version of which nobody goes on."""
+    migrating: dict[str, Journey] = field(default_factory=dict)
+    """The current journeys, by name, that passages of older versions come into."""
 
     @property
     def destinations(self) -> dict[str, str]:

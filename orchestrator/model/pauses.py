@@ -25,15 +25,15 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
 class Pause(msgspec.Struct, array_like=True):
     """That a passage stands still, since when, and what it has missed. Instants are milliseconds; None for none.
 
-    `due_at_ms` is when the timer of its step is, or was, due. `is_before_first` passages entered in the pause and
-    begin with their first step at `due_at_ms`. `goal_closed_at_ms` is when the goal's window ended in the pause,
-    `expired_at_ms` when the longest time that the passage may take did. `kept` is what it kept, in order, of
-    `kept_bytes` in all. `is_over`: it is going on again, and what it missed is being applied.
+    `due_at_ms` is when the timer of its step is, or was, due. `is_before_step`: the passage entered in the pause, or
+    was taken to another version, and comes to its step at `due_at_ms`. `goal_closed_at_ms` is when the goal's window
+    ended in the pause, `expired_at_ms` when the longest time that the passage may take did. `kept` is what it kept, in
+    order, of `kept_bytes` in all. `is_over`: it is going on again, and what it missed is being applied.
     """
 
     since_ms: int
     due_at_ms: int | None = None
-    is_before_first: bool = False
+    is_before_step: bool = False
     goal_closed_at_ms: int | None = None
     expired_at_ms: int | None = None
     kept: list[Kept] = []

@@ -14,6 +14,7 @@ from typing import Any, cast
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 
 SUFFIX = ".dead-letters"
 REPLAYED_FROM = "replayed-from"
@@ -104,29 +105,29 @@ def dead_letter(message: Message) -> DeadLetter:
     )
 
 
-def dead_letter_topics(bootstrap_servers: str, prefix: str) -> list[str]:
+def dead_letter_topics(brokers: Brokers, prefix: str) -> list[str]:
     """The dead-letter topics of an installation, sorted.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
-    consumer = _consumer(bootstrap_servers)
+    consumer = _consumer(brokers)
     try:
-        return sorted(name for name in _topics(consumer) if name.startswith(prefix) and name.endswith(SUFFIX))
+        return sorted(name for name in _topics(brokers, consumer) if name.startswith(prefix) and name.endswith(SUFFIX))
     finally:
         consumer.close()
 
 
 def read_dead_letters(
-    bootstrap_servers: str, topics: Sequence[str], *, since_ms: int | None = None, reasons: Iterable[str] = ()
+    brokers: Brokers, topics: Sequence[str], *, since_ms: int | None = None, reasons: Iterable[str] = ()
 ) -> Iterator[DeadLetter]:
     """The dead letters that are there now, partition by partition, oldest first.
 
     Raises: EnvironmentProblem if the broker does not answer or a topic does not exist.
     """
     wanted = frozenset(reasons)
-    consumer = _consumer(bootstrap_servers)
+    consumer = _consumer(brokers)
     try:
-        existing = _topics(consumer)
+        existing = _topics(brokers, consumer)
         for topic in topics:
             if topic not in existing:
                 raise EnvironmentProblem(
@@ -137,23 +138,23 @@ def read_dead_letters(
                     if not wanted or letter.reason in wanted:
                         yield letter
     except KafkaException as error:
-        raise _unreachable(error) from error
+        raise brokers.problem(error) from error
     finally:
         consumer.close()
 
 
-def read_one(bootstrap_servers: str, place: Place) -> DeadLetter | None:
+def read_one(brokers: Brokers, place: Place) -> DeadLetter | None:
     """The dead letter at this place, if there is one."""
-    consumer = _consumer(bootstrap_servers)
+    consumer = _consumer(brokers)
     try:
-        if place.partition >= _topics(consumer).get(place.topic, 0):
+        if place.partition >= _topics(brokers, consumer).get(place.topic, 0):
             return None
         low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), TIMEOUT_S)
         if not low <= place.offset < high:
             return None
         return next(_read(consumer, place.topic, place.partition, place.offset, place.offset + 1), None)
     except KafkaException as error:
-        raise _unreachable(error) from error
+        raise brokers.problem(error) from error
     finally:
         consumer.close()
 
@@ -165,12 +166,11 @@ class Replayer:
     keep theirs, since it is when they happened.
     """
 
-    def __init__(self, bootstrap_servers: str, *, actions_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, *, actions_prefix: str) -> None:
         self._actions_prefix = actions_prefix
+        self._brokers = brokers
         self._failures: list[str] = []
-        self._producer = Producer(
-            {"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
-        )
+        self._producer = Producer(brokers.client({"enable.idempotence": True, "linger.ms": 5, "log_level": 0}))
         self._existing: dict[str, int] = {}
         self._sent = 0
 
@@ -183,7 +183,7 @@ class Replayer:
         if source is None or source.topic.endswith(SUFFIX):
             return False
         if not self._existing:
-            self._existing = _topics(self._producer)
+            self._existing = _topics(self._brokers, self._producer)
         if source.topic not in self._existing:
             return False
         # Where topics were made anew with fewer partitions, the key decides.
@@ -250,34 +250,25 @@ def _read(consumer: Consumer, topic: str, number: int, start: int, end: int) -> 
     raise EnvironmentProblem(f"topic {topic} cannot be read: the broker is silent", hint="see the broker's log")
 
 
-def _consumer(bootstrap_servers: str) -> Consumer:
+def _consumer(brokers: Brokers) -> Consumer:
     return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            # The client insists on a name; nothing is ever committed under it.
-            "group.id": "orchestrator-dead-letters",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
+        brokers.client(
+            {
+                # The client insists on a name; nothing is ever committed under it.
+                "group.id": "orchestrator-dead-letters",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
     )
 
 
-def _topics(client: Consumer | Producer) -> dict[str, int]:
-    try:
-        topics = client.list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as error:
-        raise _unreachable(error) from error
+def _topics(brokers: Brokers, client: Consumer | Producer) -> dict[str, int]:
+    topics = brokers.metadata(client, timeout_s=TIMEOUT_S).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
-
-
-def _unreachable(error: KafkaException) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"the broker does not answer: {error.args[0].str()}",
-        hint="start one with `orchestrator up`, or set --bootstrap-servers",
-    )
 
 
 def _bytes(content: str | bytes | None) -> bytes | None:

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as Position
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 
 TIMEOUT_S = 15.0
 _KEY_SEPARATOR = "/"
@@ -80,21 +81,23 @@ class DefinitionsReader:
     ours; the next call goes on after that record.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._position = 0
         self._is_assigned = False
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                # Only assigned, never subscribed, never committed: the name is just required.
-                "group.id": f"{topic}-reader",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "log_level": 0,
-            }
+            brokers.client(
+                {
+                    # Only assigned, never subscribed, never committed: the name is just required.
+                    "group.id": f"{topic}-reader",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "isolation.level": "read_committed",
+                    "auto.offset.reset": "earliest",
+                    "log_level": 0,
+                }
+            )
         )
 
     def read_to_end(self) -> list[Definition]:
@@ -147,19 +150,19 @@ class DefinitionsReader:
         )
 
 
-def read_definitions(bootstrap_servers: str, topic: str) -> list[Definition]:
+def read_definitions(brokers: Brokers, topic: str) -> list[Definition]:
     """Everything that was published, in order.
 
     Raises: EnvironmentProblem if the broker does not answer or the topic is missing.
     """
-    reader = DefinitionsReader(bootstrap_servers, topic)
+    reader = DefinitionsReader(brokers, topic)
     try:
         return reader.read_to_end()
     finally:
         reader.close()
 
 
-def publish_definition(bootstrap_servers: str, topic: str, definition: Definition) -> int:
+def publish_definition(brokers: Brokers, topic: str, definition: Definition) -> int:
     """Writes the definition and waits until the broker has it; gives its offset.
 
     Raises: EnvironmentProblem if the broker does not take it.
@@ -173,7 +176,7 @@ def publish_definition(bootstrap_servers: str, topic: str, definition: Definitio
         else:
             offsets.append(message.offset() or 0)
 
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
+    producer = Producer(brokers.client({"enable.idempotence": True, "log_level": 0}))
     # Each publication is kept when the topic is compacted, also one of a set that was published before.
     key = _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4)))
     producer.produce(topic, encode_definition(definition), key.encode(), on_delivery=delivered)

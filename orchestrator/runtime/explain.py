@@ -18,6 +18,7 @@ from orchestrator.model.actions import Transition
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.journey import Journey
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.codec import FRAME_BYTES, event_reader
 from orchestrator.runtime.definitions import read_definitions
 from orchestrator.runtime.in_force import compile_definition
@@ -59,7 +60,7 @@ def read_records(
     """
     names = topic_names(settings)
     found = Records()
-    decode = _Decisions(Registry(settings.registry_url), show_personal_data=show_personal_data)
+    decode = _Decisions(registry_of(settings), show_personal_data=show_personal_data)
     consumer = committed_reader(settings, "explain")
     try:
         start = places(consumer, settings, {names.transitions: since_ms, names.changelog: None})
@@ -83,7 +84,7 @@ def read_versions(settings: Settings, wanted: Iterable[tuple[str, str]]) -> dict
     """
     missing, found = set(wanted), {}
     if missing:
-        for definition in reversed(read_definitions(settings.bootstrap_servers, topic_names(settings).definitions)):
+        for definition in reversed(read_definitions(brokers_of(settings), topic_names(settings).definitions)):
             journeys = compile_definition(definition)
             for key in missing & (journeys.versions.keys() if journeys is not None else set()):
                 if journeys is not None:
@@ -142,7 +143,7 @@ def places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | No
 
     Raises: EnvironmentProblem if a topic does not exist.
     """
-    existing = consumer.list_topics(timeout=TIMEOUT_S).topics
+    existing = brokers_of(settings).metadata(consumer, timeout_s=TIMEOUT_S).topics
     found: list[TopicPartition] = []
     for topic, since_ms in topics.items():
         if topic not in existing:
@@ -166,16 +167,17 @@ def places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | No
 def committed_reader(settings: Settings, purpose: str) -> Consumer:
     """A consumer that reads what was committed, to the end of each partition, and belongs to no group."""
     return Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            # Only assigned, never subscribed, never committed: the name is just required.
-            "group.id": f"{settings.app_id}-{purpose}",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
+        brokers_of(settings).client(
+            {
+                # Only assigned, never subscribed, never committed: the name is just required.
+                "group.id": f"{settings.app_id}-{purpose}",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
     )
 
 
@@ -210,7 +212,4 @@ def records_of(consumer: Consumer, places: list[TopicPartition], key: bytes, pro
 
 def broker_problem(settings: Settings, error: KafkaException) -> EnvironmentProblem:
     """The broker's failure in our words."""
-    return EnvironmentProblem(
-        f"the broker at {settings.bootstrap_servers} does not answer: {error.args[0].str()}",
-        hint="start one with `orchestrator up`, or set --bootstrap-servers",
-    )
+    return brokers_of(settings).problem(error)

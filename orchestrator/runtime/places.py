@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as Position
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, PAUSED, decode_customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
+from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.explain import committed_reader
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
@@ -87,7 +88,7 @@ def count_places(settings: Settings, *, progress: Progress = lambda *_: None) ->
         return _count(consumer, topic, progress)
     except KafkaException as error:
         raise EnvironmentProblem(
-            f"topic {topic} at {settings.bootstrap_servers} cannot be read: {error.args[0].str()}",
+            f"topic {topic} at {brokers_of(settings).servers} cannot be read: {error.args[0].str()}",
             hint="is the broker running, and is --app-id right?",
         ) from None
     finally:

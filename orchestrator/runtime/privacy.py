@@ -17,6 +17,7 @@ from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.dead_letters import SUFFIX
 from orchestrator.runtime.explain import (
     TIMEOUT_S,
@@ -28,7 +29,7 @@ from orchestrator.runtime.explain import (
     records_of,
 )
 from orchestrator.runtime.produce import EventProducer, event_routes, produced_schemas, registered_ids
-from orchestrator.runtime.schemas import Registry, read_schema_files
+from orchestrator.runtime.schemas import read_schema_files
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, TailedRecord, as_json, headers_of
 from orchestrator.runtime.topics import TopicNames, topic_names
@@ -41,12 +42,12 @@ def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _:
     customer, oldest first. Raises: EnvironmentProblem if a topic is missing, or broker or registry do not answer.
     """
     names = topic_names(settings)
-    decoder = Decoder(Registry(settings.registry_url).schema_text, show_personal_data=True)
+    decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
     consumer = committed_reader(settings, "export")
     customer: Customer | None = None
     found: dict[str, list[dict[str, Any]]] = {}
     try:
-        existing = consumer.list_topics(timeout=TIMEOUT_S).topics
+        existing = brokers_of(settings).metadata(consumer, timeout_s=TIMEOUT_S).topics
         start = places(consumer, settings, dict.fromkeys(_topics(names, existing)))
         for message in records_of(consumer, start, customer_id.encode(), progress):
             topic, value = message.topic() or "", message.value()
@@ -85,9 +86,9 @@ def erase_customer(
     `wait` is called between two looks. Raises: EnvironmentProblem if broker or registry do not answer or refuse.
     """
     names, files = topic_names(settings), produced_schemas(read_schema_files(settings.schemas))
-    ids = registered_ids(Registry(settings.registry_url), files)
+    ids = registered_ids(registry_of(settings), files)
     routes = event_routes(files, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
-    producer = EventProducer(settings.bootstrap_servers, routes, event_topics=names.events, linger_ms=0)
+    producer = EventProducer(brokers_of(settings), routes, event_topics=names.events, linger_ms=0)
     event_id, now_ms = uuid4().hex, int(time.time() * 1000)
     fields = {
         "event_id": event_id,

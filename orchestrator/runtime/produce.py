@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.schemas import SchemaFile
 
 HEARTBEAT = "stream_heartbeat"
@@ -153,7 +154,7 @@ class EventProducer:
     __slots__ = ("_failed", "_failure", "_heads", "_partitions", "_producer", "_routes", "_since_poll", "_topics")
 
     def __init__(
-        self, bootstrap_servers: str, routes: Mapping[str, Route], *, event_topics: Sequence[str], linger_ms: int = 5
+        self, brokers: Brokers, routes: Mapping[str, Route], *, event_topics: Sequence[str], linger_ms: int = 5
     ) -> None:
         self._routes = routes
         self._topics = tuple(event_topics)
@@ -162,21 +163,22 @@ class EventProducer:
         self._failure = ""
         self._since_poll = 0
         self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "enable.idempotence": True,
-                # The partitioner of Java and aiokafka clients; all event topics must be partitioned alike.
-                "partitioner": "murmur2_random",
-                "linger.ms": linger_ms,
-                "compression.type": "lz4",
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                # A callback for each delivered record would cost more than writing it.
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_delivery,
-                "log_level": 0,
-            }
+            brokers.client(
+                {
+                    "enable.idempotence": True,
+                    # The partitioner of Java and aiokafka clients; all event topics must be partitioned alike.
+                    "partitioner": "murmur2_random",
+                    "linger.ms": linger_ms,
+                    "compression.type": "lz4",
+                    "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                    # A callback for each delivered record would cost more than writing it.
+                    "delivery.report.only.error": True,
+                    "on_delivery": self._on_delivery,
+                    "log_level": 0,
+                }
+            )
         )
-        self._partitions = self._partition_count(bootstrap_servers)
+        self._partitions = self._partition_count(brokers)
 
     def send(self, event: Event, *, timestamp_ms: int) -> None:
         """Takes the event for delivery; waits while the queue is full. A timestamp of 0 is the time of sending."""
@@ -245,14 +247,8 @@ class EventProducer:
             self._failed += 1
             self._failure = self._failure or error.str()
 
-    def _partition_count(self, bootstrap_servers: str) -> int:
-        try:
-            found = self._producer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise EnvironmentProblem(
-                f"the broker at {bootstrap_servers} does not answer: {_reason(error)}",
-                hint="start one with `orchestrator up`, or set --bootstrap-servers",
-            ) from error
+    def _partition_count(self, brokers: Brokers) -> int:
+        found = brokers.metadata(self._producer, timeout_s=CONNECT_TIMEOUT_S).topics
         missing = [topic for topic in self._topics if topic not in found]
         if missing:
             raise EnvironmentProblem(

@@ -21,6 +21,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.codec import JournalEntry, RejectedRecord, Slice
 from orchestrator.runtime.definitions import Definition
 from orchestrator.runtime.in_force import Publications
@@ -104,8 +105,8 @@ class TopicReader:
     Every call raises EnvironmentProblem if the broker does not answer or the topic is missing.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
         self._cursors: dict[tuple[str, int], _Cursor] = {}
         self._admin = self._consumer()
 
@@ -118,10 +119,7 @@ class TopicReader:
 
     def topics(self) -> dict[str, int]:
         """Topic → number of partitions, of all topics of the broker."""
-        try:
-            metadata = self._admin.list_topics(timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise self._problem("the broker", error) from None
+        metadata = self._brokers.metadata(self._admin, timeout_s=TIMEOUT_S)
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
     def bounds(self, topic: str, partition: int) -> Bounds:
@@ -147,24 +145,25 @@ class TopicReader:
 
     def _consumer(self) -> Consumer:
         return Consumer(
-            {
-                "bootstrap.servers": self._bootstrap_servers,
-                # Only assigned, never subscribed, never committed: the name is just required.
-                "group.id": "orchestrator-replay",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                # An empty fetch tells where a partition ends; nobody waits for more.
-                "fetch.wait.max.ms": 10,
-                "queued.max.messages.kbytes": 8_192,
-                "log_level": 0,
-            }
+            self._brokers.client(
+                {
+                    # Only assigned, never subscribed, never committed: the name is just required.
+                    "group.id": "orchestrator-replay",
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "error",
+                    # An empty fetch tells where a partition ends; nobody waits for more.
+                    "fetch.wait.max.ms": 10,
+                    "queued.max.messages.kbytes": 8_192,
+                    "log_level": 0,
+                }
+            )
         )
 
     def _problem(self, what: str, error: KafkaException) -> EnvironmentProblem:
         return EnvironmentProblem(
-            f"{what} at {self._bootstrap_servers} cannot be read: {error.args[0].str()}",
+            f"{what} at {self._brokers.servers} cannot be read: {error.args[0].str()}",
             hint="is the broker running, and are --bootstrap-servers and --topic-prefix right?",
         )
 

@@ -11,6 +11,7 @@ from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import Shared, decode_shared
+from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.definitions import read_definitions
 from orchestrator.runtime.replay import (
     Differences,
@@ -34,7 +35,6 @@ from orchestrator.runtime.replay_kafka import (
     journey_sets,
     slice_reader,
 )
-from orchestrator.runtime.schemas import Registry
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import TopicNames, topic_names
 
@@ -99,8 +99,8 @@ class Replay:
 
     def __init__(self, settings: Settings, partitions: Sequence[int] = ()) -> None:
         self._names: TopicNames = topic_names(settings)
-        self._reader = TopicReader(settings.bootstrap_servers)
-        self._avro = Avro(Registry(settings.registry_url))
+        self._reader = TopicReader(brokers_of(settings))
+        self._avro = Avro(registry_of(settings))
         self._topics = self._reader.topics()
         count = self._partitions_of(self._names.journal)
         self.partitions = tuple(sorted(set(partitions))) or tuple(range(count))
@@ -112,7 +112,7 @@ class Replay:
             )
         self._count = count
         self._is_whole = len(self.partitions) == count
-        self._definitions = read_definitions(settings.bootstrap_servers, self._names.definitions)
+        self._definitions = read_definitions(brokers_of(settings), self._names.definitions)
         self._sets = journey_sets(self._definitions)
 
     def close(self) -> None:

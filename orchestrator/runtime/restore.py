@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as Position
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.ports import Aligned, Change, CustomerStore, TopicPartition
 from orchestrator.runtime.transaction import TRANSACTION_TIMEOUT_MS, parse_offset_note
 
@@ -67,7 +68,7 @@ class Restored:
 
 
 def committed_offsets(
-    bootstrap_servers: str,
+    brokers: Brokers,
     group_id: str,
     partitions: Sequence[TopicPartition],
     *,
@@ -79,14 +80,15 @@ def committed_offsets(
     Raises: TimeoutError if the offsets did not become stable in time; EnvironmentProblem if the broker failed.
     """
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": group_id,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed" if is_stable else "read_uncommitted",
-            "retry.backoff.ms": 10,
-            "retry.backoff.max.ms": 100,
-        },
+        brokers.client(
+            {
+                "group.id": group_id,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed" if is_stable else "read_uncommitted",
+                "retry.backoff.ms": 10,
+                "retry.backoff.max.ms": 100,
+            }
+        ),
         logger=log,
     )
     try:
@@ -94,7 +96,7 @@ def committed_offsets(
     except KafkaException as error:
         if error.args[0].code() in (KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT):  # noqa: SLF001 - its name
             raise TimeoutError(f"committed offsets of group {group_id} are not stable") from None
-        raise _broker_problem(bootstrap_servers, error) from None
+        raise _broker_problem(brokers, error) from None
     finally:
         consumer.close()
     answer = {}
@@ -102,30 +104,30 @@ def committed_offsets(
         if position.error is not None:
             if position.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
                 raise TimeoutError(f"committed offsets of group {group_id} are not stable")
-            raise _broker_problem(bootstrap_servers, KafkaException(position.error))
+            raise _broker_problem(brokers, KafkaException(position.error))
         offset = position.offset if position.offset >= 0 else None
         answer[position.topic, position.partition] = Committed(offset, *parse_offset_note(position.metadata))
     return answer
 
 
-def fence(bootstrap_servers: str, transactional_id: str, *, timeout_s: float = 10.0) -> None:
+def fence(brokers: Brokers, transactional_id: str, *, timeout_s: float = 10.0) -> None:
     """Ends the open transaction of this transactional id at once; a producer that still uses the id fails.
 
     Raises: EnvironmentProblem if the broker does not answer in time.
     """
     producer = Producer(
-        {"bootstrap.servers": bootstrap_servers, "transactional.id": transactional_id, "retry.backoff.ms": 10},
+        brokers.client({"transactional.id": transactional_id, "retry.backoff.ms": 10}),
         logger=log,
     )
     try:
         producer.init_transactions(timeout_s)
     except KafkaException as error:
-        raise _broker_problem(bootstrap_servers, error) from None
+        raise _broker_problem(brokers, error) from None
 
 
 def restore_partition(
     *,
-    bootstrap_servers: str,
+    brokers: Brokers,
     group_id: str,
     event_topics: Sequence[str],
     changelog_topic: str,
@@ -145,9 +147,9 @@ def restore_partition(
     """
     started = time.monotonic()
     sources = [(topic, partition) for topic in event_topics]
-    fencing = _Fencing(bootstrap_servers, group_id, sources, own_transactional_id)
+    fencing = _Fencing(brokers, group_id, sources, own_transactional_id)
     committed = _stable_offsets(fencing)
-    reader = _ChangelogReader(bootstrap_servers, group_id, changelog_topic, partition)
+    reader = _ChangelogReader(brokers, group_id, changelog_topic, partition)
     try:
         low, end = reader.bounds()
         position = store.position()
@@ -243,42 +245,41 @@ class _Fencing:
     """Ends the open transactions of the partition's former owners, who are named beside the committed offsets."""
 
     def __init__(
-        self, bootstrap_servers: str, group_id: str, sources: Sequence[TopicPartition], own_transactional_id: str
+        self, brokers: Brokers, group_id: str, sources: Sequence[TopicPartition], own_transactional_id: str
     ) -> None:
-        self.bootstrap_servers = bootstrap_servers
+        self.brokers = brokers
         self.group_id = group_id
         self.sources = sources
         self.own_transactional_id = own_transactional_id
         self.is_done = False
 
     def committed(self, *, timeout_s: float, is_stable: bool = True) -> dict[TopicPartition, Committed]:
-        return committed_offsets(
-            self.bootstrap_servers, self.group_id, self.sources, is_stable=is_stable, timeout_s=timeout_s
-        )
+        return committed_offsets(self.brokers, self.group_id, self.sources, is_stable=is_stable, timeout_s=timeout_s)
 
     def fence_last_owners(self) -> None:
         self.is_done = True
         owners = {found.transactional_id for found in self.committed(timeout_s=GIVE_UP_S, is_stable=False).values()}
         for owner in sorted(owners - {"", self.own_transactional_id}):
             log.warning("an open transaction holds the partition back: its last owner %s is fenced", owner)
-            fence(self.bootstrap_servers, owner)
+            fence(self.brokers, owner)
 
 
 class _ChangelogReader:
     """One changelog partition, read_committed."""
 
-    def __init__(self, bootstrap_servers: str, group_id: str, topic: str, partition: int) -> None:
+    def __init__(self, brokers: Brokers, group_id: str, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        self._bootstrap_servers = bootstrap_servers
-        self._settings: dict[str, str | int | bool] = {
-            "bootstrap.servers": bootstrap_servers,
-            # Only assigned, never subscribed, never committed: the name is just required.
-            "group.id": f"{group_id}-restore",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-        }
+        self._brokers = brokers
+        self._settings = brokers.client(
+            {
+                # Only assigned, never subscribed, never committed: the name is just required.
+                "group.id": f"{group_id}-restore",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+            }
+        )
         self._consumer = Consumer(self._settings | {"isolation.level": "read_committed"}, logger=log)
 
     def bounds(self) -> tuple[int, int]:
@@ -287,7 +288,7 @@ class _ChangelogReader:
         try:
             low, high = uncommitted.get_watermark_offsets(Position(self.topic, self.partition), 10.0)
         except KafkaException as error:
-            raise _broker_problem(self._bootstrap_servers, error) from None
+            raise _broker_problem(self._brokers, error) from None
         finally:
             uncommitted.close()
         return low, high
@@ -305,7 +306,7 @@ class _ChangelogReader:
             offset = message.offset()
             if error is not None:
                 if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
-                    raise _broker_problem(self._bootstrap_servers, KafkaException(error))
+                    raise _broker_problem(self._brokers, KafkaException(error))
                 # The end of what can be read for now, past the markers that end transactions.
                 position = max(position, -1 if offset is None else offset)
                 continue
@@ -320,8 +321,8 @@ class _ChangelogReader:
         self._consumer.close()
 
 
-def _broker_problem(bootstrap_servers: str, error: KafkaException) -> EnvironmentProblem:
+def _broker_problem(brokers: Brokers, error: KafkaException) -> EnvironmentProblem:
     cause = error.args[0]
     return EnvironmentProblem(
-        f"broker {bootstrap_servers}: {cause.name()}: {cause.str()}", hint="is the broker running and reachable?"
+        f"broker {brokers.servers}: {cause.name()}: {cause.str()}", hint="is the broker running and reachable?"
     )

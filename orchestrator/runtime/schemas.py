@@ -5,10 +5,10 @@ The registry speaks the Confluent REST API. A topic carries several types, so a 
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import re
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -24,6 +24,7 @@ import fastavro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.web import REACHED_BY, WebService, connection_problem, web_service
 
 TIMEOUT_S = 10.0
 ATTEMPTS = 4
@@ -140,22 +141,16 @@ class Registry:
     Every call raises EnvironmentProblem if the registry cannot be reached or answers with an error of its own.
     """
 
-    __slots__ = ("_attempts", "_base", "_headers", "_shown")
+    __slots__ = ("_attempts", "_headers", "_opener", "_service")
 
-    def __init__(self, url: str, *, attempts: int = ATTEMPTS) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise EnvironmentProblem(
-                "the address of the schema registry is not an http(s) address", hint="set --registry-url"
-            )
-        place = parts.netloc.rpartition("@")[2]
-        self._base = urllib.parse.urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
-        self._shown = self._base
+    def __init__(self, service: WebService | str, *, attempts: int = ATTEMPTS) -> None:
+        """An address is enough where nobody needs to sign in and the machine's authorities are those to trust."""
+        if isinstance(service, str):
+            service = web_service(service, what="the schema registry", option="--registry-url")
+        self._service = service
+        self._opener = service.opener()
         self._attempts = attempts
-        self._headers = {"Accept": _CONTENT_TYPE, "Content-Type": _CONTENT_TYPE}
-        if parts.username:
-            pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-            self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        self._headers = {"Accept": _CONTENT_TYPE, "Content-Type": _CONTENT_TYPE, **service.headers}
 
     def schema_text(self, schema_id: int) -> str | None:
         """The schema with this id, or None if the registry knows none."""
@@ -190,32 +185,35 @@ class Registry:
         if status == http.client.OK:
             return body
         raise EnvironmentProblem(
-            f"the schema registry at {self._shown} refused: {status} {body.get('message', '')}".rstrip(),
-            hint="check the address and the rights of the user in --registry-url",
+            f"the schema registry at {self._service.base} refused: {status} {body.get('message', '')}".rstrip(),
+            hint="check --registry-url, and --registry-username with its password and rights",
         )
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Mapping[str, Any]]:
         payload = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._base + path, payload, self._headers, method=method)  # noqa: S310
-        reason = ""
+        request = urllib.request.Request(self._service.base + path, payload, self._headers, method=method)  # noqa: S310
+        problem = ("", "")
         for attempt in range(self._attempts):
             if attempt:
                 time.sleep(0.1 * 2**attempt)
             try:
                 # The scheme was checked to be http(s) when the registry was made.
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                with self._opener.open(request, timeout=TIMEOUT_S) as answer:
                     return answer.status, _parsed(answer.read())
             except urllib.error.HTTPError as error:
                 # A registry that cannot do it now (5xx, too many requests) may do it soon.
                 if error.code < http.client.INTERNAL_SERVER_ERROR and error.code != http.client.TOO_MANY_REQUESTS:
                     return error.code, _parsed(error.read())
-                reason = f"{error.code} {error.reason}"
-            except (OSError, http.client.HTTPException) as error:
-                reason = str(getattr(error, "reason", error)) or type(error).__name__
-        raise EnvironmentProblem(
-            f"the schema registry at {self._shown} does not answer: {reason}",
-            hint="start one with `orchestrator up`, or set --registry-url",
-        )
+                problem = self._problem(f"{error.code} {error.reason}")
+            except REACHED_BY as error:
+                problem = self._problem(error)
+                if isinstance(getattr(error, "reason", None), ssl.SSLError):
+                    break
+        raise EnvironmentProblem(problem[0], hint=problem[1])
+
+    def _problem(self, error: Exception | str) -> tuple[str, str]:
+        hint = "start one with `orchestrator up`, or set --registry-url"
+        return connection_problem("the schema registry", self._service.base, error, hint=hint)
 
 
 def register_schemas(registry: Registry, files: Sequence[SchemaFile]) -> dict[str, int]:

@@ -31,9 +31,20 @@ _AT_LEAST_ONE = (
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
+PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+
+
 def _setting(default: Value, text: str, *, choices: tuple[str, ...] = ()) -> Value:
     field: Any = dataclasses.field(default=default, metadata={"help": text, "choices": choices})
     value: Value = field
+    return value
+
+
+def _secret(text: str) -> str:
+    """A setting that comes from the environment alone, and is in no text about the settings."""
+    field: Any = dataclasses.field(default="", repr=False, metadata={"help": text, "choices": (), "secret": True})
+    value: str = field
     return value
 
 
@@ -44,7 +55,30 @@ class Settings:
     bootstrap_servers: str = _setting("127.0.0.1:9092", "Kafka brokers, HOST:PORT, separated by commas.")
     registry_url: str = _setting(
         "http://127.0.0.1:8081",
-        "Address of the schema registry (Confluent REST API); USER:PASSWORD@ before the host signs in.",
+        "Address of the schema registry (Confluent REST API).",
+    )
+    security_protocol: str = _setting(
+        "plaintext",
+        "How brokers are spoken to: with TLS (`ssl`), with a name and a password (`sasl_plaintext`, on this machine "
+        "only), or both (`sasl_ssl`).",
+        choices=PROTOCOLS,
+    )
+    sasl_mechanism: str = _setting("SCRAM-SHA-512", "How the password is shown to brokers.", choices=MECHANISMS)
+    sasl_username: str = _setting("", "Name to sign in to the brokers with.")
+    sasl_password: str = _secret("Password to sign in to the brokers with.")
+    sasl_password_file: str = _setting("", "File with the password to sign in to the brokers with.")
+    ssl_ca_file: str = _setting(
+        "", "PEM file with the authorities whose certificates are trusted. Default: those of the machine."
+    )
+    ssl_certificate_file: str = _setting("", "PEM file with the certificate to show to brokers.")
+    ssl_key_file: str = _setting("", "PEM file with the certificate's key, if it is not in the same file.")
+    ssl_key_password: str = _secret("Password of the certificate's key.")
+    ssl_key_password_file: str = _setting("", "File with the password of the certificate's key.")
+    registry_username: str = _setting("", "Name to sign in to the schema registry with.")
+    registry_password: str = _secret("Password to sign in to the schema registry with.")
+    registry_password_file: str = _setting("", "File with the password to sign in to the schema registry with.")
+    registry_ca_file: str = _setting(
+        "", "PEM file with the authorities trusted for the registry's certificate. Default: as for brokers."
     )
     app_id: str = _setting(
         "orchestrator",
@@ -145,6 +179,49 @@ class Settings:
             raise ValueError("worker_id may contain letters, digits, dots, dashes and underscores")
         if self.session_timeout_ms < 3 * self.heartbeat_interval_ms:
             raise ValueError("session_timeout_ms must be at least three times heartbeat_interval_ms")
+        _check_access(self)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, so that nothing said to it leaves the machine.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "127.example.com")]
+    [True, True, True, False]
+    """
+    return host in {"localhost", "::1"} or (host.startswith("127.") and host.replace(".", "").isdecimal())
+
+
+def is_plain_abroad(settings: Settings) -> bool:
+    """Whether brokers are on other machines and everything said to them can be read on its way."""
+    return settings.security_protocol in {"plaintext", "sasl_plaintext"} and not all(
+        is_loopback(server.strip().rpartition(":")[0].strip("[]")) for server in settings.bootstrap_servers.split(",")
+    )
+
+
+def _check_access(settings: Settings) -> None:
+    """Raises: ValueError if the settings of security contradict each other, or a password would be readable."""
+    signs_in = settings.security_protocol.startswith("sasl_")
+    for name in ("sasl_password", "ssl_key_password", "registry_password"):
+        if getattr(settings, name) and getattr(settings, f"{name}_file"):
+            raise ValueError(f"{name} and {name}_file are both given; give one of them")
+    if (settings.sasl_username or settings.sasl_password or settings.sasl_password_file) and not signs_in:
+        raise ValueError(
+            f"security_protocol {settings.security_protocol} signs nobody in, though sasl_username or a password is "
+            "given; set it to sasl_ssl"
+        )
+    if signs_in and not (settings.sasl_username and (settings.sasl_password or settings.sasl_password_file)):
+        raise ValueError(
+            f"security_protocol {settings.security_protocol} needs sasl_username, and the password in "
+            "ORCHESTRATOR_SASL_PASSWORD or sasl_password_file"
+        )
+    if signs_in and is_plain_abroad(settings):
+        raise ValueError("sasl_plaintext would send the password to another machine in plain text; use sasl_ssl")
+    if settings.security_protocol in {"plaintext", "sasl_plaintext"} and settings.ssl_certificate_file:
+        raise ValueError(f"security_protocol {settings.security_protocol} shows no ssl_certificate_file; use ssl")
+    if settings.ssl_key_file and not settings.ssl_certificate_file:
+        raise ValueError("ssl_key_file belongs to a ssl_certificate_file, which is not given")
+    if (settings.registry_password or settings.registry_password_file) and not settings.registry_username:
+        raise ValueError("a password for the registry is given without registry_username")
 
 
 def transactional_id(settings: Settings) -> str:

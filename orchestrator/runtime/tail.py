@@ -15,9 +15,10 @@ from decimal import Decimal
 from typing import Any, cast
 
 import fastavro
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 
 MASK = "***"
 CONNECT_TIMEOUT_S = 15.0
@@ -92,14 +93,14 @@ class Decoder:
         return base64.b64encode(value).decode() if self._show else f"{len(value)} bytes"
 
 
-def existing_topics(bootstrap_servers: str) -> list[str]:
+def existing_topics(brokers: Brokers) -> list[str]:
     """The broker's topics, sorted.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
-    consumer = _consumer(bootstrap_servers)
+    consumer = _consumer(brokers)
     try:
-        return sorted(_partitions(consumer, bootstrap_servers))
+        return sorted(_partitions(consumer, brokers))
     finally:
         consumer.close()
 
@@ -113,12 +114,12 @@ class Tail:
     __slots__ = ("_at_end", "_consumer", "_decoder", "_partitions")
 
     def __init__(
-        self, bootstrap_servers: str, topics: Sequence[str], decoder: Decoder, *, from_beginning: bool = False
+        self, brokers: Brokers, topics: Sequence[str], decoder: Decoder, *, from_beginning: bool = False
     ) -> None:
         self._decoder = decoder
-        self._consumer = _consumer(bootstrap_servers)
+        self._consumer = _consumer(brokers)
         try:
-            wanted = _places(_partitions(self._consumer, bootstrap_servers), topics, from_beginning=from_beginning)
+            wanted = _places(_partitions(self._consumer, brokers), topics, from_beginning=from_beginning)
             self._partitions = {(partition.topic, partition.partition) for partition in wanted}
             self._at_end: set[tuple[str, int]] = set()
             self._consumer.assign(wanted)
@@ -218,19 +219,20 @@ _PASSING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, Kafka
 """The client goes on by itself after these."""
 
 
-def _consumer(bootstrap_servers: str) -> Consumer:
+def _consumer(brokers: Brokers) -> Consumer:
     return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            # The client insists on a name; nothing is ever committed under it.
-            "group.id": "orchestrator-tail",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 100,
-            "log_level": 0,
-        }
+        brokers.client(
+            {
+                # The client insists on a name; nothing is ever committed under it.
+                "group.id": "orchestrator-tail",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                "log_level": 0,
+            }
+        )
     )
 
 
@@ -244,14 +246,8 @@ def _places(existing: Mapping[str, int], topics: Sequence[str], *, from_beginnin
     return [TopicPartition(topic, number, start) for topic in topics for number in range(existing[topic])]
 
 
-def _partitions(consumer: Consumer, bootstrap_servers: str) -> dict[str, int]:
-    try:
-        topics = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise EnvironmentProblem(
-            f"the broker at {bootstrap_servers} does not answer: {error.args[0].str()}",
-            hint="start one with `orchestrator up`, or set --bootstrap-servers",
-        ) from error
+def _partitions(consumer: Consumer, brokers: Brokers) -> dict[str, int]:
+    topics = brokers.metadata(consumer, timeout_s=CONNECT_TIMEOUT_S).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.access import brokers_of
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.settings import Settings
 
 TABLE_NAME = "customers"
@@ -107,8 +108,9 @@ def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
-    admin = _admin(settings)
-    existing = _existing_partitions(admin, settings)
+    brokers = brokers_of(settings)
+    admin = _admin(brokers)
+    existing = _existing_partitions(admin, brokers)
     found: list[Mismatch] = []
     present: list[TopicSpec] = []
     for spec in specs:
@@ -119,7 +121,7 @@ def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]
         present.append(spec)
         if count != spec.partitions:
             found.append(Mismatch(spec.name, "partitions", str(count), str(spec.partitions)))
-    configs = _configs(admin, settings, [spec.name for spec in present if spec.config])
+    configs = _configs(admin, brokers, [spec.name for spec in present if spec.config])
     for spec in present:
         for setting, wanted in spec.config.items():
             value = configs[spec.name].get(setting, "unset")
@@ -133,8 +135,9 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
 
     Raises: EnvironmentProblem if the broker does not answer or refuses.
     """
-    admin = _admin(settings)
-    existing = _existing_partitions(admin, settings)
+    brokers = brokers_of(settings)
+    admin = _admin(brokers)
+    existing = _existing_partitions(admin, brokers)
     missing = [spec for spec in specs if spec.name not in existing]
     if not missing:
         return []
@@ -165,15 +168,15 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
                 ) from error
         else:
             created.append(name)
-    _await_leaders(admin, settings, [spec.name for spec in missing])
+    _await_leaders(admin, brokers, [spec.name for spec in missing])
     return sorted(created)
 
 
-def _await_leaders(admin: AdminClient, settings: Settings, names: Sequence[str]) -> None:
+def _await_leaders(admin: AdminClient, brokers: Brokers, names: Sequence[str]) -> None:
     """The broker answers before it knows the new topic itself; whoever asks at once would not find it."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
-        known = _metadata(admin, settings).topics
+        known = brokers.metadata(admin, timeout_s=TIMEOUT_S).topics
         waiting = [
             name
             for name in names
@@ -211,30 +214,16 @@ def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: boo
     raise EnvironmentProblem("; ".join(said), hint=hint)
 
 
-def _admin(settings: Settings) -> AdminClient:
+def _admin(brokers: Brokers) -> AdminClient:
     # The client prints connection failures on its own; the raised problem says the same once, in our words.
-    return AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    return AdminClient(brokers.client({"log_level": 0}))
 
 
-def _unreachable(settings: Settings, error: KafkaException) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"the broker at {settings.bootstrap_servers} does not answer: {error.args[0].str()}",
-        hint="start one with `orchestrator up`, or set --bootstrap-servers",
-    )
+def _existing_partitions(admin: AdminClient, brokers: Brokers) -> dict[str, int]:
+    return {name: len(topic.partitions) for name, topic in brokers.metadata(admin, timeout_s=TIMEOUT_S).topics.items()}
 
 
-def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
-    try:
-        return admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise _unreachable(settings, error) from error
-
-
-def _existing_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
-    return {name: len(topic.partitions) for name, topic in _metadata(admin, settings).topics.items()}
-
-
-def _configs(admin: AdminClient, settings: Settings, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def _configs(admin: AdminClient, brokers: Brokers, names: Sequence[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
@@ -243,6 +232,6 @@ def _configs(admin: AdminClient, settings: Settings, names: Sequence[str]) -> di
         try:
             entries = future.result(timeout=2 * TIMEOUT_S)
         except KafkaException as error:
-            raise _unreachable(settings, error) from error
+            raise brokers.problem(error) from error
         configs[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
     return configs

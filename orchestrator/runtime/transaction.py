@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as Position
 
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.ports import TopicPartition, TransactionFailed
 from orchestrator.runtime.topics import PRODUCED_BYTES_MAX
 
@@ -47,10 +48,9 @@ def parse_offset_note(note: str | None) -> tuple[str, int]:
     return (owner, int(stream_time)) if stream_time.lstrip("-").isdigit() else ("", -1)
 
 
-def producer_settings(bootstrap_servers: str, transactional_id: str) -> dict[str, str | int | bool]:
+def producer_settings(transactional_id: str) -> dict[str, str | int | bool]:
     """What librdkafka is told. Values that differ from its defaults have their reason beside them."""
     return {
-        "bootstrap.servers": bootstrap_servers,
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         # Long enough for a small batch to be one request for each partition. With 0 the sender takes records one by one
@@ -88,7 +88,7 @@ class KafkaTransactionLog:
     def __init__(
         self,
         *,
-        bootstrap_servers: str,
+        brokers: Brokers,
         transactional_id: str,
         changelog_topic: str,
         membership: Callable[[], bytes],
@@ -101,8 +101,8 @@ class KafkaTransactionLog:
         self._on_retry = on_retry
         self._metadata = b""
         self._positions: dict[int, int] = {}
-        settings = producer_settings(bootstrap_servers, transactional_id) | dict(overrides or {})
-        self._producer = Producer(settings, logger=log)
+        settings = producer_settings(transactional_id) | dict(overrides or {})
+        self._producer = Producer(brokers.client(settings), logger=log)
 
     def start(self, *, timeout_s: float = COMMIT_TIMEOUT_S) -> None:
         """Fences earlier producers of this transactional id and ends their open transaction. Blocks.

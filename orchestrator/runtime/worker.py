@@ -23,6 +23,8 @@ import uvloop
 
 from orchestrator.engine.shared import thin_rates
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.access import brokers_of, registry_of
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.codec import EventCodec, RecordEncoder
 from orchestrator.runtime.cycle import Cycle, CycleOptions
@@ -35,7 +37,7 @@ from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
 from orchestrator.runtime.pump import BatchCycle, Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
-from orchestrator.runtime.schemas import Registry, is_same_schema, read_schema_files, register_schemas
+from orchestrator.runtime.schemas import is_same_schema, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
 from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
@@ -52,6 +54,7 @@ class Prepared:
     """What a worker has once everything outside is as it must be."""
 
     settings: Settings
+    brokers: Brokers
     names: TopicNames
     uptake: Uptake
     in_force: InForce
@@ -87,13 +90,13 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises: EnvironmentProblem.
     """
-    names = topic_names(settings)
+    names, brokers = topic_names(settings), brokers_of(settings)
     schema_files = read_schema_files(settings.schemas)
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
-    registry = Registry(settings.registry_url)
+    registry = registry_of(settings)
     ids = register_schemas(registry, schema_files)
     uptake = Uptake(
-        settings.bootstrap_servers,
+        brokers,
         names.definitions,
         check_usable=lambda found: _check_usable(settings, {file.name: file.text for file in schema_files}, found),
     )
@@ -108,7 +111,7 @@ def prepare(settings: Settings) -> Prepared:
     encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
     membership = [(-1, "")]
     transactions = KafkaTransactionLog(
-        bootstrap_servers=settings.bootstrap_servers,
+        brokers=brokers,
         transactional_id=transactional_id(settings),
         changelog_topic=names.changelog,
         membership=lambda: group_metadata(settings.app_id, *membership[0]),
@@ -121,7 +124,7 @@ def prepare(settings: Settings) -> Prepared:
         raise EnvironmentProblem(
             f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
         ) from error
-    return Prepared(settings, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
+    return Prepared(settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
 
 
 def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
@@ -254,7 +257,7 @@ class _Worker:
         self.app = batch_app(
             app_id=settings.app_id,
             worker_id=prepared.log.transactional_id,
-            bootstrap_servers=settings.bootstrap_servers,
+            brokers=prepared.brokers,
             data_dir=settings.data_dir,
             event_topics=prepared.names.events,
             partitions=settings.partitions,
@@ -388,7 +391,7 @@ class _Worker:
         metrics.restore_begins()
         try:
             restored = restore_partition(
-                bootstrap_servers=settings.bootstrap_servers,
+                brokers=self.prepared.brokers,
                 group_id=settings.app_id,
                 event_topics=names.events,
                 changelog_topic=names.changelog,

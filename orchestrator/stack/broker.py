@@ -65,11 +65,15 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-def write_settings(folder: Path, ports: Ports) -> Path:
-    """The path of the broker's settings, written for these ports and for data below `folder`."""
+def write_settings(folder: Path, ports: Ports, *, more: str = "") -> Path:
+    """The path of the broker's settings, written for these ports and for data below `folder`.
+
+    Lines of `more` count where a setting is there twice.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "server.properties"
-    path.write_text(SETTINGS.format(host=HOST, ports=ports, log_dir=_log_dir(folder)))
+    path.touch(mode=0o600)
+    path.write_text(SETTINGS.format(host=HOST, ports=ports, log_dir=_log_dir(folder)) + more)
     return path
 
 

@@ -76,8 +76,10 @@ def drivers_dir(data_dir: Path) -> Path:
     return data_dir.parent / "drivers"
 
 
-def write_connect_settings(folder: Path, *, bootstrap_servers: str, ports: Ports, plugins: Path, secrets: Path) -> Path:
-    """The path of the worker's settings, written for these ports."""
+def write_connect_settings(
+    folder: Path, *, bootstrap_servers: str, ports: Ports, plugins: Path, secrets: Path, more: str = ""
+) -> Path:
+    """The path of the worker's settings, written for these ports. Lines of `more` count where one is there twice."""
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     (secrets / ".gitignore").write_text("*\n")
     path = folder / "connect.properties"
@@ -91,6 +93,7 @@ def write_connect_settings(folder: Path, *, bootstrap_servers: str, ports: Ports
             secret_prefix=SECRET_PREFIX,
             secrets=secrets,
         )
+        + more
     )
     return path
 

@@ -37,6 +37,10 @@ class Stack:
     short_lived: bool
     plugins: Path | None = None
     """The sinks of Kafka Connect, where it was asked for."""
+    broker_settings: str = ""
+    """Lines added to the broker's settings: listeners with TLS, for example."""
+    connect_settings: str = ""
+    """Lines added to the settings of Kafka Connect."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -89,6 +93,8 @@ def start_stack(
     owned: bool,
     short_lived: bool = False,
     with_connect: bool = False,
+    broker_settings: str = "",
+    connect_settings: str = "",
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Stack:
@@ -105,7 +111,16 @@ def start_stack(
     data_dir = data_dir.absolute()
     with exclusive(data_dir):
         ports = open_record(data_dir, connect=with_connect).ports
-        stack = Stack(data_dir, ports, artifacts, owned=owned, short_lived=short_lived, plugins=plugins)
+        stack = Stack(
+            data_dir,
+            ports,
+            artifacts,
+            owned=owned,
+            short_lived=short_lived,
+            plugins=plugins,
+            broker_settings=broker_settings,
+            connect_settings=connect_settings,
+        )
         # Kafka Connect does not start without a broker.
         rounds = [_services(stack), [_connect(stack, plugins)] if plugins is not None else []]
         started: list[str] = []
@@ -141,6 +156,8 @@ def running_stack(
     keep: bool = False,
     short_lived: bool = True,
     with_connect: bool = False,
+    broker_settings: str = "",
+    connect_settings: str = "",
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Iterator[Stack]:
@@ -159,6 +176,8 @@ def running_stack(
         owned=not keep,
         short_lived=short_lived,
         with_connect=with_connect,
+        broker_settings=broker_settings,
+        connect_settings=connect_settings,
         progress=progress,
         timeout_s=timeout_s,
     )
@@ -251,7 +270,7 @@ def _broker(stack: Stack) -> Service:
     folder, jars = stack.data_dir / BROKER, stack.artifacts.kafka_jars
 
     def prepare() -> None:
-        broker.write_settings(folder, stack.ports)
+        broker.write_settings(folder, stack.ports, more=stack.broker_settings)
         broker.format_storage(folder, jars=jars, templates=cache_dir() / "formatted")
 
     return Service(
@@ -284,6 +303,7 @@ def _connect(stack: Stack, plugins: Path) -> Service:
             ports=ports,
             plugins=plugins,
             secrets=connect.secrets_dir(data_dir),
+            more=stack.connect_settings,
         )
 
     return Service(

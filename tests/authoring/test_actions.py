@@ -395,3 +395,9 @@ def test_a_drawing_names_events_and_journeys_that_steps_lead_to() -> None:
     assert "emit tier_changed" in texts
     assert "start gold_welcome" in texts
     assert "stop gold_welcome" in texts
+
+
+def test_records_are_brought_in_line_with_another_consent_of_an_audience() -> None:
+    other = "audiences:\n  vip_ads: {destination: ads, identity: email, consent: sms}\n"
+    moved = "audiences:\n  vip_ads: {destination: sky, identity: email, consent: email}\n"
+    assert compiled().alignment == compiled(audiences=moved).alignment != compiled(audiences=other).alignment

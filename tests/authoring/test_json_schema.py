@@ -19,6 +19,7 @@ from orchestrator.authoring import (
     entry_source,
     experiments,
     journey_source,
+    migrate_source,
     pause_source,
     policies_source,
     reading,
@@ -62,6 +63,7 @@ SHAPES_ONLY = frozenset(
         "J163",
         "J185",
         "J186",
+        "J180",
         "J501",
         "J502",
         "J506",
@@ -194,6 +196,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
         rules_source,
         segment_source,
         wait_source,
+        migrate_source,
     ):
         monkeypatch.setattr(module, "fields", noted_fields)
     monkeypatch.setattr(scenario_nodes.Reader, "mapping", noted_mapping)

@@ -14,6 +14,7 @@ from orchestrator.cli.produce import command, duration
 from orchestrator.cli.tail import command as tail_command
 from orchestrator.demo.clickstream import convert, read_clicks, scale_log
 from orchestrator.resources import schemas_dir
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.settings import DEFAULT_EVENT_TOPICS, Settings
 from orchestrator.runtime.topics import create_topics, topic_specs
 from orchestrator.stack.stack import Stack
@@ -208,6 +209,6 @@ def test_a_broker_that_is_not_there_is_said_clearly(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(produce, "CONNECT_TIMEOUT_S", 0.3)
     monkeypatch.setattr(tail, "CONNECT_TIMEOUT_S", 0.3)
     with pytest.raises(EnvironmentProblem, match="does not answer"):
-        produce.EventProducer("127.0.0.1:1", {}, event_topics=["events.web"])
+        produce.EventProducer(Brokers("127.0.0.1:1"), {}, event_topics=["events.web"])
     with pytest.raises(EnvironmentProblem, match="does not answer"):
-        tail.existing_topics("127.0.0.1:1")
+        tail.existing_topics(Brokers("127.0.0.1:1"))

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from orchestrator.cli.tail import command
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, Tail, tail
 from orchestrator.runtime.topics import TopicSpec, create_topics
@@ -47,7 +48,9 @@ def test_records_of_aborted_transactions_are_never_shown(stack: Stack, topic: st
         else:
             producer.flush()
             producer.abort_transaction()
-    source = Tail(stack.bootstrap_servers, [topic], Decoder(unknown, show_personal_data=True), from_beginning=True)
+    source = Tail(
+        Brokers(stack.bootstrap_servers), [topic], Decoder(unknown, show_personal_data=True), from_beginning=True
+    )
     try:
         values = [record.value for record in tail(source, follow=False)]
     finally:
@@ -62,7 +65,7 @@ def test_from_the_end_only_new_records_come(stack: Stack, topic: str, producer: 
         producer.commit_transaction()
 
     write(b"old")
-    source = Tail(stack.bootstrap_servers, [topic], Decoder(unknown))
+    source = Tail(Brokers(stack.bootstrap_servers), [topic], Decoder(unknown))
     try:
         # At the end once, so what is written from here on is new.
         while not source.at_end:
@@ -90,4 +93,4 @@ def test_all_action_topics_are_read_when_none_is_named(
 
 def test_a_topic_that_does_not_exist_is_named(stack: Stack) -> None:
     with pytest.raises(EnvironmentProblem, match="topic nowhere does not exist"):
-        Tail(stack.bootstrap_servers, ["nowhere"], Decoder(unknown))
+        Tail(Brokers(stack.bootstrap_servers), ["nowhere"], Decoder(unknown))

@@ -20,7 +20,6 @@ BY_PROMETHEUS = {"up": set[str]()}
 UNUSED = {
     "orchestrator_customers_aligned_total": "for whoever watches new journeys come into force",
     "orchestrator_journeys_taken_up_timestamp_seconds": "as above",
-    "orchestrator_journey_sets_refused": "where some workers refuse a set, the sets differ: an alert",
     "orchestrator_event_delay_seconds_count": "a quantile needs the buckets; for averages in one's own queries",
     "orchestrator_event_delay_seconds_sum": "as its count",
     "orchestrator_timer_lateness_seconds_count": "as above",

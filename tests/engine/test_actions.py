@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.engine.actions import CONTEXT
 from orchestrator.engine.audiences import REMOVAL_EXPIRES_MS
-from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers
 from orchestrator.model.action_steps import ChangeAudience, Increment, Task, Webhook
 from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer, decode_customer, encode_customer
@@ -133,6 +133,17 @@ def test_who_takes_the_consent_back_is_removed_with_that_event_whatever_the_jour
     assert reasons(effects) == [("vip", "consent_withdrawn")]
     assert list(customer.audiences) == ["win_back"]
     assert apply(made, customer, consent(3, "email", granted=False), at_ms=START + HOUR).actions == []
+
+
+def test_who_has_not_given_the_consent_that_new_rules_ask_for_is_removed_as_they_come_into_force() -> None:
+    customer = reachable()
+    made = a_set(journey(audience("add", "wait", "vip", "win_back"), Wait("wait", DAY, "_end")))
+    apply(made, customer, event("registered"))
+    stricter = replace(made, alignment="new", audiences={**ADS, "vip": replace(ADS["vip"], consent="profiling")})
+    effects = Effects()
+    assert bring_in_line(stricter, customer, "c1", START + HOUR, effects)
+    assert (kinds(effects), reasons(effects)) == ([("audience_remove", "vip")], [("vip", "consent_withdrawn")])
+    assert list(customer.audiences) == ["win_back"]
 
 
 def test_each_withdrawal_has_an_id_of_its_own() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.engine.entry import enter
+from orchestrator.engine.entry import KEYS_MAX, enter
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
-from orchestrator.model.customer import Customer
-from orchestrator.model.journey import JourneySet, Status, Wait
+from orchestrator.model.customer import Customer, decode_customer, encode_customer
+from orchestrator.model.journey import JourneySet, ReEntry, Status, Wait
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSegment
-from tests.engine.build import DAY, START, expression, journey, journeys
+from tests.engine.build import DAY, START, expression, journey, journeys, reachable, send
 
 
 def turn(given: JourneySet, customer: Customer) -> Turn:
@@ -42,3 +42,18 @@ def test_a_condition_of_an_entry_without_an_event_looks_at_the_customer() -> Non
         customer = Customer(consent=consent)
         enter(turn(journeys(asked), customer), asked)
         assert len(customer.instances) == entered
+
+
+def test_of_keys_that_may_never_enter_again_the_newest_are_remembered() -> None:
+    """A customer's record has a bound, and there is no end to carts."""
+    carts, customer = journey(send("hello", "_end"), reentry=ReEntry("never"), name="carts"), reachable()
+    customer.entered = {"welcome": START - DAY}
+    for number in range(KEYS_MAX + 2):
+        enter(turn(journeys(carts), customer), carts, key=f"k{number}")
+    customer = decode_customer(encode_customer(customer))
+    assert len(customer.entered) == KEYS_MAX + 1
+    assert {"carts|k0", "carts|k1"}.isdisjoint(customer.entered)
+    assert {"welcome", "carts|k2", f"carts|k{KEYS_MAX + 1}"} <= set(customer.entered)
+    again = turn(journeys(carts), customer)
+    enter(again, carts, key="k2")
+    assert [transition.reason for transition in again.effects.transitions] == ["reentry"]

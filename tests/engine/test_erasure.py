@@ -63,3 +63,18 @@ def test_who_comes_back_is_somebody_new() -> None:
     apply_event(journeys(WELCOME), customer, event(ERASED, 2), START + 1, effects)
     apply_event(journeys(WELCOME), customer, event("registered"), START + DAY, effects)
     assert [instance.step for instance in customer.instances] == ["pause"]
+
+
+def test_who_comes_back_gets_messages_with_new_ids() -> None:
+    """Passages are counted from 1 again, and receivers drop what has an id that they know."""
+    journeys_, effects = journeys(WELCOME), Effects([], [], [])
+    customer = reachable()
+    for day in (0, 1):
+        apply_event(journeys_, customer, event("registered", 2 * day), START + day * DAY, effects)
+        fire_timers(journeys_, customer, "c1", START + day * DAY + HOUR, effects)
+        apply_event(journeys_, customer, event(ERASED, 2 * day + 1), START + day * DAY + 2 * HOUR, effects)
+        customer.profile.update(reachable().profile)
+        customer.consent.update(reachable().consent)
+    first, second = effects.actions
+    assert (first.instance, first.step) == (second.instance, second.step)
+    assert first.action_id != second.action_id

@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from orchestrator.model.events import Event
+from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.produce import EventProducer, event_routes, produced_schemas
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings
@@ -38,9 +39,7 @@ class Traffic(threading.Thread):
         routes = event_routes(
             produced_schemas(files), self._ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics
         )
-        self._out = EventProducer(
-            settings.bootstrap_servers, routes, event_topics=topic_names(settings).events, linger_ms=2
-        )
+        self._out = EventProducer(brokers_of(settings), routes, event_topics=topic_names(settings).events, linger_ms=2)
         self._raw = Producer({"bootstrap.servers": settings.bootstrap_servers, "partitioner": "murmur2_random"})
 
     def run(self) -> None:

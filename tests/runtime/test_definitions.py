@@ -10,6 +10,8 @@ from confluent_kafka import Producer
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.access import brokers_of
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.definitions import (
     Definition,
     DefinitionsReader,
@@ -127,7 +129,29 @@ def test_a_set_that_does_not_compile_any_more_is_refused_and_the_one_before_stay
     assert publications.add(Definition("0123", {"a.yaml": "journey: ["}, {}, 1)) is None
     assert publications.newest is not None
     assert publications.newest.offset == 0
-    assert [one.set_id for one in publications.refused] == ["0123"]
+    assert publications.refused == {1: "it does not compile with this release"}
+
+
+def test_a_set_that_cannot_take_customers_along_as_it_says_is_refused(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys, "  next_day:", "  a_day_later:")
+    file = journeys / f"{WELCOME}.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("steps:\n", "migrate: {from: any}\nsteps:\n", 1))
+    third = load(journeys)
+    file.write_text(text.replace("steps:\n", "migrate: {from: any, steps: {next_day: a_day_later}}\nsteps:\n", 1))
+    fourth = load(journeys)
+    publications = Publications([at(first, 0), at(third, 1)])
+    assert publications.newest is not None
+    assert publications.newest.offset == 0
+    assert "next_day" in publications.refused[1]
+    assert [one.offset for one, _ in publications.kept()] == [0]
+    assert publications.add(at(fourth, 2)) is publications.newest
+    assert publications.newest.offset == 2
+    # Once nobody is in the first any more, nothing speaks against the third.
+    publications.add(Definition("collected", {}, {}, 3, forgets=(0, 2)))
+    assert publications.why_not(at(third, 4)) == ""
+    assert second.journeys.set_id not in {third.journeys.set_id, fourth.journeys.set_id}
 
 
 def test_the_newest_set_that_declares_an_audience_is_kept_for_those_who_are_in_it(journeys: Path) -> None:
@@ -186,12 +210,12 @@ def settings(stack: Stack, topic_prefix: str) -> Settings:
 
 
 def started(settings: Settings, loaded: Loaded, *, publish: bool = False, **options: Any) -> InForce:
-    uptake = Uptake(settings.bootstrap_servers, topic_names(settings).definitions, **options)
+    uptake = Uptake(brokers_of(settings), topic_names(settings).definitions, **options)
     return uptake.start_with(lambda: loaded, publish=publish)
 
 
 def published(settings: Settings) -> list[str]:
-    found = read_definitions(settings.bootstrap_servers, topic_names(settings).definitions)
+    found = read_definitions(brokers_of(settings), topic_names(settings).definitions)
     return [definition.set_id for definition in found]
 
 
@@ -222,12 +246,12 @@ def test_a_set_that_a_worker_cannot_use_leaves_the_one_before_in_force(settings:
         if found.journeys.set_id == second.journeys.set_id:
             raise EnvironmentProblem("its topic is missing")
 
-    uptake = Uptake(settings.bootstrap_servers, topic, check_usable=check)
-    publish_definition(settings.bootstrap_servers, topic, second.definition)
+    uptake = Uptake(brokers_of(settings), topic, check_usable=check)
+    publish_definition(brokers_of(settings), topic, second.definition)
     assert uptake.start_with(lambda: first, publish=False).journeys.set_id == first.journeys.set_id
     assert uptake.refused == 1
     third = changed(journeys, "wait: 2 days", "wait: 3 days")
-    publish_definition(settings.bootstrap_servers, topic, third.definition)
+    publish_definition(brokers_of(settings), topic, third.definition)
     found = uptake.catch_up()
     assert found is not None
     assert (found.journeys.set_id, uptake.refused) == (third.journeys.set_id, 0)
@@ -235,12 +259,12 @@ def test_a_set_that_a_worker_cannot_use_leaves_the_one_before_in_force(settings:
 
 def test_a_reader_goes_on_after_a_strangers_record(settings: Settings) -> None:
     topic = topic_names(settings).definitions
-    reader = DefinitionsReader(settings.bootstrap_servers, topic)
+    reader = DefinitionsReader(brokers_of(settings), topic)
     assert reader.read_to_end() == []
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
     producer.produce(topic, b"not ours", b"stranger")
     producer.flush(15)
-    publish_definition(settings.bootstrap_servers, topic, Definition("abc", {}, {}))
+    publish_definition(brokers_of(settings), topic, Definition("abc", {}, {}))
     with pytest.raises(EnvironmentProblem, match="offset 0"):
         reader.read_to_end()
     assert [one.set_id for one in reader.read_to_end()] == ["abc"]
@@ -249,4 +273,4 @@ def test_a_reader_goes_on_after_a_strangers_record(settings: Settings) -> None:
 
 def test_a_missing_definitions_topic_is_a_problem(stack: Stack, topic_prefix: str) -> None:
     with pytest.raises(EnvironmentProblem, match="cannot be read"):
-        read_definitions(stack.bootstrap_servers, f"{topic_prefix}none")
+        read_definitions(Brokers(stack.bootstrap_servers), f"{topic_prefix}none")

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from orchestrator.model.customer import NEVER_MS
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.ports import TransactionFailed
 from orchestrator.runtime.restore import (
     Progress,
@@ -50,7 +51,7 @@ class Topics:
     def log(self, name: str, *, membership: bytes | None = None) -> KafkaTransactionLog:
         member = membership or group_metadata(self.group, -1, "")
         log = KafkaTransactionLog(
-            bootstrap_servers=self.bootstrap,
+            brokers=Brokers(self.bootstrap),
             transactional_id=f"{self.prefix}{name}",
             changelog_topic=self.changelog,
             membership=lambda: member,
@@ -60,7 +61,7 @@ class Topics:
 
     def restore(self, store: MemoryCustomerStore, *, own: str = "new") -> Restored:
         return restore_partition(
-            bootstrap_servers=self.bootstrap,
+            brokers=Brokers(self.bootstrap),
             group_id=self.group,
             event_topics=[self.events],
             changelog_topic=self.changelog,
@@ -120,7 +121,7 @@ def test_everything_of_a_transaction_becomes_visible_with_its_offsets(topics: To
     assert position == 2
     assert commit(log, topics, [(b"c3", customer())], 43) == 4
     assert topics.read(f"{topics.prefix}actions") == [(b"c1", b"action")] * 2
-    found = committed_offsets(topics.bootstrap, topics.group, [(topics.events, 0)])[topics.events, 0]
+    found = committed_offsets(Brokers(topics.bootstrap), topics.group, [(topics.events, 0)])[topics.events, 0]
     assert (found.offset, found.transactional_id, found.stream_time_ms) == (43, f"{topics.prefix}a", 77)
 
 
@@ -138,7 +139,7 @@ def test_an_aborted_transaction_leaves_nothing(topics: Topics) -> None:
 
 def test_a_batch_larger_than_the_producers_queue_is_sent_in_full(topics: Topics) -> None:
     log = KafkaTransactionLog(
-        bootstrap_servers=topics.bootstrap,
+        brokers=Brokers(topics.bootstrap),
         transactional_id=f"{topics.prefix}small",
         changelog_topic=topics.changelog,
         membership=lambda: group_metadata(topics.group, -1, ""),
@@ -193,10 +194,11 @@ def test_a_store_that_is_ahead_of_the_changelog_is_rebuilt(topics: Topics) -> No
 
 KILLED = """
 import sys, time
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.transaction import KafkaTransactionLog, group_metadata
 bootstrap, prefix, has_offsets = sys.argv[1:]
 log = KafkaTransactionLog(
-    bootstrap_servers=bootstrap, transactional_id=prefix + "killed", changelog_topic=prefix + "changelog",
+    brokers=Brokers(bootstrap), transactional_id=prefix + "killed", changelog_topic=prefix + "changelog",
     membership=lambda: group_metadata(prefix + "group", -1, ""),
 )
 log.start()
@@ -239,7 +241,7 @@ def test_a_restore_stops_when_its_partition_is_taken_away(topics: Topics) -> Non
     seen: list[Progress] = []
     with pytest.raises(RestoreStopped):
         restore_partition(
-            bootstrap_servers=topics.bootstrap,
+            brokers=Brokers(topics.bootstrap),
             group_id=topics.group,
             event_topics=[topics.events],
             changelog_topic=topics.changelog,
@@ -255,7 +257,7 @@ def test_a_restore_stops_when_its_partition_is_taken_away(topics: Topics) -> Non
 def test_a_changelog_that_does_not_exist_is_an_environment_problem(topics: Topics) -> None:
     with pytest.raises(EnvironmentProblem, match="UNKNOWN"):
         restore_partition(
-            bootstrap_servers=topics.bootstrap,
+            brokers=Brokers(topics.bootstrap),
             group_id=topics.group,
             event_topics=[topics.events],
             changelog_topic=f"{topics.prefix}missing",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.connectors import Connector
 from orchestrator.runtime.dead_letters import DeadLetter, read_dead_letters
 from orchestrator.stack.stack import Stack, kill_connect, start_connect
@@ -85,5 +86,5 @@ def test_an_event_that_nobody_could_read_is_replayed_where_it_came_from(
 
 
 def two(stack: Stack, installation: Installation) -> list[DeadLetter]:
-    found = list(read_dead_letters(stack.bootstrap_servers, [installation.names.dead_letters]))
+    found = list(read_dead_letters(Brokers(stack.bootstrap_servers), [installation.names.dead_letters]))
     return found if len(found) == 2 else []

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import faust
 from faust.app.base import BootStrategy
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.faust_batches.recovery import BatchTableManager
 from orchestrator.runtime.faust_batches.table import CustomersTable
 from orchestrator.runtime.faust_batches.transport import BatchTransport, RecordBatch
@@ -74,7 +76,7 @@ def batch_app(
     *,
     app_id: str,
     worker_id: str,
-    bootstrap_servers: str,
+    brokers: Brokers,
     data_dir: Path,
     event_topics: Sequence[str],
     partitions: int,
@@ -89,7 +91,8 @@ def batch_app(
     """An application with one agent on all event topics and the customers table beside it, ready to start."""
     app = BatchApp(
         app_id,
-        broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
+        broker=";".join(f"kafka://{server.strip()}" for server in brokers.servers.split(",")),
+        broker_credentials=_credentials(brokers),
         datadir=str(data_dir),
         store="memory://",
         # Faust's assignor tells members apart by this address; nothing listens there.
@@ -140,6 +143,15 @@ def batch_app(
 
     app.on_partitions_revoked.connect(revoked, weak=False)
     return app
+
+
+def _credentials(brokers: Brokers) -> Credentials | None:
+    context = brokers.tls()
+    if brokers.is_signing_in:
+        return SASLCredentials(
+            username=brokers.username, password=brokers.password, mechanism=brokers.mechanism, ssl_context=context
+        )
+    return None if context is None else SSLCredentials(context)
 
 
 def customers_table(app: BatchApp) -> CustomersTable:

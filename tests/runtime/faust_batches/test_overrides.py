@@ -16,6 +16,7 @@ from aiokafka.structs import TopicPartition as AioTopicPartition
 from faust.types import TP
 
 from orchestrator.runtime import faust_batches
+from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.faust_batches import BatchApp, RecordBatch, batch_app, customers_table
 from orchestrator.runtime.faust_batches.transport import BatchConsumer, BatchConsumerThread
 from orchestrator.runtime.store import MemoryCustomerStore
@@ -88,7 +89,7 @@ async def app(host: RecordingHost, tmp_path: Path) -> BatchApp:
     return batch_app(
         app_id="unit",
         worker_id="unit-w1",
-        bootstrap_servers="127.0.0.1:1",
+        brokers=Brokers("127.0.0.1:1"),
         data_dir=tmp_path,
         event_topics=("web", "orders"),
         partitions=1,

@@ -1,0 +1,125 @@
+"""A broker that lets nobody in without a password, over TLS, and nobody do what was not granted: as in production.
+
+Certificates and passwords are made for each run, in a temporary folder. The plain listener is the administrator's: on
+it everything is allowed, so that tests can make users and grant rights.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from orchestrator.stack.ports import HOST, free_port
+from orchestrator.stack.stack import Stack, running_stack
+
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+LISTENERS = ("secured", "elsewhere", "expired")
+"""As it should be; with a certificate of another host; with one that has expired."""
+
+SETTINGS = """
+listeners=PLAINTEXT://{host}:{plain},CONTROLLER://{host}:{controller},{listeners}
+advertised.listeners=PLAINTEXT://{host}:{plain},{listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,{protocols}
+sasl.enabled.mechanisms=SCRAM-SHA-512
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:ANONYMOUS
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The running stack, the addresses of its listeners by name, whom to trust, and the folder of all secrets."""
+
+    stack: Stack
+    addresses: dict[str, str]
+    ca_file: Path
+    other_ca_file: Path
+    folder: Path
+    admin: AdminClient
+
+    @property
+    def servers(self) -> str:
+        """The listener as it should be."""
+        return self.addresses["secured"]
+
+    def password_file(self, user: str, *, password: str = "") -> Path:
+        """A file with the user's password; the user is made, with this password or one made up."""
+        password = password or secrets.token_urlsafe(18)
+        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        change = UserScramCredentialUpsertion(user, credential, password.encode())
+        for future in self.admin.alter_user_scram_credentials([change]).values():
+            future.result(10)
+        path = self.folder / f"{user}.password"
+        path.write_text(password + "\n")
+        return path
+
+
+@contextmanager
+def secured_stack(data_dir: Path) -> Iterator[Secured]:
+    """A secured stack that ends with the context."""
+    folder = data_dir.parent / "keys"
+    folder.mkdir(parents=True)
+    authority, stranger = trustme.CA(), trustme.CA()
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
+    certificates = {
+        "secured": authority.issue_cert(HOST, "localhost"),
+        "elsewhere": authority.issue_cert("kafka.example.com"),
+        "expired": authority.issue_cert(HOST, not_before=now - 2 * day, not_after=now - day),
+    }
+    lines = []
+    for name, certificate in certificates.items():
+        keystore = folder / f"{name}.pem"
+        chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+        keystore.write_bytes(_pkcs8(certificate.private_key_pem.bytes()) + chain)
+        lines += [
+            f"listener.name.{name}.ssl.keystore.type=PEM",
+            f"listener.name.{name}.ssl.keystore.location={keystore}",
+            f"listener.name.{name}.sasl.enabled.mechanisms=SCRAM-SHA-512",
+            f"listener.name.{name}.scram-sha-512.sasl.jaas.config={SCRAM} required;",
+        ]
+    ca_file, other_ca_file = folder / "ca.pem", folder / "other-ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    stranger.cert_pem.write_to_path(str(other_ca_file))
+    addresses = {name: f"{HOST}:{free_port()}" for name in LISTENERS}
+    data_dir.mkdir(parents=True)
+    # The ports of the stack are chosen when it starts; its own settings name them, so they are read from there.
+    settings = "\n".join(lines) + "\n"
+    with _running(data_dir, addresses, settings) as stack:
+        admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers, "log_level": 0})
+        yield Secured(stack, addresses, ca_file, other_ca_file, folder, admin)
+
+
+@contextmanager
+def _running(data_dir: Path, addresses: dict[str, str], settings: str) -> Iterator[Stack]:
+    from orchestrator.stack.record import open_record
+
+    ports = open_record(data_dir).ports
+    listeners = ",".join(f"{name.upper()}://{address}" for name, address in addresses.items())
+    protocols = ",".join(f"{name.upper()}:SASL_SSL" for name in addresses)
+    head = SETTINGS.format(
+        host=HOST, plain=ports.broker, controller=ports.controller, listeners=listeners, protocols=protocols
+    )
+    with running_stack(data_dir, broker_settings=head + settings) as stack:
+        yield stack
+
+
+def _pkcs8(pem: bytes) -> bytes:
+    """The key in the only form that Kafka reads."""
+    key = load_pem_private_key(pem, None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
