@@ -7,7 +7,8 @@ import pytest
 from orchestrator.authoring.pause_source import with_paused
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import PAUSED
-from orchestrator.model.journey import Journey, Step, Wait
+from orchestrator.model.journey import Step, Wait
+from orchestrator.model.migrations import Migration
 from tests.engine.build import DAY, HOUR, START, event, goal, journey, journeys, ordered, send
 from tests.engine.test_migration import Play, migration, newer, over_to
 from tests.engine.test_pausing import REACT
@@ -15,12 +16,10 @@ from tests.engine.test_pausing import REACT
 OLD = (Wait("think", HOUR, "first"), send("first", "react"), REACT, send("thanks", "_end"), send("second", "_end"))
 
 
-def taken_along(
-    *steps: Step, old: Journey | None = None, after: int = HOUR, restarts: bool = False, **more: str
-) -> Play:
+def taken_along(*steps: Step, after: int = HOUR, how: Migration | None = None) -> Play:
     """Paused half an hour after the entry; an hour later in the new version, still paused; and then going on."""
-    before = journeys(old or journey(*OLD))
-    made = newer(*steps, how=migration(restarts=restarts, **more), exits_on=(ordered(),))
+    before = journeys(journey(*OLD))
+    made = newer(*steps, how=how, exits_on=(ordered(),))
     play = Play(before)
     after_ms = START + after
     play.change(with_paused(before, ["welcome"]), after_ms - HOUR // 2)
@@ -38,7 +37,7 @@ def told(play: Play, kind: str) -> list[Transition]:
 
 
 def test_a_wait_that_was_over_in_the_pause_is_over_in_the_new_version() -> None:
-    play = taken_along(Wait("consider", 9 * DAY, "other"), send("other", "_end"), think="consider")
+    play = taken_along(Wait("consider", 9 * DAY, "other"), send("other", "_end"), how=migration(think="consider"))
     assert play.sent == [("other", 50 * HOUR)]
     assert [(one.step, one.to) for one in told(play, "migrated")] == [("think", "consider")]
 
@@ -50,11 +49,11 @@ def test_what_was_kept_counts_in_the_new_version() -> None:
 
 
 def test_a_step_that_is_come_to_anew_is_come_to_on_going_on_before_what_was_kept() -> None:
-    play = taken_along(Wait("think", 2 * HOUR, "first"), send("first", "_end"), restarts=True)
+    play = taken_along(Wait("think", 2 * HOUR, "first"), send("first", "_end"), how=migration(restarts=True))
     assert play.sent == []
     play.advance(START + 60 * HOUR)
     assert play.sent == [("first", 52 * HOUR)]
-    clicked = taken_along(REACT, send("thanks", "_end"), send("second", "_end"), think="react")
+    clicked = taken_along(REACT, send("thanks", "_end"), send("second", "_end"), how=migration(think="react"))
     assert clicked.sent == [("thanks", 50 * HOUR)]
 
 
