@@ -279,6 +279,9 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
+        for index, reach in enumerate(channel.reach):
+            parts = [reach.on.name, reach.is_reachable, *(f and f.text for f in (reach.where, reach.address))]
+            texts.append((f"channel {name} reach {index:04}", json.dumps(parts)))
     texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))

@@ -37,7 +37,18 @@ from orchestrator.authoring.policies_source import (
     RATE_REQUIRED,
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.rules_source import (
+    AUDIENCE_KEYS,
+    CHANNEL_KEYS,
+    CHANNEL_REQUIRED,
+    METHODS,
+    NULL_WAYS,
+    REACH_KEYS,
+    REACHABLE_ON,
+    UNREACHABLE_ON,
+    WEBHOOK_KEYS,
+    WEBHOOK_REQUIRED,
+)
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
@@ -346,12 +357,21 @@ def journey() -> Schema:
 
 def channels() -> Schema:
     """Of `channels.yaml`."""
+    about_address: Described = {
+        "on": (EVENT, "The type of event."),
+        "where": (EXPRESSION, "The condition."),
+        "address": (EXPRESSION, "The address that the event is about; without it that of the profile."),
+    }
+    of_address = keys(picked(REACH_KEYS, about_address), required=["on"])
     channel: Described = {
         "address": (EVENT, "The attribute of the profile that a message needs."),
         "consent": (NAME, "What the customer must have agreed to."),
+        UNREACHABLE_ON: (one_or_many(of_address), "Events after which the customer's address is of no use."),
+        REACHABLE_ON: (one_or_many(of_address), "Events after which it is of use again."),
     }
+    of_channel = keys(picked(CHANNEL_KEYS, channel), required=CHANNEL_REQUIRED)
     return keys(
-        {"channels": (pairs(keys(channel, required=channel)), "How customers are reached, by channel.")},
+        {"channels": (pairs(of_channel), "How customers are reached, by channel.")},
         required=["channels"],
     )
 
@@ -511,6 +531,10 @@ EXPECTED: Described = {
     "transition": (words(TRANSITIONS), "A decision of this kind was made."),
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
+    "reachable": (
+        {"type": "object", "additionalProperties": BOOLEAN},
+        "Channels and whether an address leads to the customer there.",
+    ),
     "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
     "segment": ({"type": "object", "additionalProperties": BOOLEAN}, "Segments and whether the customer is in."),
     "emitted": (EVENT, "A journey published an event of this type."),
@@ -557,6 +581,10 @@ def scenarios() -> Schema:
         "customer": (TEXT, "The customer's id."),
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
+        "reachable": (
+            {"type": "object", "additionalProperties": BOOLEAN},
+            "Channels whose address is known to be of no use: {email: false}.",
+        ),
         "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
         "sent_before": (
             {"type": "array", "items": keys(sent, required=["ago", "channel"])},
