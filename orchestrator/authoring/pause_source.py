@@ -67,6 +67,12 @@ def resume_words(resume: Resume | None) -> str:
     return f"{said}; those whose step was due more than {describe_duration(how.skip_older_than_ms)} before leave"
 
 
+def with_status(draft: JourneyDraft, text: str, status: Status) -> str:
+    """The text of the journey's file with this status, and everything else as it is written."""
+    node = next(value for key, value in draft.node.entries if key.value == "status")
+    return f"{text[: node.start]}{status.value}{text[node.end :]}"
+
+
 def with_paused(journeys: JourneySet, names: Iterable[str]) -> JourneySet:
     """The set with these journeys paused and no others, whatever their status."""
     paused = frozenset(names)

@@ -36,6 +36,8 @@ COMMANDS = (
     "plan",
     "apply",
     "versions",
+    "pause",
+    "resume",
     "produce",
     "ingest",
     "tail",

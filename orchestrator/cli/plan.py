@@ -80,31 +80,29 @@ def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan
     """
     types = load_event_types(event_schema_directory(settings.schemas))
     after = side_of(read_sources(path).files, types)
-    set_id = "" if after.journeys is None else after.journeys.set_id
     if against is not None:
         before = side_of(read_sources(against).files, types)
-        older = [] if before.journeys is None else [before.journeys]
-        known = "" if before.journeys is None else before.journeys.set_id
-        return _plan(known, set_id, before, after, older, None)
+        return plan_between(before, after, [] if before.journeys is None else [before.journeys], None)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415  (loads the Kafka client)
 
-    in_force, before, older = _in_force(settings)
+    before, older = _in_force(settings)
     with counting() as progress:
         places = count_places(settings, progress=progress)
-    return _plan(in_force, set_id, before, after, older, places)
+    return plan_between(before, after, older, places)
 
 
-def _plan(
-    known: str, set_id: str, before: Side, after: Side, older: Sequence[JourneySet], places: Places | None
-) -> Plan:
+def plan_between(before: Side, after: Side, older: Sequence[JourneySet], places: Places | None) -> Plan:
+    """What changes from one set to another, where `older` are the sets whose versions customers may be in."""
+    known = "" if before.journeys is None else before.journeys.set_id
     changes = changes_between(before, after)
     if after.journeys is None:
-        return Plan(known, set_id, changes, places)
+        return Plan(known, "", changes, places)
+    set_id = after.journeys.set_id
     problems = prove(after.drafts.values(), after.journeys, older)
     return Plan(known, set_id, changes, places, after.journeys.migrating, problems)
 
 
-def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
+def _in_force(settings: Settings) -> tuple[Side, list[JourneySet]]:
     from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
@@ -113,6 +111,6 @@ def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
     publications = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions))
     newest, older = publications.newest, [journeys for _, journeys in publications.kept()]
     if newest is None:
-        return "", NOTHING, older
+        return NOTHING, older
     types = event_types_from_texts(newest.definition.schemas).types
-    return newest.journeys.set_id, side_of(newest.definition.sources, types), older
+    return side_of(newest.definition.sources, types), older

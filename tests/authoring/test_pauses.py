@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -15,6 +16,7 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.pause_source import resume_words
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenarios import ScenarioResult, in_play, run_scenario
+from orchestrator.authoring.sources import Sources
 from orchestrator.cli._plan import Plan, plan_values, render_plan
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
@@ -33,8 +35,9 @@ def cart(status: str, resume: str | None = None) -> dict[str, str]:
     return {"cart.yaml": CART.replace("status: live\n", said)}
 
 
-def compiled(status: str = "live", resume: str | None = None) -> Compilation:
-    return compile_journeys(fixture_sources(cart(status, resume)), fixture_events().types)
+def compiled(status: str = "live", resume: str | None = None, *, files: Mapping[str, str] | None = None) -> Compilation:
+    sources = fixture_sources(cart(status, resume)) if files is None else Sources(files=dict(files))
+    return compile_journeys(sources, fixture_events().types)
 
 
 def journeys(status: str = "live", resume: str | None = None) -> JourneySet:
