@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from orchestrator.authoring.compiler import Compilation, canonical, compile_journeys
 from orchestrator.authoring.drafts import JourneyDraft
-from orchestrator.authoring.pause_source import resume_words
 from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import Sources, is_scenario_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.tracking import listed_aggregates
 from orchestrator.authoring.yaml_source import MappingNode, Node
 from orchestrator.model.journey import JourneySet, Status
+from orchestrator.model.pauses import AT_ONCE, Resume
 from orchestrator.model.types import EventType
 
 STEPS = "steps"
@@ -57,7 +57,7 @@ class JourneyChange:
     steps_removed: tuple[str, ...] = ()
     steps_changed: tuple[str, ...] = ()
     diff: str = ""
-    resume: str = ""
+    resume: Resume | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _journey(name: str, before: Side, after: Side) -> JourneyChange | None:
         steps_removed=tuple(step for step in steps_before if step not in steps),
         steps_changed=tuple(step for step in common if canonical(steps[step]) != canonical(steps_before[step])),
         diff=_diff(new.path, before.files.get(old.path, ""), after.files.get(new.path, "")),
-        resume=resume_words(new.resume) if _goes_on(old, new) else "",
+        resume=(new.resume or AT_ONCE) if _goes_on(old, new) else None,
     )
     is_same = not (change.settings or change.steps_added or change.steps_removed or change.steps_changed)
     return None if is_same and version == version_before else change
@@ -140,7 +140,7 @@ def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
     steps = tuple(step.name.name for step in draft.steps)
     if kind == "added":
         return JourneyChange(draft.name.name, kind, draft.status.value, version=version, steps_added=steps)
-    resume = resume_words(None) if _goes_on(draft, None) else ""
+    resume = AT_ONCE if _goes_on(draft, None) else None
     return JourneyChange(
         draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps, resume=resume
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchestrator.authoring.drafts import JourneyDraft
-from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.durations import MINUTE_MS, SECOND_MS, describe_duration
 from orchestrator.authoring.reading import Problems, fields, read_duration, read_number, read_word
 from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 from orchestrator.model.journey import JourneySet, Status
@@ -65,6 +65,15 @@ def resume_words(resume: Resume | None) -> str:
     if how.skip_older_than_ms is None:
         return said
     return f"{said}; those whose step was due more than {describe_duration(how.skip_older_than_ms)} before leave"
+
+
+def resume_takes_ms(resume: Resume, passages: int) -> int:
+    """How long it takes until so many passages have gone on, to the next second, or minute if it is longer."""
+    if resume.expires or resume.rate is None:
+        return 0 if resume.expires else resume.over_ms
+    exact_ms = -(-passages * resume.rate.per_ms // resume.rate.max)
+    unit_ms = MINUTE_MS if exact_ms > 2 * MINUTE_MS else SECOND_MS
+    return -(-exact_ms // unit_ms) * unit_ms
 
 
 def with_status(draft: JourneyDraft, text: str, status: Status) -> str:

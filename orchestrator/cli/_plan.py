@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator.authoring.changes import Changes, JourneyChange
+from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.pause_source import resume_takes_ms, resume_words
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.model.journey import Journey, Status
 from orchestrator.model.migrations import covers, target_of
@@ -167,8 +169,11 @@ def _standing_still(journey: JourneyChange, places: Places) -> Iterable[str]:
     if journey.status == PAUSED and journey.status_before not in {"", PAUSED}:
         inside = places.inside(journey.name)
         yield f"from then on {count_words(inside, 'passage')} {'stands' if inside == 1 else 'stand'} still"
-    elif journey.resume:
-        yield f"{count_words(places.paused(journey.name), 'passage')} stood still: all {journey.resume}"
+    elif journey.resume is not None:
+        standing = places.paused(journey.name)
+        takes_ms = resume_takes_ms(journey.resume, standing)
+        takes = f", which takes {describe_duration(takes_ms)}" if journey.resume.rate is not None and takes_ms else ""
+        yield f"{count_words(standing, 'passage')} stood still: all {resume_words(journey.resume)}{takes}"
 
 
 def _table(places: Places) -> list[str]:

@@ -172,9 +172,12 @@ def test_a_plan_says_how_many_will_stand_still_and_how_they_go_on() -> None:
     after = planned(paused, side("live", "{over: 2 hours}"))
     resuming = render_plan(after, is_coloured=False, shows_diff=False)
     assert "    7 passages stood still: all go on, spread over 2 hours" in resuming.splitlines()
-    assert plan_values(after)["journeys"][0]["paused"] == 7
+    values = plan_values(after)["journeys"][0]
+    assert (values["paused"], values["resume"]["over_ms"]) == (7, 2 * HOUR)
+    slowly = render_plan(planned(paused, side("live", "{max: 2, per: 1 minute}")), is_coloured=False, shows_diff=False)
+    assert "    7 passages stood still: all go on, at most 2 in 1 minute, which takes 4 minutes" in slowly.splitlines()
     gone = changes_between(paused, side_of({"channels.yaml": ""}, {})).journeys[0]
-    assert (gone.kind, gone.resume) == ("removed", "go on at once")
+    assert (gone.kind, gone.resume) == ("removed", Resume())
 
 
 def test_explain_says_since_when_what_is_kept_and_what_happened() -> None:
