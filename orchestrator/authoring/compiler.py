@@ -35,6 +35,8 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
+from orchestrator.authoring.governance import check_governance
+from orchestrator.authoring.governance_source import GovernanceDraft, read_governance
 from orchestrator.authoring.journey_source import MIGRATE, read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
@@ -56,6 +58,7 @@ from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
     EXPERIMENTS_FILE,
+    GOVERNANCE_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
@@ -103,6 +106,7 @@ class Compilation:
     journeys: JourneySet | None
     problems: tuple[Problem, ...]
     drafts: tuple[JourneyDraft, ...] = ()
+    governance: GovernanceDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class _Read:
     webhooks: tuple[EndpointDraft, ...]
     experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
+    governance: GovernanceDraft | None
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
     """Whether every journey could be read."""
@@ -148,6 +153,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_rules(world, problems, checked)
     check_segments(world, problems, checked)
     check_policies(Checks(world, problems, checked), read.journeys)
+    check_governance(read.governance, read.journeys, read.policies, problems)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
@@ -157,7 +163,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
-        return Compilation(None, ordered, read.journeys)
+        return Compilation(None, ordered, read.journeys, read.governance)
     renders: Renders = {}
     journeys = {
         draft.name.name: lower_journey(draft, world, checked, version=_version(draft, world, checked), renders=renders)
@@ -166,7 +172,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
     made = _journey_set(journeys, world, checked, set_id)
     aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made))
-    return Compilation(aligned, ordered, read.journeys)
+    return Compilation(aligned, ordered, read.journeys, read.governance)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -250,6 +256,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         webhooks=rules(WEBHOOKS_FILE, read_webhooks, ()),
         experiments=rules(EXPERIMENTS_FILE, read_experiments, ()),
         policies=rules(POLICIES_FILE, read_policies, PoliciesDraft()),
+        governance=rules(GOVERNANCE_FILE, read_governance, None),
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),

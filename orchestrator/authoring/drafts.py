@@ -452,6 +452,8 @@ class JourneyDraft:
     purpose: Ref | None = None
     max_duration: Span | None = None
     resume: Resume | None = None
+    approvers: tuple[Ref, ...] = ()
+    """Who has to approve of it where approvals are demanded: people, or groups of governance.yaml."""
     migrate: MigrateDraft | None = None
 
 

@@ -24,6 +24,7 @@ from orchestrator.authoring.reading import (
     read_name,
     read_percent,
     read_ref,
+    read_refs,
     read_span,
     read_text,
     read_word,
@@ -37,6 +38,7 @@ JOURNEY_KEYS = (
     "journey",
     "title",
     "owner",
+    "approver",
     "status",
     "resume",
     "entry",
@@ -90,6 +92,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
         resume=read_resume(found.get("resume"), problems),
+        approvers=read_refs(found.get("approver"), problems, what="approver"),
         migrate=migrate,
     )
 

@@ -18,6 +18,16 @@ from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQUIRED, LIMIT_WAYS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.experiments import EXPERIMENT_KEYS, EXPERIMENT_REQUIRED
+from orchestrator.authoring.governance_source import (
+    APPROVABLE,
+    APPROVAL_KEYS,
+    APPROVAL_REQUIRED,
+    APPROVALS_MAX,
+    ENVIRONMENT_KEYS,
+    GOVERNANCE_KEYS,
+    REQUIRE_KEYS,
+    STATUS_WORDS,
+)
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.migrate_source import ANY, MIGRATE_KEYS, MIGRATE_REQUIRED, PREFIX_PATTERN, TIMER_WAYS
 from orchestrator.authoring.pause_source import RESUME_KEYS, RESUME_MAX, RESUME_WORDS
@@ -332,6 +342,7 @@ def journey() -> Schema:
         "journey": (NAME, "The name: small letters, digits, underscores; called like the file."),
         "title": (TEXT, "What the journey is for, in words."),
         "owner": (TEXT, "Who answers for it."),
+        "approver": (one_or_many(TEXT), "Who approves of it: people, or groups of governance.yaml."),
         "status": (
             words(status.value for status in Status),
             "draft: only checked. shadow: sends nothing. live: all. paused: nobody goes on. retired: nobody enters.",
@@ -499,6 +510,38 @@ def policies() -> Schema:
     return keys(picked(POLICY_KEYS, known))
 
 
+def governance() -> Schema:
+    """Of `governance.yaml`."""
+    approval: Described = {
+        "for": (one_or_many(words(APPROVABLE)), "What needs it: journeys of these statuses, or the rules for all."),
+        "by": (one_or_many(NAME), "The groups whose people may approve."),
+        "journeys": (one_or_many(EVENT), "Only these journeys; without it all."),
+        "count": (whole(1, APPROVALS_MAX), "How many people have to approve; 1 by default."),
+        "not_author": (BOOLEAN, "Whether the owner, and who brings it into force, do not count (default)."),
+    }
+    environment: Described = {
+        "forbid": (one_or_many(words(STATUS_WORDS)), "Journeys of these statuses may not come into force."),
+        "approvals": (items(keys(picked(APPROVAL_KEYS, approval), required=APPROVAL_REQUIRED)), "What needs approval."),
+    }
+    require: Described = {
+        "owners": (one_or_many(TEXT), "Who may own journeys; * stands for anything."),
+        "approver": (BOOLEAN, "Whether each journey names who approves of it."),
+        "promotional_basis": (
+            one_or_many(words(basis.value for basis in Basis)),
+            "The legal bases that purposes of promotional messages may have; then each message needs a purpose.",
+        ),
+    }
+    known: Described = {
+        "groups": (pairs(one_or_many(TEXT)), "Groups of people, by name."),
+        "require": (keys(picked(REQUIRE_KEYS, require)), "What holds for journeys everywhere."),
+        "environments": (
+            pairs(keys(picked(ENVIRONMENT_KEYS, environment))),
+            "What holds where, such as in production.",
+        ),
+    }
+    return keys(picked(GOVERNANCE_KEYS, known))
+
+
 def profile() -> Schema:
     """Of `profile.yaml`."""
     consent: Described = {
@@ -626,6 +669,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "experiments": (experiments, "Named experiments: experiments.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
+    "governance": (governance, "Who may bring what into force: governance.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),
 }

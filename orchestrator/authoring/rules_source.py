@@ -34,6 +34,7 @@ POLICIES_FILE = "policies.yaml"
 WEBHOOKS_FILE = "webhooks.yaml"
 SEGMENTS_FILE = "segments.yaml"
 EXPERIMENTS_FILE = "experiments.yaml"
+GOVERNANCE_FILE = "governance.yaml"
 RULE_FILES = (
     PROFILE_FILE,
     CHANNELS_FILE,
@@ -42,6 +43,7 @@ RULE_FILES = (
     WEBHOOKS_FILE,
     POLICIES_FILE,
     EXPERIMENTS_FILE,
+    GOVERNANCE_FILE,
 )
 """The files of a journeys folder that are no journeys."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")

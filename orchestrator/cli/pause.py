@@ -19,7 +19,7 @@ Examples:
 @click.argument("journey")
 @click.option("--who", required=True, metavar="NAME", help="Who answers for it; kept with it.")
 @click.option("--why", required=True, metavar="TEXT", help="Why; kept with it.")
-@with_settings("bootstrap_servers", "app_id", "topic_prefix")
+@with_settings("bootstrap_servers", "app_id", "topic_prefix", "environment")
 def command(*, journey: str, who: str, why: str, settings: Settings) -> int:
     """Publish the journeys in force again with JOURNEY paused, as `status: paused` in its file would.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from orchestrator.authoring.pause_source import with_status
 from orchestrator.cli.main import run
 from orchestrator.model.journey import Status
-from orchestrator.runtime import definitions, places
+from orchestrator.runtime import definitions, places, publishing
 from orchestrator.runtime.definitions import Definition
 from orchestrator.runtime.in_force import Publications, compile_definition
 from orchestrator.runtime.places import Place, Places
+from orchestrator.runtime.settings import Settings
 from tests.authoring.cases import FIXTURES, fixture_sources
 from tests.authoring.test_pauses import compiled
 
@@ -25,19 +27,25 @@ class Topic:
 
     def __init__(self, *published: Definition) -> None:
         self.published: list[Definition] = []
+        self.acts: list[tuple[str, list[str]]] = []
         self.others: dict[int, Definition] = {}
         self.looks = 0
         for one in published:
-            self.publish("", "", one)
+            self.apply(one)
 
-    def publish(self, _brokers: object, _topic: str, definition: Definition) -> int:
-        self.published.append(replace(definition, offset=len(self.published)))
-        return len(self.published) - 1
+    def publish(self, settings: Settings, definition: Definition, *, act: str, changes: Iterable[str] = ()) -> int:
+        offset = len(self.published)
+        self.published.append(replace(definition, offset=offset, environment=settings.environment))
+        self.acts.append((act, list(changes)))
+        return offset
+
+    def apply(self, definition: Definition) -> None:
+        self.publish(Settings(environment="shop"), definition, act="apply")
 
     def read(self, _brokers: object, _topic: str) -> list[Definition]:
         self.looks += 1
         if self.looks in self.others:
-            self.publish("", "", self.others.pop(self.looks))
+            self.apply(self.others.pop(self.looks))
         return list(self.published)
 
 
@@ -57,7 +65,7 @@ def in_force(*changes: tuple[str, str]) -> Definition:
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     made = Topic(in_force(("status: live", "status: live   # since March")))
     monkeypatch.setattr(definitions, "read_definitions", made.read)
-    monkeypatch.setattr(definitions, "publish_definition", made.publish)
+    monkeypatch.setattr(publishing, "publish", made.publish)
     version = Publications(made.published).kept()[0][1].current["cart"].version
     inside = Places(3, Counter({Place("cart", version, "paused", "pause"): 3}))
     monkeypatch.setattr(places, "count_places", lambda *_, **__: inside)
@@ -74,6 +82,9 @@ def test_a_pause_publishes_what_is_in_force_with_one_word_changed(
         "cart.yaml": before.sources["cart.yaml"].replace("status: live   # since", "status: paused   # since"),
     }
     assert (after.schemas, after.who, after.why) == (before.schemas, "anna", "wrong price")
+    assert after.environment == "shop", "wherever the command is given"
+    act, (change,) = topic.acts[-1]
+    assert (act, change.partition(", version ")[0]) == ("pause", "journey cart changed (live -> paused)")
     assert after.set_id != before.set_id
     newest = Publications(topic.published).newest
     assert newest is not None
@@ -102,7 +113,7 @@ def test_what_is_so_already_is_not_published(topic: Topic, capsys: pytest.Captur
 
 @pytest.mark.parametrize("status", ["shadow", "retired", "draft"])
 def test_only_what_is_live_is_paused(status: str, topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
-    topic.publish("", "", in_force(("status: live", f"status: {status}")))
+    topic.apply(in_force(("status: live", f"status: {status}")))
     assert run(["pause", "cart", *SAID]) == 1
     assert run(["resume", "cart", *SAID]) == 1
     assert f"journey cart is {status}: only what is live is paused" in capsys.readouterr().out
