@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import event_types_from_texts, read_schema_texts
 from orchestrator.authoring.problem_text import count_words, render_json, render_text, summary
@@ -53,7 +54,7 @@ def command(*, path: Path, form: str, schemas: Path) -> int:
     if found.problems:
         _show(found.problems, schema_sources, form, "the journeys were not checked", {})
         return 1
-    compilation = compile_journeys(sources, found.types)
+    compilation = compile_journeys(sources, found.types, load_channel_contents(schemas))
     counts = {"journeys": len(compilation.drafts), "steps": sum(len(draft.steps) for draft in compilation.drafts)}
     said = f"{count_words(counts['journeys'], 'journey')}, {count_words(counts['steps'], 'step')}"
     extra: dict[str, object] = dict(counts)
