@@ -42,9 +42,10 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
+from orchestrator.authoring.entry_needs import needs_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
-from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
+from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
@@ -204,7 +205,7 @@ def lower_journey(
             draft.entry.reentry or ReEntry("never"),
             bounds_of(draft.entry, world.default_zone),
             draft.entry.backfill is not None,
-            only=None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
+            needs=() if draft.entry.where is None else needs_of(checked[draft.entry.where].node),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None

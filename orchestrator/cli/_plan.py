@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -14,7 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator.authoring.changes import Changes, JourneyChange
 from orchestrator.authoring.problem_text import count_words
-from orchestrator.runtime.places import Places
+from orchestrator.model.journey import Journey
+from orchestrator.model.migrations import covers, target_of
+from orchestrator.model.problems import Problem
+from orchestrator.runtime.places import Place, Places
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
@@ -23,12 +26,18 @@ REBUILD = "it counts from when these journeys are in force; to have it from the 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`before` is the set in force, "" if there is none. `places` is None where nobody was counted."""
+    """`before` is the set in force, "" if there is none. `places` is None where nobody was counted.
+
+    `migrating` are the planned journeys that take customers of older versions along; `problems` say what is wrong with
+    that.
+    """
 
     before: str
     after: str
     changes: Changes
     places: Places | None
+    migrating: Mapping[str, Journey] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
@@ -37,7 +46,7 @@ def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
     lines: list[str] = []
     for journey in changes.journeys:
         lines += [_coloured(_headline(journey), journey.kind, is_coloured=is_coloured), *_details(journey)]
-        lines += [f"    {line}" for line in _customers(journey, plan.places)]
+        lines += [f"    {line}" for line in _customers(journey, plan)]
         if shows_diff and journey.diff:
             lines += [f"    {line}" for line in journey.diff.splitlines()]
     for file in (*changes.rules, *changes.templates):
@@ -62,12 +71,14 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "changes": bool(plan.changes),
         "journeys": [
             msgspec.to_builtins(journey)
-            | ({} if places is None else {"inside": places.inside(journey.name), "pinned": _pinned(journey, places)})
+            | ({} if places is None else {"inside": places.inside(journey.name)})
+            | ({} if places is None else {"pinned": _pinned(journey, plan), "migrated": _moves(journey, plan)})
             for journey in plan.changes.journeys
         ],
         "rules": [msgspec.to_builtins(file) for file in plan.changes.rules],
         "templates": [msgspec.to_builtins(file) for file in plan.changes.templates],
         "aggregates_that_start_empty": list(plan.changes.aggregates),
+        "problems": [msgspec.to_builtins(problem) for problem in plan.problems],
     }
     if places is not None:
         values["customers"] = places.customers
@@ -101,20 +112,52 @@ def _details(journey: JourneyChange) -> list[str]:
     return lines
 
 
-def _pinned(journey: JourneyChange, places: Places) -> int:
-    """How many are inside versions that are not the planned one: they stay there."""
-    return places.inside(journey.name) - places.inside(journey.name, journey.version)
+def _coming_along(journey: JourneyChange, plan: Plan) -> list[tuple[Place, str, int]]:
+    """Passages of older versions that come along: where they are, the step that they come to, how many."""
+    planned = plan.migrating.get(journey.name)
+    if planned is None or planned.migration is None or plan.places is None:
+        return []
+    return [
+        (place, target_of(planned.migration, place.step), count)
+        for place, count in sorted(plan.places.passages.items())
+        if place.journey == journey.name
+        and place.version != planned.version
+        and covers(planned.migration, place.version)
+    ]
 
 
-def _customers(journey: JourneyChange, places: Places | None) -> Iterable[str]:
-    if places is None or journey.kind == "added":
+def _moves(journey: JourneyChange, plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"version": place.version, "state": place.state, "step": place.step, "to": to, "count": count}
+        for place, to, count in _coming_along(journey, plan)
+    ]
+
+
+def _pinned(journey: JourneyChange, plan: Plan) -> int:
+    """How many are inside versions that are not the planned one and do not come along: they stay there."""
+    if plan.places is None:
+        return 0
+    others = plan.places.inside(journey.name) - plan.places.inside(journey.name, journey.version)
+    return others - sum(count for place, _, count in _coming_along(journey, plan) if place.state == "active")
+
+
+def _customers(journey: JourneyChange, plan: Plan) -> Iterable[str]:
+    if plan.places is None or journey.kind == "added":
         return
-    pinned = _pinned(journey, places)
-    if not pinned:
+    moves = _coming_along(journey, plan)
+    pinned = _pinned(journey, plan)
+    if moves:
+        count = sum(count for _, _, count in moves)
+        verb = "comes" if count == 1 else "come"
+        yield f"{count_words(count, 'passage')} {verb} along into version {journey.version}"
+    for place, to, count in moves:
+        where = f"{place.step} -> {to}" if place.step else f"({place.state})"
+        yield f"    {count:,}  {where}, from version {place.version}"
+    if pinned:
+        verb = "stays in the version it entered" if pinned == 1 else "stay in the versions they entered"
+        yield f"{count_words(pinned, 'passage')} {verb}, to the end of it"
+    elif not moves:
         yield "nobody is inside"
-        return
-    verb = "stays in the version it entered" if pinned == 1 else "stay in the versions they entered"
-    yield f"{count_words(pinned, 'passage')} {verb}, to the end of it"
 
 
 def _table(places: Places) -> list[str]:

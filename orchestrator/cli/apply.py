@@ -12,7 +12,7 @@ import click
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
-from orchestrator.cli.plan import planned
+from orchestrator.cli.plan import is_refused, planned
 from orchestrator.runtime.settings import Settings
 
 EXAMPLES = """\b
@@ -40,8 +40,9 @@ Examples:
 def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
-    Running workers take them up between two batches. Customers inside a journey keep the version that they entered.
-    Exits with 1, and publishes nothing, if the journeys have errors. Topics that new channels need
+    Running workers take them up between two batches. Customers inside a journey keep the version that they entered,
+    unless it takes them along (`migrate`). Exits with 1, and publishes nothing, if the journeys have errors, or if
+    somebody may be where the new version cannot take them. Topics that new channels need
     must be there, or are created with --create-topics.
     """
     from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
@@ -49,7 +50,8 @@ def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
     from orchestrator.runtime.in_force import Publications, load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import ensure_topics, topic_names, topic_specs  # noqa: PLC0415
 
-    if compiled_journeys(path, settings.schemas, "text") is None:
+    compiled = compiled_journeys(path, settings.schemas, "text")
+    if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
     topic = topic_names(settings).definitions
@@ -60,6 +62,8 @@ def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
     plan = planned(settings, path)
+    if is_refused(plan, compiled, "text"):
+        return 1
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
     definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     offset = publish_definition(brokers_of(settings), topic, definition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,11 +11,14 @@ import msgspec
 
 from orchestrator.authoring.changes import NOTHING, Side, changes_between, side_of
 from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types
+from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.sources import read_sources
-from orchestrator.cli._journeys import compiled_journeys
+from orchestrator.cli._journeys import Compiled, compiled_journeys, show_problems
 from orchestrator.cli._plan import Plan, counting, plan_values, render_plan
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli.validate import event_schema_directory
+from orchestrator.model.journey import JourneySet
+from orchestrator.runtime.places import Places
 from orchestrator.runtime.settings import Settings
 
 EXAMPLES = """\b
@@ -44,17 +48,29 @@ def command(
 ) -> int:
     """Show what bringing the journeys of the directory PATH into force would change, and how many customers are where.
 
-    Customers inside keep the version that they entered. Nothing is written. Exits with 1 if the journeys have errors,
-    and with 0 whether something would change or not, unless --detailed-exitcode is given.
+    Customers inside keep the version that they entered, unless a journey takes them along (`migrate`): then it is
+    proved that they can come, and shown where they come to. Nothing is written. Exits with 1 if the journeys have
+    errors, and with 0 whether something would change or not, unless --detailed-exitcode is given.
     """
-    if compiled_journeys(path, settings.schemas, form) is None:
+    compiled = compiled_journeys(path, settings.schemas, form)
+    if compiled is None:
         return 1
     plan = planned(settings, path, against)
+    if is_refused(plan, compiled, form):
+        return 1
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(plan_values(plan)), indent=2))
     else:
         click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=shows_diff))
     return EXIT_CHANGES if detailed_exitcode and plan.changes else 0
+
+
+def is_refused(plan: Plan, compiled: Compiled, form: str) -> bool:
+    """Whether customers of older versions cannot be taken along as declared; what speaks against it is shown."""
+    refused = any(problem.severity == "error" for problem in plan.problems)
+    if refused or (plan.problems and form == "text"):
+        show_problems(plan.problems, compiled.sources, form)
+    return refused
 
 
 def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan:
@@ -67,25 +83,36 @@ def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan
     set_id = "" if after.journeys is None else after.journeys.set_id
     if against is not None:
         before = side_of(read_sources(against).files, types)
-        return Plan(
-            "" if before.journeys is None else before.journeys.set_id, set_id, changes_between(before, after), None
-        )
+        older = [] if before.journeys is None else [before.journeys]
+        known = "" if before.journeys is None else before.journeys.set_id
+        return _plan(known, set_id, before, after, older, None)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415  (loads the Kafka client)
 
-    in_force, before = _in_force(settings)
+    in_force, before, older = _in_force(settings)
     with counting() as progress:
         places = count_places(settings, progress=progress)
-    return Plan(in_force, set_id, changes_between(before, after), places)
+    return _plan(in_force, set_id, before, after, older, places)
 
 
-def _in_force(settings: Settings) -> tuple[str, Side]:
+def _plan(
+    known: str, set_id: str, before: Side, after: Side, older: Sequence[JourneySet], places: Places | None
+) -> Plan:
+    changes = changes_between(before, after)
+    if after.journeys is None:
+        return Plan(known, set_id, changes, places)
+    problems = prove(after.drafts.values(), after.journeys, older)
+    return Plan(known, set_id, changes, places, after.journeys.migrating, problems)
+
+
+def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
     from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
     from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
-    newest = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions)).newest
+    publications = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions))
+    newest, older = publications.newest, [journeys for _, journeys in publications.kept()]
     if newest is None:
-        return "", NOTHING
+        return "", NOTHING, older
     types = event_types_from_texts(newest.definition.schemas).types
-    return newest.journeys.set_id, side_of(newest.definition.sources, types)
+    return newest.journeys.set_id, side_of(newest.definition.sources, types), older

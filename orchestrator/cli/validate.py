@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,16 +13,18 @@ import click
 from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import event_types_from_texts, read_schema_texts
+from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.problem_text import count_words, render_json, render_text, summary
 from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.authoring.worst_case import worst_case_of_all, worst_case_table, worst_cases
-from orchestrator.model.problems import Problem
+from orchestrator.model.problems import EnvironmentProblem, Problem
 
 EXAMPLES = """\b
 Examples:
   orchestrator validate
   orchestrator validate journeys --format json
   orchestrator validate my_journeys --schemas my_schemas
+  orchestrator validate --against ../main/journeys
 """
 
 
@@ -40,7 +43,13 @@ def event_schema_directory(schemas: Path) -> Path:
     default="schemas",
     help="Directory of the event schemas, or the one above its folder events/.",
 )
-def command(*, path: Path, form: str, schemas: Path) -> int:
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Journeys that may be in force: check that their customers can be taken along where journeys say so.",
+)
+def command(*, path: Path, form: str, schemas: Path, against: Path | None) -> int:
     """Compile the journeys in the directory PATH against the event schemas and show every problem, sorted.
 
     Shows then how many messages a customer can get in any seven days at most, by journey. Exits with 1 if there is an
@@ -55,6 +64,12 @@ def command(*, path: Path, form: str, schemas: Path) -> int:
         _show(found.problems, schema_sources, form, "the journeys were not checked", {})
         return 1
     compilation = compile_journeys(sources, found.types, load_channel_contents(schemas))
+    if against is not None and compilation.journeys is not None:
+        older = compile_journeys(read_sources(against), found.types).journeys
+        if older is None:
+            raise EnvironmentProblem(f"the journeys in {against} have errors", hint=f"orchestrator validate {against}")
+        proved = prove(compilation.drafts, compilation.journeys, [older])
+        compilation = replace(compilation, problems=tuple(sorted({*compilation.problems, *proved})))
     counts = {"journeys": len(compilation.drafts), "steps": sum(len(draft.steps) for draft in compilation.drafts)}
     said = f"{count_words(counts['journeys'], 'journey')}, {count_words(counts['steps'], 'step')}"
     extra: dict[str, object] = dict(counts)

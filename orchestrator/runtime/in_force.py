@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.authoring.compiler import compile_journeys, with_pinned
+from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types, read_schema_texts
+from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.sources import Sources, read_sources
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
@@ -44,7 +46,10 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
+    """`migrating` are the drafts that take customers of older versions along."""
+
     journeys: JourneySet
+    migrating: tuple[JourneyDraft, ...]
     event_types: Mapping[str, EventType]
 
 
@@ -55,8 +60,9 @@ class Publications:
         self.definitions: list[Definition] = []
         self.newest: InForce | None = None
         """What is in force: the newest publication that compiles."""
-        self.refused: list[Definition] = []
-        """Publications that do not compile, so that they never were in force here."""
+        self.refused: dict[int, str] = {}
+        """Offsets of publications that do not compile, or cannot take customers along as they declare, so that they
+        never were in force here, and why."""
         self.forgotten: set[int] = set()
         """Offsets of publications whose versions are no longer kept."""
         self._compiled: dict[str, _Compiled | None] = {}
@@ -79,27 +85,39 @@ class Publications:
             return self.newest
         if self.newest is not None and self.newest.definition.set_id == definition.set_id:
             return self.newest
-        found = self._in_force(definition)
-        if found is None:
-            self.refused.append(definition)
-        else:
-            self.newest = found
-        return found
+        reason = self.why_not(definition)
+        if reason:
+            self.refused[definition.offset] = reason
+            return None
+        self.newest = self._in_force(definition)
+        return self.newest
+
+    def why_not(self, definition: Definition) -> str:
+        """Why this set cannot be in force next, with what is published by now; "" if it can."""
+        compiled = self._compile(definition)
+        if compiled is None:
+            return "it does not compile with this release"
+        problems = prove(compiled.migrating, compiled.journeys, self._older_than(definition))
+        errors = [problem for problem in problems if problem.severity == "error"]
+        return f"{errors[0].path}:{errors[0].line}: {errors[0].message}" if errors else ""
 
     def kept(self) -> list[tuple[Definition, JourneySet]]:
         """The publications that are still kept and compile, with their journeys, in order."""
         return [
             (one, compiled.journeys)
             for one in self.definitions
-            if one.offset not in self.forgotten and (compiled := self._compile(one)) is not None
+            if one.offset not in self.forgotten | self.refused.keys() and (compiled := self._compile(one)) is not None
         ]
 
     def _in_force(self, definition: Definition) -> InForce | None:
         compiled = self._compile(definition)
         if compiled is None:
             return None
-        older = [journeys for one, journeys in self.kept() if one.set_id != definition.set_id]
-        return InForce(with_pinned(compiled.journeys, older), definition, compiled.event_types)
+        return InForce(with_pinned(compiled.journeys, self._older_than(definition)), definition, compiled.event_types)
+
+    def _older_than(self, definition: Definition) -> list[JourneySet]:
+        """The sets that customers may be in when this one comes into force."""
+        return [journeys for one, journeys in self.kept() if one.set_id != definition.set_id]
 
     def _compile(self, definition: Definition) -> _Compiled | None:
         if definition.set_id not in self._compiled:
@@ -111,8 +129,11 @@ def _compiled(definition: Definition) -> _Compiled | None:
     types = event_types_from_texts(definition.schemas)
     if types.problems:
         return None
-    journeys = compile_journeys(Sources(files=dict(definition.sources)), types.types).journeys
-    return None if journeys is None else _Compiled(journeys, types.types)
+    compilation = compile_journeys(Sources(files=dict(definition.sources)), types.types)
+    if compilation.journeys is None:
+        return None
+    migrating = tuple(draft for draft in compilation.drafts if draft.migrate is not None)
+    return _Compiled(compilation.journeys, migrating, types.types)
 
 
 def compile_definition(definition: Definition) -> JourneySet | None:

@@ -24,6 +24,8 @@ log = structlog.stdlib.get_logger(__name__)
 POLL_S = 0.5
 RETRY_S = 5.0
 
+REFUSED_HINT = "bring all workers to the release that published it; orchestrator plan shows what is wrong with journeys"
+
 Usable = Callable[[InForce], None]
 """Raises EnvironmentProblem if the set cannot be used, because topics are missing that it sends to, for example."""
 
@@ -58,6 +60,9 @@ class Uptake:
             newest = self._publications.newest
             if newest is None or newest.journeys.set_id != loaded.definition.set_id:
                 # What this worker itself cannot use it does not publish, but says why.
+                reason = self._publications.why_not(loaded.definition)
+                if reason:
+                    raise EnvironmentProblem(f"the journeys cannot come into force: {reason}", hint=REFUSED_HINT)
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
                 publish_definition(self._brokers, self._topic, definition)
@@ -118,7 +123,7 @@ class Uptake:
         added = [(definition, self._publications.add(definition)) for definition in definitions]
         refused = 0
         for definition, found in reversed(added):
-            problem = self._why_not(found)
+            problem = self._why_not(found, definition)
             if problem is None:
                 self._in_force, self.refused = found, refused
                 return
@@ -132,11 +137,9 @@ class Uptake:
             )
         self.refused += refused
 
-    def _why_not(self, found: InForce | None) -> EnvironmentProblem | None:
+    def _why_not(self, found: InForce | None, definition: Definition) -> EnvironmentProblem | None:
         if found is None:
-            return EnvironmentProblem(
-                "it does not compile with this release", hint="bring all workers to the release that published it"
-            )
+            return EnvironmentProblem(self._publications.refused[definition.offset], hint=REFUSED_HINT)
         try:
             self._check_usable(found)
         except EnvironmentProblem as problem:

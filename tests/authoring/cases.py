@@ -8,6 +8,7 @@ from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import EventTypes, event_types_from_texts, read_schema_texts
 from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.problem_text import render_text
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.sources import Sources, read_sources
@@ -17,6 +18,8 @@ HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
 PROBLEMS = HERE / "problems"
 GOLDEN = HERE.parent / "golden"
+BEFORE = "before/"
+"""Where a case has the journeys whose customers are to be taken along."""
 
 
 def fixture_events() -> EventTypes:
@@ -38,7 +41,9 @@ class Case:
         without = set(listed.read_text().split()) if listed.exists() else set()
         base = read_sources(FIXTURES / "journeys").files
         unreadable = {problem.path for problem in own.problems}
-        files = {**base, **own.files}
+        before = {path.removeprefix(BEFORE): text for path, text in own.files.items() if path.startswith(BEFORE)}
+        self.older = {**base, **before} if before else {}
+        files = {**base, **{path: text for path, text in own.files.items() if not path.startswith(BEFORE)}}
         kept = {path: text for path, text in files.items() if path not in without and path not in unreadable}
         self.sources = Sources(files=kept, root="journeys", problems=own.problems)
         schemas = read_schema_texts(FIXTURES / "schemas")
@@ -55,9 +60,11 @@ class Case:
         compilation = compile_journeys(self.sources, found.types, self.contents)
         if compilation.journeys is None:
             return (), compilation.problems
+        older = compile_journeys(Sources(files=self.older), found.types).journeys
+        proved = prove(compilation.drafts, compilation.journeys, [] if older is None else [older])
         shapes = event_shapes(found.types)
         scenarios = load_scenarios(self.sources.files, compilation.journeys, shapes)
-        return (), (*compilation.problems, *scenarios.problems)
+        return (), (*compilation.problems, *proved, *scenarios.problems)
 
     def rendered(self) -> str:
         of_schemas, of_journeys = self.problems()

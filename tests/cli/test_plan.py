@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from orchestrator.authoring.changes import changes_between, side_of
@@ -14,10 +15,11 @@ from orchestrator.authoring.graph import mermaid
 from orchestrator.cli._plan import Plan, plan_values, render_plan
 from orchestrator.cli.main import run
 from orchestrator.runtime.places import Place, Places
-from tests.authoring.cases import fixture_events, fixture_sources
+from tests.authoring.cases import GOLDEN, fixture_events, fixture_sources
 
 FIXTURES = Path(__file__).parent.parent / "authoring" / "fixtures"
 CLEAN = str(FIXTURES / "journeys")
+CART = fixture_sources().files["cart.yaml"]
 SCHEMAS = ["--schemas", str(FIXTURES / "schemas")]
 
 
@@ -80,6 +82,62 @@ def test_customers_inside_are_counted_by_version_and_step() -> None:
     values = plan_values(plan)
     assert (values["journeys"][0]["inside"], values["journeys"][0]["pinned"]) == (1203, 1203)
     assert sum(place["count"] for place in values["places"]) == 1243
+
+
+RENAMED = ("  react:\n", "  await_click:\n")
+MIGRATE = "migrate:\n  from: any\n  steps: {react: await_click}\nsteps:\n"
+
+
+def migrating(text: str, declared: str = MIGRATE) -> str:
+    return text.replace(*RENAMED).replace("steps:\n", declared, 1)
+
+
+def test_who_comes_along_is_shown_and_who_does_not() -> None:
+    before = side_of(fixture_sources().files, fixture_events().types)
+    after = side_of(fixture_sources({"cart.yaml": migrating(CART)}).files, fixture_events().types)
+    assert before.journeys is not None
+    assert after.journeys is not None
+    old, new = (side.journeys.current["cart"].version for side in (before, after) if side.journeys is not None)
+    counts = {("active", "react", old): 7, ("active", "pause", old): 1_200, ("held_out", "", old): 40}
+    counts |= {("active", "pause", new): 5, ("finished", "", old): 2}
+    inside = Places(2_000, Counter({Place("cart", v, state, step): n for (state, step, v), n in counts.items()}))
+    changes = changes_between(before, after)
+    for name, journeys in (("any", after.journeys), ("none", before.journeys)):
+        plan = Plan("a", "b", changes, inside, journeys.migrating)
+        golden = GOLDEN / "plans" / name
+        said = {
+            ".txt": render_plan(plan, is_coloured=False, shows_diff=False) + "\n",
+            ".json": msgspec.json.format(msgspec.json.encode(plan_values(plan)), indent=2).decode() + "\n",
+        }
+        for suffix, text in said.items():
+            assert text == golden.with_suffix(suffix).read_text()
+
+
+def test_customers_who_cannot_come_along_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journeys = Path(shutil.copytree(CLEAN, tmp_path / "journeys"))
+    (journeys / "cart.yaml").write_text(migrating(CART, "migrate: {from: any}\nsteps:\n"))
+    against = ["--against", CLEAN, *SCHEMAS]
+    for command in ("plan", "validate"):
+        assert run([command, str(journeys), *against]) == 1
+        assert "error[J312]" in capsys.readouterr().out
+        assert run([command, str(journeys), *against, "--format", "json"]) == 1
+        assert "J312" in [problem["code"] for problem in json.loads(capsys.readouterr().out)["problems"]]
+    assert run(["validate", str(journeys), *SCHEMAS]) == 0
+    (journeys / "cart.yaml").write_text(migrating(CART, "migrate: {from: [abcdef]}\nsteps:\n"))
+    capsys.readouterr()
+    assert run(["plan", str(journeys), *against]) == 0
+    said = capsys.readouterr().out
+    assert "warning[J310]" in said
+    assert "~ journey cart (live)" in said
+    assert run(["plan", str(journeys), *against, "--format", "json"]) == 0
+    assert [problem["code"] for problem in json.loads(capsys.readouterr().out)["problems"]] == ["J310"]
+
+
+def test_journeys_to_compare_with_must_have_no_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journeys = Path(shutil.copytree(CLEAN, tmp_path / "journeys"))
+    (journeys / "cart.yaml").write_text("journey: [")
+    assert run(["validate", CLEAN, "--against", str(journeys), *SCHEMAS]) == 3
+    assert "have errors" in capsys.readouterr().err
 
 
 def test_a_drawing_says_how_many_are_in_each_step() -> None:

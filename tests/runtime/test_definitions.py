@@ -129,7 +129,29 @@ def test_a_set_that_does_not_compile_any_more_is_refused_and_the_one_before_stay
     assert publications.add(Definition("0123", {"a.yaml": "journey: ["}, {}, 1)) is None
     assert publications.newest is not None
     assert publications.newest.offset == 0
-    assert [one.set_id for one in publications.refused] == ["0123"]
+    assert publications.refused == {1: "it does not compile with this release"}
+
+
+def test_a_set_that_cannot_take_customers_along_as_it_says_is_refused(journeys: Path) -> None:
+    first = load(journeys)
+    second = changed(journeys, "  next_day:", "  a_day_later:")
+    file = journeys / f"{WELCOME}.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("steps:\n", "migrate: {from: any}\nsteps:\n", 1))
+    third = load(journeys)
+    file.write_text(text.replace("steps:\n", "migrate: {from: any, steps: {next_day: a_day_later}}\nsteps:\n", 1))
+    fourth = load(journeys)
+    publications = Publications([at(first, 0), at(third, 1)])
+    assert publications.newest is not None
+    assert publications.newest.offset == 0
+    assert "next_day" in publications.refused[1]
+    assert [one.offset for one, _ in publications.kept()] == [0]
+    assert publications.add(at(fourth, 2)) is publications.newest
+    assert publications.newest.offset == 2
+    # Once nobody is in the first any more, nothing speaks against the third.
+    publications.add(Definition("collected", {}, {}, 3, forgets=(0, 2)))
+    assert publications.why_not(at(third, 4)) == ""
+    assert second.journeys.set_id not in {third.journeys.set_id, fourth.journeys.set_id}
 
 
 def test_the_newest_set_that_declares_an_audience_is_kept_for_those_who_are_in_it(journeys: Path) -> None:
