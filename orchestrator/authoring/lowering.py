@@ -13,6 +13,7 @@ from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
     BrokenDraft,
+    ChannelDraft,
     EmitDraft,
     ExitDraft,
     Formula,
@@ -25,6 +26,7 @@ from orchestrator.authoring.drafts import (
     OnEventDraft,
     OnScheduleDraft,
     OnSegmentDraft,
+    ReachDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -65,6 +67,7 @@ from orchestrator.model.journey import (
     Journey,
     OnDate,
     ProfileRule,
+    ReachRule,
     ReEntry,
     Render,
     Send,
@@ -136,7 +139,17 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
             nulls_clear=draft.nulls_clear,
         )
         rules[rule.on] = (*rules.get(rule.on, ()), rule)
+    for channel in world.channels.values():
+        for reach in channel.reach:
+            # After what the event says about the profile: it is about the address as it is then.
+            of_address = ProfileRule(reach.on.name, (), (), reach=(_reach(channel, reach, lowering),))
+            rules[of_address.on] = (*rules.get(of_address.on, ()), of_address)
     return rules
+
+
+def _reach(channel: ChannelDraft, draft: ReachDraft, lowering: Lowering) -> ReachRule:
+    where, address = lowering.optional(draft.where), lowering.optional(draft.address)
+    return ReachRule(channel.name.name, draft.is_reachable, where, address)
 
 
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:

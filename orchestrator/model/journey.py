@@ -448,9 +448,23 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachRule:
+    """An event that says, where the condition holds, whether the customer can be reached on `channel`.
+
+    `address` is the address that the event is about (None, or a null value: that of the profile).
+    """
+
+    channel: str
+    is_reachable: bool
+    where: Expression | None
+    address: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
-    away.
+    """Event type → attributes, consent, and whether addresses are of use.
+
+    A null value leaves the attribute as it is, or with `nulls_clear` takes it away.
     """
 
     on: str
@@ -458,6 +472,7 @@ class ProfileRule:
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
     nulls_clear: bool = False
+    reach: tuple[ReachRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
