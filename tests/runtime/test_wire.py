@@ -227,8 +227,10 @@ def by_channel(action: ActionCommand) -> tuple[str, dict[str, Any]]:
 
 
 def mail(**content: str) -> ActionCommand:
-    more: Any = ("remind", "email", "a@example.com", "reminder", "en", content, "promotional", 5, 1, 2)
-    return ActionCommand("a1", "c1", "cart", "v1", 1, *more, experiments={"subject_line": "short"})
+    return ActionCommand(
+        "a1", "c1", "cart", "v1", 1, "remind", "email", "a@example.com", "reminder", "en",
+        content, "promotional", 5, 1, 2, experiments={"subject_line": "short"},
+    )  # fmt: skip
 
 
 @given(st.fixed_dictionaries({"subject": text, "body": text}, optional={"preheader": text}))
