@@ -76,7 +76,7 @@ from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
 from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
-from orchestrator.authoring.world import World, make_world
+from orchestrator.authoring.world import World, check_attributes, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
@@ -168,6 +168,7 @@ def compile_journeys(
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     check_parts(world.templates, contents, problems)
+    check_attributes(world, read.journeys, problems)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys, read.governance)
