@@ -36,6 +36,7 @@ COMMANDS = (
     "plan",
     "apply",
     "versions",
+    "rebuild",
     "produce",
     "ingest",
     "tail",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -115,4 +116,6 @@ def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
     if newest is None:
         return "", NOTHING, older
     types = event_types_from_texts(newest.definition.schemas).types
-    return newest.journeys.set_id, side_of(newest.definition.sources, types), older
+    side = side_of(newest.definition.sources, types)
+    # With the older versions that customers are inside of: what those keep is not new.
+    return newest.journeys.set_id, replace(side, journeys=newest.journeys), older
