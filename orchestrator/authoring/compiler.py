@@ -49,6 +49,7 @@ from orchestrator.authoring.lowering import (
     rules_behind,
 )
 from orchestrator.authoring.migrate_source import check_migrate
+from orchestrator.authoring.personal import check_personal
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -155,6 +156,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
         check_migrate(draft, world, frozenset(entry_fields(draft, checked)), problems)
+    check_personal(read.journeys, world, problems, checked)
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
