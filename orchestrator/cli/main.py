@@ -32,6 +32,7 @@ COMMANDS = (
     "status",
     "topics",
     "schemas",
+    "acls",
     "worker",
     "plan",
     "apply",

@@ -33,9 +33,7 @@ MASK = "***"
 
 
 @click.command("replay", epilog=EXAMPLES, short_help="Compute a partition again and compare.")
-@click.option(
-    "--partition", "partitions", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated."
-)
+@click.option("--partition", "only", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated.")
 @click.option("--verify/--print", "verify", default=True, help="Compare with the topics, or print the actions as JSON.")
 @click.option("--show-personal-data", is_flag=True, help="With --print: show addresses and contents too.")
 @click.option(
@@ -46,7 +44,7 @@ MASK = "***"
 def command(
     *,
     settings: Settings,
-    partitions: tuple[int, ...],
+    only: tuple[int, ...],
     verify: bool,
     show_personal_data: bool,
     form: str,
@@ -63,7 +61,7 @@ def command(
 
     if show_personal_data:
         look(settings, "topics", who=who, why=why, command="replay")
-    replay = Replay(settings, partitions)
+    replay = Replay(settings, only)
     try:
         return _verify(replay, form) if verify else _print(replay, show_personal_data=show_personal_data)
     except ReplayImpossible as impossible:

@@ -92,11 +92,8 @@ class DefinitionsReader:
         self._position = 0
         self._is_assigned = False
         self._consumer = Consumer(
-            brokers.client(
+            brokers.reader(
                 {
-                    # Only assigned, never subscribed, never committed: the name is just required.
-                    "group.id": f"{topic}-reader",
-                    "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.brokers import Brokers
+from orchestrator.runtime.grants import CREATE, TOPIC, Right, denied
 from orchestrator.runtime.settings import Settings
 
 TABLE_NAME = "customers"
@@ -199,20 +200,24 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
         operation_timeout=TIMEOUT_S,
         request_timeout=TIMEOUT_S,
     )
-    created = []
+    created, refused = [], []
     for name, future in futures.items():
         try:
             future.result(timeout=2 * TIMEOUT_S)
         except KafkaException as error:
             cause = error.args[0]
             # Two workers may start at once; whoever comes second finds the topic there.
-            if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if cause.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                refused.append(name)
+            elif cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise EnvironmentProblem(
                     f"topic {name} could not be created: {cause.str()}",
                     hint="create it by hand, or let a user who may create topics run `orchestrator topics create`",
                 ) from error
         else:
             created.append(name)
+    if refused:
+        raise denied(brokers, [Right(TOPIC, name, is_prefix=False, operation=CREATE) for name in refused])
     _await_leaders(admin, brokers, [spec.name for spec in missing])
     return sorted(created)
 

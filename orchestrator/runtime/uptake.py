@@ -55,6 +55,7 @@ class Uptake:
         self._in_force: InForce | None = None
         self.refused = 0
         """How many sets are published after the one in force that cannot be used."""
+        self._newest_refusal: EnvironmentProblem | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,9 +78,10 @@ class Uptake:
                 self._publish(definition, tuple(self._publications.definitions))
                 found = self.catch_up()
         if found is None:
+            # The newest one's reason is what to do something about.
             raise EnvironmentProblem(
-                "none of the published journey sets can be used by this worker",
-                hint="the log says why; is this worker of an older release than the one that published them?",
+                f"none of the published journey sets can be used by this worker: {self._newest_refusal}",
+                hint=self._newest_refusal.hint if self._newest_refusal is not None else "",
             )
         return found
 
@@ -136,6 +138,7 @@ class Uptake:
             if problem is None:
                 self._in_force, self.refused = found, refused
                 return
+            self._newest_refusal = self._newest_refusal if refused else problem
             refused += 1
             log.error(
                 "a published journey set is refused; the one before stays in force",
