@@ -70,6 +70,18 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
 CHECKING = frozenset({"worker", "operator"})
 """Who compares all topics with what they must be."""
 
+UNTOLD = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNSUPPORTED_VERSION,
+        # A new cluster has nobody yet who knows groups: the first one who joins a group waits for that.
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+"""Answers after which it cannot be known who may do what."""
+
 EXPLAIN_S = 3.0
 """A process that ends does not wait longer for a better reason."""
 
@@ -226,7 +238,7 @@ def _granted(brokers: Brokers, future: object) -> frozenset[str] | None:
         if code in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
             # What is seen by nobody who may not describe it: whether more than that is missing shows afterwards.
             return frozenset({DESCRIBE_CONFIGS})
-        if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNSUPPORTED_VERSION}:
+        if code in UNTOLD:
             return None
         raise brokers.problem(error) from None
     operations = description.authorized_operations
