@@ -50,8 +50,8 @@ from orchestrator.authoring.lowering import (
     rules_behind,
 )
 from orchestrator.authoring.migrate_source import check_migrate
-from orchestrator.authoring.personal import check_personal
 from orchestrator.authoring.pause_source import RESUME
+from orchestrator.authoring.personal import check_personal
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
