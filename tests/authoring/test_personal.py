@@ -17,6 +17,7 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.sources import Sources
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.actions import ActionCommand, Transition
+from orchestrator.model.types import Kind
 from orchestrator.resources import schemas_dir
 from tests.authoring.cases import fixture_sources
 from tests.journeys.shipped import DAY, HOUR, START, shipped_journeys, shop_event
@@ -93,7 +94,8 @@ def played() -> tuple[OfflineEngine, list[Transition], list[ActionCommand], set[
     names = [*first, *sorted(set(types) - {*first, ERASED})]
     granted = {"email_consent": True, "sms_consent": True, "push_consent": True}
     for number, name in enumerate([*names, *names]):
-        personal = {field: f"{MARK}-{name}-{field}" for field in types[name].pii}
+        texts = {field for field in types[name].pii if types[name].fields[field].kind is Kind.STRING}
+        personal = {field: f"{MARK}-{name}-{field}" for field in texts}
         marks |= set(personal.values())
         known = granted if name == "customer_registered" else {}
         at_ms = START + number * HOUR
