@@ -37,6 +37,7 @@ from orchestrator.authoring.policies_source import (
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
 from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.scenario_files import CHANGE_OVER
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
@@ -553,6 +554,11 @@ def scenarios() -> Schema:
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
         "backfill": (BOOLEAN, "Whether journeys with backfill come into force at the start."),
         "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
+        "under": (EVENT, "An older form of the journey, NAME.<anything>.earlier.yaml, that is in force at the start."),
+    }
+    change: Described = {
+        "at": (OFFSET, "When, from the start; without it when the event above happens."),
+        CHANGE_OVER: ({"const": True}, "The journeys of this directory come into force."),
     }
     event: Described = {
         "at": (OFFSET, "When, from the start; without it when the event above happens."),
@@ -562,7 +568,13 @@ def scenarios() -> Schema:
     scenario: Described = {
         "name": (TEXT, "What is shown, as a sentence."),
         "given": (keys(given), "How things are at the start."),
-        "when": ({"type": "array", "items": keys(event, required=["event"])}, "What happens, in order."),
+        "when": (
+            {
+                "type": "array",
+                "items": {"oneOf": [keys(event, required=["event"]), keys(change, required=[CHANGE_OVER])]},
+            },
+            "What happens, in order.",
+        ),
         "then": ({"type": "array", "items": _expectation()}, "What is expected."),
         "until": (OFFSET, "When the scenario ends; without it when nothing more is due."),
     }
