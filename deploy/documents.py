@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import yaml
 from prometheus_client import CollectorRegistry
 
 from orchestrator.model.journey import JourneySet
+from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.settings import Settings
 
@@ -31,17 +34,31 @@ def settings_page() -> str:
         "| option | environment | default | meaning |",
         "|---|---|---|---|",
     ]
-    for field in dataclasses.fields(Settings):
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        flag = f"--{field.name.replace('_', '-')}"
-        shown = f"`{default}`" if default != "" else ""
-        meaning = field.metadata["help"]
-        if field.metadata["choices"]:
-            meaning += f" One of {', '.join(f'`{choice}`' for choice in field.metadata['choices'])}."
-        # Everybody on a machine can read command lines.
-        option = "" if field.metadata.get("secret") else f"`{flag}`"
-        lines.append(f"| {option} | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |")
+    lines += map(_setting_row, dataclasses.fields(Settings))
+    lines += [
+        "",
+        "## `orchestrator ingest`",
+        "",
+        "It takes addresses, security, topics, schemas, metrics and logs as above, and these of its own. Tokens and",
+        "keys are no settings: [ingest.md](ingest.md) says where they come from.",
+        "",
+        "| option | environment | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += map(_setting_row, dataclasses.fields(IngestSettings))
     return "\n".join(lines) + "\n"
+
+
+def _setting_row(field: dataclasses.Field[Any]) -> str:
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    flag = f"--{field.name.replace('_', '-')}"
+    shown = f"`{default}`" if default != "" else ""
+    meaning = field.metadata["help"]
+    if field.metadata["choices"]:
+        meaning += f" One of {', '.join(f'`{choice}`' for choice in field.metadata['choices'])}."
+    # Everybody on a machine can read command lines.
+    option = "" if field.metadata.get("secret") else f"`{flag}`"
+    return f"| {option} | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |"
 
 
 def metrics_page() -> str:
@@ -59,10 +76,23 @@ def metrics_page() -> str:
         "| metric | kind | labels | meaning |",
         "|---|---|---|---|",
     ]
-    for name, kind, labels, documentation in sorted(_metrics(registry)):
-        shown = ", ".join(f"`{label}`" for label in labels)
-        lines.append(f"| `{name}` | {kind} | {shown} | {documentation} |")
+    lines += _metric_rows(registry)
+    lines += [
+        "",
+        "## `orchestrator ingest`",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += _metric_rows(IngestMetrics(()).registry)
     return "\n".join(lines) + "\n"
+
+
+def _metric_rows(registry: CollectorRegistry) -> list[str]:
+    return [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {documentation} |"
+        for name, kind, labels, documentation in sorted(_metrics(registry))
+    ]
 
 
 def _metrics(registry: CollectorRegistry) -> list[tuple[str, str, tuple[str, ...], str]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from math import isinf
 from typing import Any
 
 from orchestrator.model.events import Event
@@ -253,9 +254,13 @@ def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise BadValue(" is not a number")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise BadValue(" is too large") from None
+    if isinf(number) and not isinstance(value, float):
+        # Digits that only Avro's infinity could stand for.
+        raise BadValue(" is too large")
+    return number
 
 
 def _float32(value: Any) -> float:

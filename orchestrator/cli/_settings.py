@@ -12,6 +12,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from orchestrator.runtime.ingest.settings import FIELDS as INGEST_SETTINGS
+from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.settings import Settings
 
 SETTINGS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -67,10 +69,29 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
         decorated: Callable[..., Any] = call
         for name in reversed(options):
             # They are many and the same everywhere: only the worker, which has every setting, shows them.
-            decorated = _option(name, is_hidden=name not in names and "data_dir" not in names)(decorated)
+            is_hidden = name not in names and "data_dir" not in names
+            decorated = _option(SETTINGS[name], is_hidden=is_hidden)(decorated)
         return decorated
 
     return decorate
+
+
+def with_ingest_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: the function gets `ingest`, made of the endpoint's own options."""
+
+    @functools.wraps(function)
+    def call(**options: Any) -> Any:
+        given = {name: options.pop(name) for name in INGEST_SETTINGS}
+        try:
+            ingest = IngestSettings(**given)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        return function(ingest=ingest, **options)
+
+    decorated: Callable[..., Any] = call
+    for field in reversed(INGEST_SETTINGS.values()):
+        decorated = _option(field, is_hidden=False)(decorated)
+    return decorated
 
 
 def _refuse_shown_password() -> None:
@@ -84,8 +105,8 @@ def _refuse_shown_password() -> None:
         )
 
 
-def _option(name: str, *, is_hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    field = SETTINGS[name]
+def _option(field: dataclasses.Field[Any], *, is_hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    name = field.name
     flag = f"--{name.replace('_', '-')}"
     default, text = field.default, field.metadata["help"]
     if isinstance(default, bool):

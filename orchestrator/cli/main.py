@@ -37,6 +37,7 @@ COMMANDS = (
     "apply",
     "versions",
     "produce",
+    "ingest",
     "tail",
     "explain",
     "export",

@@ -1,0 +1,108 @@
+"""What operators see of the endpoint: counts and times by route and outcome, and one log line a request.
+
+Neither holds a token, a query string, an address, an id or anything else of what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.process_collector import ProcessCollector
+
+from orchestrator import __version__
+
+OUTCOMES = {
+    200: "answered",
+    202: "accepted",
+    302: "redirected",
+    400: "malformed",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "not_found",
+    408: "slow",
+    409: "repeated",
+    413: "too_large",
+    415: "media_type",
+    422: "refused",
+    429: "limited",
+    500: "failed",
+    503: "unavailable",
+}
+OTHER = "other"
+# An acknowledgement takes a few milliseconds; ten seconds is where an event gives up.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+
+log = structlog.get_logger(__name__)
+
+
+class IngestMetrics:
+    """The endpoint's metrics, in a registry of their own."""
+
+    def __init__(self, routes: Iterable[str]) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "orchestrator_ingest_requests",
+            "Requests answered, by route and outcome (accepted, refused, limited, unavailable, ...).",
+            ("route", "outcome"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "orchestrator_ingest_request_seconds",
+            "From a request's head to its answer, the broker's acknowledgement included.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._events = Counter(
+            "orchestrator_ingest_events",
+            "Events that the broker has acknowledged, by type.",
+            ("type",),
+            registry=self.registry,
+        )
+        self._in_flight = Gauge(
+            "orchestrator_ingest_in_flight_records",
+            "Events that wait for the broker's acknowledgement.",
+            registry=self.registry,
+        )
+        self._is_broker_up = Gauge(
+            "orchestrator_ingest_broker_up",
+            "1 while a broker can be reached, 0 while everything is refused because none can.",
+            registry=self.registry,
+        )
+        build = Info("orchestrator_ingest_build", "Version of the endpoint.", registry=self.registry)
+        build.info({"version": __version__})
+        for route in (*routes, OTHER):
+            for outcome in ("accepted", "unavailable"):
+                self._requests.labels(route, outcome)
+
+    def watch(self, *, in_flight: Callable[[], float], is_broker_up: Callable[[], bool]) -> None:
+        """Where the gauges' values come from."""
+        self._in_flight.set_function(in_flight)
+        self._is_broker_up.set_function(lambda: float(is_broker_up()))
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """One request has its answer."""
+        self._requests.labels(route, OUTCOMES.get(status, OTHER)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def published(self, event_types: Iterable[str]) -> None:
+        """The broker has these events."""
+        for event_type in event_types:
+            self._events.labels(event_type).inc()
+
+
+def log_request(route: str, status: int, seconds: float, *, client: str, events: int) -> None:
+    """One line: the client is the token's name, not the token."""
+    log.info(
+        "request",
+        route=route,
+        status=status,
+        outcome=OUTCOMES.get(status, OTHER),
+        milliseconds=round(seconds * 1000, 1),
+        client=client,
+        events=events,
+    )

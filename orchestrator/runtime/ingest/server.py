@@ -1,0 +1,146 @@
+"""The endpoint as a process: wired, started, and stopped without losing what it has taken."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import suppress
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from orchestrator.authoring.event_schemas import load_event_types
+from orchestrator.authoring.event_values import event_shapes
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.access import brokers_of, registry_of
+from orchestrator.runtime.health import HealthServer
+from orchestrator.runtime.ingest.buckets import Buckets
+from orchestrator.runtime.ingest.endpoint import Strangers, Traffic, new_application
+from orchestrator.runtime.ingest.events import ROUTE, EventRoute
+from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.ingest.publisher import Publisher
+from orchestrator.runtime.ingest.settings import IngestSettings
+from orchestrator.runtime.ingest.tokens import Tokens, read_tokens
+from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.produce import Route, event_routes, produced_schemas, registered_ids
+from orchestrator.runtime.schemas import read_schema_files
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import topic_names
+
+EXIT_ENVIRONMENT = 3
+KEEPALIVE_S = 75.0
+
+log = structlog.get_logger(__name__)
+
+
+def run_ingest(settings: Settings, ingest: IngestSettings) -> int:
+    """Takes events until told to stop; gives the exit code.
+
+    Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or a secret is not as needed.
+    """
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    tokens = read_tokens(ingest.ingest_tokens_file)
+    files = produced_schemas(read_schema_files(settings.schemas))
+    ids = registered_ids(registry_of(settings), files)
+    routes = event_routes(files, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, ingest, tokens, routes))
+
+
+async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, routes: dict[str, Route]) -> int:
+    stop = asyncio.Event()
+    failures: list[str] = []
+
+    def fail(why: str) -> None:
+        failures.append(why)
+        stop.set()
+
+    publisher = Publisher(
+        brokers_of(settings),
+        routes,
+        event_topics=topic_names(settings).events,
+        in_flight_max=ingest.ingest_in_flight_max,
+        delivery_timeout_ms=ingest.ingest_delivery_timeout_ms,
+        on_fatal=fail,
+    )
+    metrics = IngestMetrics((ROUTE,))
+    metrics.watch(in_flight=lambda: publisher.in_flight, is_broker_up=lambda: not publisher.away)
+    health = HealthServer(
+        metrics.registry,
+        host=settings.metrics_host,
+        port=settings.metrics_port,
+        ailing=lambda: failures[0] if failures else "",
+        unready=lambda: "stopping" if stop.is_set() else publisher.away,
+    )
+    traffic = Traffic()
+    # What is compressed is refused, so nobody can send a little that becomes much.
+    runner = web.AppRunner(
+        _application(settings, ingest, tokens, publisher, metrics, traffic),
+        auto_decompress=False,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=1,
+    )
+    await runner.setup()
+    try:
+        url = await _listen(runner, ingest)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        print(f"ready: events at {url}; metrics at {health.url}", flush=True)
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        # In this order: no new connection is taken, what has begun is read and answered, what was answered is on the
+        # broker. The library's own way to stop drops bodies of which half has come.
+        traffic.is_stopping = True
+        for site in tuple(runner.sites):
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout((ingest.ingest_read_timeout_ms + ingest.ingest_delivery_timeout_ms) / 1000 + 5):
+                await traffic.until_quiet()
+        await runner.cleanup()
+        await publisher.close()
+        health.close()
+    if failures:
+        log.error("the endpoint ends", reason=failures[0], hint="start it again: nothing that was accepted is lost")
+        return EXIT_ENVIRONMENT
+    log.info("stopped")
+    return 0
+
+
+def _application(
+    settings: Settings,
+    ingest: IngestSettings,
+    tokens: Tokens,
+    publisher: Publisher,
+    metrics: IngestMetrics,
+    traffic: Traffic,
+) -> web.Application:
+    clock = time.monotonic
+    application = new_application(ingest, metrics, traffic, clock=clock)
+    EventRoute(
+        ingest,
+        metrics,
+        tokens,
+        event_shapes(load_event_types(settings.schemas / "events")),
+        publisher,
+        Strangers(hops=ingest.ingest_forwarded_hops, clock=clock),
+        Buckets(rate=ingest.ingest_rate, burst=ingest.ingest_burst),
+        clock,
+    ).add_to(application)
+    return application
+
+
+async def _listen(runner: web.AppRunner, ingest: IngestSettings) -> str:
+    site = web.TCPSite(runner, ingest.ingest_host, ingest.ingest_port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"events cannot be taken on {ingest.ingest_host}:{ingest.ingest_port}: {error.strerror}",
+            hint="choose another --ingest-port; 0 takes a free one",
+        ) from error
+    port = runner.addresses[0][1]
+    return f"http://{ingest.ingest_host}:{port}"
