@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from orchestrator.authoring.action_checks import check_starts
 from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
+from orchestrator.authoring.channel_contents import NOTHING_KNOWN, ChannelContent
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     Checks,
@@ -71,7 +72,7 @@ from orchestrator.authoring.rules_source import (
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_test_file
-from orchestrator.authoring.template_checks import check_templates
+from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
 from orchestrator.authoring.world import World, make_world
@@ -124,8 +125,13 @@ class _Read:
     """Whether profile, channels and policies could be read, so that names can be looked up in them."""
 
 
-def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> Compilation:
-    """Everything that the engine needs to decide, and everything that is wrong with the sources."""
+def compile_journeys(
+    sources: Sources, event_types: Mapping[str, EventType], contents: Mapping[str, ChannelContent] = NOTHING_KNOWN
+) -> Compilation:
+    """Everything that the engine needs to decide, and everything that is wrong with the sources.
+
+    `contents` says what messages on a channel consist of; templates are checked against it, and nothing else changes.
+    """
     problems: Problems = list(sources.problems)
     read = _read(sources, problems)
     if not read.has_rules:
@@ -158,6 +164,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
+    check_parts(world.templates, contents, problems)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys, read.governance)
