@@ -50,6 +50,7 @@ from orchestrator.authoring.lowering import (
     rules_behind,
 )
 from orchestrator.authoring.migrate_source import check_migrate
+from orchestrator.authoring.pause_source import RESUME
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -90,6 +91,8 @@ from orchestrator.model.types import EventType
 
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+RUNNING = frozenset({Status.LIVE, Status.SHADOW, Status.PAUSED})
+"""The status of journeys that let customers in; of one that is paused they do not get beyond that."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
 """Those for which each customer has a clock."""
 
@@ -305,22 +308,34 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
-    node = draft.node
-    entries = tuple(pair for pair in node.entries if pair[0].value != MIGRATE)
-    own = MappingNode(node.document, node.start, node.end, entries)
-    texts.append(("journey", json.dumps(canonical(own), ensure_ascii=True)))
+    texts.append(("journey", json.dumps(_said_of_those_inside(draft), ensure_ascii=True)))
     return hash_texts(texts)
 
 
-def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, made: JourneySet) -> str:
+def _said_of_those_inside(draft: JourneyDraft) -> object:
+    """What the journey says that belongs to its version.
+
+    Who comes in from older versions decides nothing about those who are in this one. That the journey is paused, and
+    how it goes on, is said of passages of all versions: pausing it makes no new one.
+    """
+    node = draft.node
+    entries = tuple(pair for pair in node.entries if pair[0].value not in {MIGRATE, RESUME})
+    said = canonical(MappingNode(node.document, node.start, node.end, entries))
+    if isinstance(said, dict) and draft.status is Status.PAUSED:
+        said["status"] = Status.LIVE.value
+    return said
+
+
+def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, made: JourneySet) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
         (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
         for draft in drafts
-        if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
+        if draft.status in RUNNING and _is_aligned(draft.entry)
     ]
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
+    rules += [(f"paused {draft.name.name}", "") for draft in drafts if draft.status is Status.PAUSED]
     rules += tracked_rules(made.tracked)
     rules += [(f"audience {name}", audience.consent) for name, audience in sorted(made.audiences.items())]
     for draft in drafts:
@@ -352,7 +367,7 @@ def canonical(node: Node, *, keeps_order: bool = False) -> object:
 def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
-    entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
+    entered = [journey for journey in running.values() if journey.status in RUNNING]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     segments = lower_segments(world, checked)
     tracked = track(running.values(), segments)
@@ -380,6 +395,7 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         audiences=lower_audiences(world),
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
+        paused=frozenset(journey.name for journey in entered if journey.status is Status.PAUSED),
         migrating={name: journey for name, journey in running.items() if journey.migration is not None},
     )
     return with_entries(with_policies(made, world), entered)

@@ -243,6 +243,7 @@ def lower_journey(
         segments=_segments(draft, checked),
         max_duration_ms=0 if draft.max_duration is None else draft.max_duration.ms,
         max_duration_months=0 if draft.max_duration is None else draft.max_duration.months,
+        resume=draft.resume,
         migration=lower_migrate(draft.migrate, captured),
     )
 

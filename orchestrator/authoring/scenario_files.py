@@ -37,20 +37,25 @@ from orchestrator.authoring.scenario_values import (
     Given,
     Scenario,
     SentBefore,
+    Switch,
     When,
     event_of,
 )
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.ids import address_digest
+from orchestrator.engine.pausing import EXPIRED_IN_PAUSE
 from orchestrator.model.action_steps import Task
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
 
 CHANGE_OVER = "change_over"
-EVENT_KEYS = frozenset({"at", "event", "with"})
 CHANGE_KEYS = frozenset({"at", CHANGE_OVER})
+SWITCHES = frozenset({"pause", "resume"})
+"""What can happen in a scenario beside events: a journey is paused, or runs again."""
+
+WHEN_KEYS = frozenset({"at", "event", "with", *SWITCHES})
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
@@ -332,14 +337,16 @@ class _StoryReader:
                 chosen[key.value] = arm
         return chosen
 
-    def _when(self, node: Node | None, given: Given) -> tuple[tuple[When, ...], ChangeOver | None]:
-        found: list[When] = []
+    def _when(self, node: Node | None, given: Given) -> tuple[tuple[When | Switch, ...], ChangeOver | None]:
+        found: list[When | Switch] = []
         change_over: ChangeOver | None = None
+        paused: set[str] = set()
         after_ms = 0
         for item in self._read.items(node):
-            is_change = isinstance(item, MappingNode) and any(key.value == CHANGE_OVER for key, _ in item.entries)
-            known, required = (CHANGE_KEYS, CHANGE_OVER) if is_change else (EVENT_KEYS, "event")
-            entries = self._read.mapping(item, known, required={required})
+            words = {key.value for key, _ in item.entries} if isinstance(item, MappingNode) else set()
+            is_change, is_switch = CHANGE_OVER in words, bool(words & SWITCHES)
+            required = {CHANGE_OVER} if is_change else set() if is_switch else {"event"}
+            entries = self._read.mapping(item, CHANGE_KEYS if is_change else WHEN_KEYS, required=required)
             if not isinstance(item, MappingNode):
                 continue
             earlier_ms = after_ms
@@ -355,6 +362,10 @@ class _StoryReader:
                     self._read.problem(item, "J183", message, hint="write change_over: true, once")
                 change_over = ChangeOver(after_ms, len(found))
                 continue
+            if is_switch:
+                switch = self._switch(entries, after_ms, paused)
+                found += [] if switch is None else [switch]
+                continue
             name = self._read.text(entries.get("event"))
             if name is None:
                 continue
@@ -363,6 +374,25 @@ class _StoryReader:
                 continue
             found.append(self._event(item, entries.get("with"), self._shapes[name], after_ms, given))
         return tuple(found), change_over
+
+    def _switch(self, entries: Mapping[str, Node], after_ms: int, paused: set[str]) -> Switch | None:
+        """A journey that is paused or runs again; `paused` are those that are by then."""
+        is_pause = "pause" in entries
+        node = entries["pause" if is_pause else "resume"]
+        name = self._read.text(node)
+        if name is None:
+            return None
+        if len(entries.keys() - {"at"}) > 1:
+            self._read.problem(node, "J186", "a line of when says one thing", hint="write two lines, each with its at")
+        elif name not in self._journeys.current:
+            self._read.unknown(node, "journey", name, self._journeys.current)
+        elif (name in paused) is is_pause:
+            said = "is paused already" if is_pause else "is not paused"
+            self._read.problem(node, "J275", f'journey "{name}" {said}', hint="pause and resume take turns")
+        else:
+            paused ^= {name}
+            return Switch(after_ms, name, is_pause)
+        return None
 
     def _event(self, item: MappingNode, fields: Node | None, shape: EventShape, after_ms: int, given: Given) -> When:
         written: dict[str, Any] = {}
@@ -546,6 +576,8 @@ def _templates(journeys: JourneySet) -> set[str]:
 def _exit_reasons(journey: Journey) -> set[str]:
     reasons = {step.reason for step in journey.steps.values() if isinstance(step, Exit)}
     reasons |= {rule.on for rule in journey.exits_on} | {"runaway", "stopped_by_journey", "removed_by_operator"}
+    if journey.resume is not None and (journey.resume.expires or journey.resume.skip_older_than_ms is not None):
+        reasons.add(EXPIRED_IN_PAUSE)
     if journey.exits_when:
         reasons.add("exit_condition")
     if journey.max_duration_ms:

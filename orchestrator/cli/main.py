@@ -39,6 +39,8 @@ COMMANDS = (
     "approve",
     "audit",
     "versions",
+    "pause",
+    "resume",
     "produce",
     "ingest",
     "tail",

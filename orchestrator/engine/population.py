@@ -70,8 +70,12 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_profile=tuple(by_profile),
         entries_by_backfill=by_backfill,
         entries_by_command=by_command,
-        uses_shared=has_limits_of_all or bool(journeys.rates),
+        uses_shared=has_limits_of_all or bool(journeys.rates) or _resumes_at_a_rate(journeys),
     )
+
+
+def _resumes_at_a_rate(journeys: JourneySet) -> bool:
+    return any(one.resume is not None and one.resume.rate is not None for one in journeys.current.values())
 
 
 def is_entry_clock(name: str) -> bool:

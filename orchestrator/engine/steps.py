@@ -20,7 +20,7 @@ from orchestrator.model.action_steps import (
     Task,
     Webhook,
 )
-from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
+from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, PAUSED, Instance
 from orchestrator.model.experiments import MeetExperiment
 from orchestrator.model.journey import (
     Branch,
@@ -204,8 +204,9 @@ def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None
     the control group are measured over the same window.
     """
     record(turn, journey, instance, "exited", step=instance.step, reason=reason)
-    if instance.state == ACTIVE and turn.now_ms < instance.goal_until_ms < NEVER_MS:
+    if instance.state in {ACTIVE, PAUSED} and turn.now_ms < instance.goal_until_ms < NEVER_MS:
         instance.state = FINISHED
+        instance.pause = None
         drop_expiry(turn, instance)
         instance.step = ""
         instance.timer_at_ms = NEVER_MS

@@ -64,6 +64,18 @@ class TestLinters:
         assert unknown <= {"ScaledObject", "PrometheusRule", "ServiceMonitor"}
         assert {kind.lower() for kind in kinds - unknown} == checked
 
+    def test_the_manifests_of_the_endpoint_select_its_pods_and_no_workers(self, tmp_path: Path) -> None:
+        rendered = tmp_path / "rendered.yaml"
+        rendered.write_text(run(program("kustomize"), "build", KUBERNETES / "ingest"))
+        said = run(linter("kubernetes-validate"), "--strict", rendered)
+        checked = set(re.findall(r"passed for resource (\w+)/", said))
+        assert checked == {"deployment", "service", "poddisruptionbudget", "networkpolicy"}
+        for document in yaml.safe_load_all(rendered.read_text()):
+            found = document["spec"].get("podSelector") or document["spec"]["selector"]
+            assert found.get("matchLabels", found) == {"app.kubernetes.io/name": "orchestrator-ingest"}, document[
+                "kind"
+            ]
+
     def test_an_installation_takes_over_what_it_says_about_its_workers(self) -> None:
         rendered = list(yaml.safe_load_all(run(program("kustomize"), "build", KUBERNETES / "example")))
         (workers,) = (document for document in rendered if document["kind"] == "StatefulSet")
@@ -104,6 +116,19 @@ def test_every_setting_that_is_named_exists() -> None:
     for path in (CONTAINER / "Containerfile", COMPOSE, *KUBERNETES.rglob("*.yaml")):
         for name in re.findall(r"\bORCHESTRATOR_[A-Z_]+", path.read_text()):
             assert name in SETTINGS, f"{path.name}: {name}"
+
+
+def test_the_endpoint_in_kubernetes_is_confined_as_workers_are_and_has_the_time_it_takes_to_stop() -> None:
+    pod = MANIFESTS["ingest-deployment"]["spec"]["template"]["spec"]
+    worker = MANIFESTS["stateful-set"]["spec"]["template"]["spec"]
+    (container,), (of_worker,) = pod["containers"], worker["containers"]
+    assert container["securityContext"] == of_worker["securityContext"]
+    assert pod["securityContext"].items() <= worker["securityContext"].items()
+    assert problem_of(container["args"]) == ""
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")} == PROBES
+    settings = IngestSettings()
+    longest_ms = settings.ingest_read_timeout_ms + 2 * settings.ingest_delivery_timeout_ms + 10_000
+    assert pod["terminationGracePeriodSeconds"] * 1000 > longest_ms
 
 
 def test_every_command_that_is_run_exists() -> None:
