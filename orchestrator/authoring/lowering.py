@@ -286,6 +286,7 @@ def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
                 at=draft.at,
                 zone=draft.zone,
                 is_yearly=draft.is_yearly,
+                attribute="".join(uses(lowering.checked[draft.date].node).attributes),
             )
         case OnCommandDraft():
             return OnCommand()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli._author import with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._switch import switch
 from orchestrator.model.journey import Status
@@ -17,9 +18,8 @@ Examples:
 
 @click.command("pause", epilog=EXAMPLES, short_help="Stop one journey at once; nobody inside is lost.")
 @click.argument("journey")
-@click.option("--who", required=True, metavar="NAME", help="Who answers for it; kept with it.")
-@click.option("--why", required=True, metavar="TEXT", help="Why; kept with it.")
-@with_settings("bootstrap_servers", "app_id", "topic_prefix", "environment")
+@with_author()
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "environment")
 def command(*, journey: str, who: str, why: str, settings: Settings) -> int:
     """Publish the journeys in force again with JOURNEY paused, as `status: paused` in its file would.
 

@@ -9,7 +9,7 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, go_on, holds, record, takes_part, value_of
+from orchestrator.engine.turn import Turn, go_on, holds, note_change, record, takes_part, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
@@ -190,7 +190,7 @@ def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfi
         kept = value if value is None or store is None else store(value)
         if profile.get(attribute) == kept:
             continue
-        turn.profile_changed = True
+        note_change(turn, attribute)
         if kept is None:
             profile.pop(attribute, None)
         else:

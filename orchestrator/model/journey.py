@@ -287,6 +287,8 @@ class OnDate:
     at: ClockTime | None
     zone: str | None
     is_yearly: bool
+    attribute: str = ""
+    """The attribute that `value` is, so that the moment is looked at again when it changes."""
 
 
 Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
@@ -522,8 +524,8 @@ class JourneySet:
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     entries_by_clock: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""
-    entries_by_profile: tuple[Journey, ...] = ()
-    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    entries_by_profile: dict[str, tuple[Journey, ...]] = field(default_factory=dict)
+    """Attribute → those of them whose next instant depends on it: a date, or the customer's zone."""
     entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)

@@ -12,7 +12,6 @@ from tests.runtime.test_live_uptake import taken_up
 from tests.runtime.worker_process import DAY_MS, START_MS, Installation, until
 
 JOURNEY = "welcome_series"
-SAID = ["--who", "anna", "--why"]
 
 
 @pytest.fixture
@@ -42,9 +41,10 @@ def test_a_paused_journey_keeps_everybody_and_everything_and_goes_on_when_it_is_
         installation.heartbeat(at_ms=START_MS + 1)
         welcomed = [("buyer", "welcome"), ("early", "welcome")]
         until(lambda: sent(installation) == welcomed, seconds=20, what="the first messages")
-        assert installation.command("resume", JOURNEY, *SAID, "x").stdout.startswith("journey welcome_series is live")
-        assert installation.command("pause", "welcome", *SAID, "x").returncode == 2
-        paused = installation.command("pause", JOURNEY, *SAID, "wrong price")
+        said = ["--registry-url", installation.registry_url, "--who", "anna", "--why"]
+        assert installation.command("resume", JOURNEY, *said, "x").stdout.startswith("journey welcome_series is live")
+        assert installation.command("pause", "welcome", *said, "x").returncode == 2
+        paused = installation.command("pause", JOURNEY, *said, "wrong price")
         assert paused.returncode == 0, paused.stdout + paused.stderr
         assert f"~ journey {JOURNEY} (live -> paused), version " in paused.stdout
         until(lambda: taken_up(worker)[-1:] == ["wrong price"], seconds=20, what="taken up")
@@ -57,7 +57,7 @@ def test_a_paused_journey_keeps_everybody_and_everything_and_goes_on_when_it_is_
         until(lambda: "late" in told(installation, "entered"), seconds=20, what="somebody enters")
         asked = ("explain", "buyer", "--registry-url", installation.registry_url)
         until(lambda: "has kept 1 order_placed" in installation.command(*asked).stdout, seconds=20, what="kept")
-        resumed = installation.command("resume", JOURNEY, *SAID, "right price")
+        resumed = installation.command("resume", JOURNEY, *said, "right price")
         assert "    3 passages stood still: all go on at once" in resumed.stdout, resumed.stdout + resumed.stderr
         until(lambda: taken_up(worker)[-1:] == ["right price"], seconds=20, what="taken up")
         after = [("buyer", "how_it_works"), ("buyer", "loyalty"), ("early", "how_it_works"), ("late", "welcome")]

@@ -51,7 +51,7 @@ def dated() -> JourneySet:
     one = journey(
         Wait("pause", 5, "_end"),
         name="dated",
-        trigger=OnDate(moment, False, 0, 0, 20, None, None, False),
+        trigger=OnDate(moment, False, 0, 0, 20, None, None, False, "email"),
         reentry=ReEntry("always"),
         listens=frozenset(),
     )
