@@ -18,7 +18,7 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.demo.clickstream import convert, read_clicks
 from orchestrator.engine.aggregates import fold_of, update_aggregates
 from orchestrator.engine.decide import apply_event
-from orchestrator.engine.distinct import fold_distinct
+from orchestrator.engine.distinct import fold_distinct, merge_distinct
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.aggregates import Aggregate
@@ -106,7 +106,7 @@ def _aggregates() -> dict[str, float]:
     }
     journeys, figures = measured_journeys(), {}
     for name, fold in kinds.items():
-        aggregate = (Aggregate("k", name, "seen", None, lambda scope: scope.event["x"], fold),)
+        aggregate = (Aggregate("k", name, "seen", None, lambda scope: scope.event["x"], fold, merge_distinct(None)),)
         turns = [
             Turn(journeys, Customer(), "c", {"x": Decimal(number % 50)}, None, number * 60_000, Effects())
             for number in range(2_000)

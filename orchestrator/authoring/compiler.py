@@ -73,7 +73,7 @@ from orchestrator.authoring.rules_source import (
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
-from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
+from orchestrator.authoring.sources import Sources, hash_texts, is_test_file
 from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
@@ -235,7 +235,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     unreadable = {problem.path for problem in sources.problems}
     journey_files = 0
     for path, text in sorted(sources.files.items()):
-        if is_scenario_file(path):
+        if is_test_file(path):
             continue
         if is_template_path(path) or path.endswith(".liquid"):
             template = read_template(path, text, problems)

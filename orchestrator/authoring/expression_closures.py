@@ -42,8 +42,9 @@ from orchestrator.authoring.expression_operators import (
     COMPARE_FIELD,
 )
 from orchestrator.engine.aggregates import fold_of, read_of
-from orchestrator.engine.distinct import fold_distinct, read_distinct
+from orchestrator.engine.distinct import fold_distinct, merge_distinct, read_distinct
 from orchestrator.engine.ids import aggregate_key
+from orchestrator.engine.merging import merge_of
 from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.types import Kind, Type
 
@@ -108,6 +109,10 @@ def aggregate_of(node: Aggregated) -> Aggregate:
         fold=fold_distinct(node.window_ms)
         if node.name == "distinct"
         else fold_of(node.name, _kind(node), node.window_ms),
+        merge=merge_distinct(node.window_ms)
+        if node.name == "distinct"
+        else merge_of(node.name, _kind(node), node.window_ms),
+        window_ms=node.window_ms,
     )
 
 

@@ -114,6 +114,11 @@ def listed_aggregates(journeys: JourneySet) -> dict[str, Aggregate]:
 
     One that an earlier set does not list starts empty: it counts from when the set is in force.
     """
-    tracked = journeys.tracked
-    every = [] if tracked is None else [one for some in tracked.aggregates.values() for one in some]
+    every = aggregate_keys(journeys).values()
     return {aggregate.text: aggregate for aggregate in sorted(every, key=lambda aggregate: aggregate.text)}
+
+
+def aggregate_keys(journeys: JourneySet) -> dict[str, Aggregate]:
+    """Every aggregate that is kept under this set, by what it is kept under in a customer's record."""
+    tracked = journeys.tracked
+    return {} if tracked is None else {one.key: one for some in tracked.aggregates.values() for one in some}

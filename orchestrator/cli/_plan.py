@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from orchestrator.runtime.places import INSIDE, Place, Places
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
 PAUSED = Status.PAUSED.value
-REBUILD = "it counts from when these journeys are in force; to have it from the beginning, replay the event topics"
+REBUILD = "it counts from when these journeys are in force; once they are, give it the past with:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
             lines += [f"    {line}" for line in file.diff.splitlines()]
     for text in changes.aggregates:
         lines += [_coloured(f"+ {text} starts empty", "added", is_coloured=is_coloured), f"    {REBUILD}"]
+        lines.append(f"    {rebuild_command(text)}")
     if not changes:
         lines.append("nothing changes")
     if plan.places is not None:
@@ -70,6 +72,11 @@ def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
         for refusal in plan.refusals:
             lines += [_coloured(f"- {refusal}", "removed", is_coloured=is_coloured), f"    {refusal.hint}"]
     return "\n".join(lines)
+
+
+def rebuild_command(aggregate: str) -> str:
+    """The command that gives this aggregate the past."""
+    return f"orchestrator rebuild {shlex.quote(aggregate)} --who NAME --why TEXT"
 
 
 def plan_values(plan: Plan) -> dict[str, Any]:
@@ -88,6 +95,7 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "rules": [msgspec.to_builtins(file) for file in plan.changes.rules],
         "templates": [msgspec.to_builtins(file) for file in plan.changes.templates],
         "aggregates_that_start_empty": list(plan.changes.aggregates),
+        "rebuilds": [rebuild_command(text) for text in plan.changes.aggregates],
         "environment": plan.environment,
         "refusals": [msgspec.to_builtins(refusal) for refusal in plan.refusals],
         "problems": [msgspec.to_builtins(problem) for problem in plan.problems],

@@ -39,6 +39,7 @@ COMMANDS = (
     "approve",
     "audit",
     "versions",
+    "rebuild",
     "pause",
     "resume",
     "produce",

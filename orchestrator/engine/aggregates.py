@@ -62,17 +62,19 @@ def fold_of(name: str, of: Kind, window_ms: int | None) -> Fold:
     if window_ms is None:
         return _fold_for_ever(name, of)
     if name == "last":
-        return lambda _, value, now_ms: [now_ms, _kept(value)]
+        return lambda _, value, now_ms: [now_ms, stored_value(value)]
     if name in {"min", "max"}:
-        return _fold_extreme(window_ms, _better(name, of))
+        return _fold_extreme(window_ms, better_of(name, of))
     if name == "count":
         return _fold_window(window_ms, lambda _: 1, lambda older, newer: older + newer)
     if name == "avg":
-        add = _add(of, is_bounded=True)
+        add = addition_of(of, is_bounded=True)
         return _fold_window(
-            window_ms, lambda value: [1, _kept(value)], lambda one, two: [one[0] + two[0], add(one[1], two[1])]
+            window_ms, lambda value: [1, stored_value(value)], lambda one, two: [one[0] + two[0], add(one[1], two[1])]
         )
-    return _fold_window(window_ms, _kept, _add(of, is_bounded=True) if name == "sum" else lambda older, _: older)
+    return _fold_window(
+        window_ms, stored_value, addition_of(of, is_bounded=True) if name == "sum" else lambda older, _: older
+    )
 
 
 def read_of(name: str, of: Kind, window_ms: int | None) -> Read:
@@ -122,7 +124,8 @@ def first_inside(kept: list[Any], since_ms: int) -> int:
     return index
 
 
-def _kept(value: Any) -> Any:
+def stored_value(value: Any) -> Any:
+    """The value as it is kept."""
     if type(value) is Decimal:
         return str(value)
     return value[:TEXT_MAX] if type(value) is str else value
@@ -132,7 +135,8 @@ def _load(of: Kind) -> Callable[[Any], Any] | None:
     return Decimal if of is Kind.DECIMAL else None
 
 
-def _add(of: Kind, *, is_bounded: bool = False) -> Callable[[Any, Any], Any]:
+def addition_of(of: Kind, *, is_bounded: bool = False) -> Callable[[Any, Any], Any]:
+    """How two sums of values of this kind, in stored form, are added up."""
     if of is Kind.DECIMAL:
         return lambda one, two: str(_EXACT.add(Decimal(one), Decimal(two)))
     if of is Kind.INTEGER and not is_bounded:
@@ -149,7 +153,7 @@ def _whole(value: int) -> int:
     raise OverflowError("whole number out of range")
 
 
-def _better(name: str, of: Kind) -> Callable[[Any, Any], bool]:
+def better_of(name: str, of: Kind) -> Callable[[Any, Any], bool]:
     """Whether the first value is at least as good as the second."""
     load = _load(of)
     if load is not None:
@@ -167,20 +171,22 @@ def _fold_for_ever(name: str, of: Kind) -> Fold:
         case "count":
             return lambda kept, _, __: 1 if kept is None else kept + 1
         case "sum":
-            add = _add(of)
-            return lambda kept, value, _: _kept(value) if kept is None else add(kept, _kept(value))
+            add = addition_of(of)
+            return lambda kept, value, _: stored_value(value) if kept is None else add(kept, stored_value(value))
         case "avg":
-            join = _add(of)
+            join = addition_of(of)
             return lambda kept, value, _: (
-                [1, _kept(value)] if kept is None else [kept[0] + 1, join(kept[1], _kept(value))]
+                [1, stored_value(value)] if kept is None else [kept[0] + 1, join(kept[1], stored_value(value))]
             )
         case "min" | "max":
-            better = _better(name, of)
-            return lambda kept, value, _: kept if kept is not None and better(kept, _kept(value)) else _kept(value)
+            better = better_of(name, of)
+            return lambda kept, value, _: (
+                kept if kept is not None and better(kept, stored_value(value)) else stored_value(value)
+            )
         case "first":
-            return lambda kept, value, _: _kept(value) if kept is None else kept
+            return lambda kept, value, _: stored_value(value) if kept is None else kept
         case "last":
-            return lambda _, value, __: _kept(value)
+            return lambda _, value, __: stored_value(value)
         case _:
             return lambda _, __, now_ms: now_ms
 
@@ -193,7 +199,7 @@ def _fold_window(window_ms: int, made: Callable[[Any], Any], join: Callable[[Any
             del kept[: first_inside(kept, now_ms - window_ms)]
         kept += (now_ms, made(value))
         if len(kept) > 2 * ENTRIES_MAX:
-            return _joined(kept, window_ms, join)
+            return joined_by_slot(kept, window_ms, join)
         return kept
 
     return fold
@@ -204,20 +210,20 @@ def _fold_extreme(window_ms: int, better: Callable[[Any, Any], bool]) -> Fold:
 
     def fold(kept: Any, value: Any, now_ms: int) -> Any:
         if kept is None:
-            return [now_ms, _kept(value)]
+            return [now_ms, stored_value(value)]
         if kept and kept[0] <= now_ms - window_ms:
             del kept[: first_inside(kept, now_ms - window_ms)]
-        while kept and better(_kept(value), kept[-1]):
+        while kept and better(stored_value(value), kept[-1]):
             del kept[-2:]
-        kept += (now_ms, _kept(value))
+        kept += (now_ms, stored_value(value))
         if len(kept) > 2 * ENTRIES_MAX:
-            return _joined(kept, window_ms, lambda older, _: older)
+            return joined_by_slot(kept, window_ms, lambda older, _: older)
         return kept
 
     return fold
 
 
-def _joined(kept: list[Any], window_ms: int, join: Callable[[Any, Any], Any]) -> list[Any]:
+def joined_by_slot(kept: list[Any], window_ms: int, join: Callable[[Any, Any], Any]) -> list[Any]:
     """The pairs with those of one slot joined into one, under the instant of the latest."""
     width = -(-window_ms // SLOTS)
     joined: list[Any] = []

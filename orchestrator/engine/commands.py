@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
+from orchestrator.engine.histories import REBUILT, take_rebuilt
 from orchestrator.engine.pausing import leave_in_pause
+from orchestrator.engine.segments import update_segments
 from orchestrator.engine.steps import leave
 from orchestrator.engine.turn import Request, Turn, ask, version_of
 from orchestrator.model.actions import Failure
@@ -16,8 +18,8 @@ from orchestrator.model.customer import ACTIVE, PAUSED
 
 REQUESTED = "journey_requested"
 STOP_REQUESTED = "journey_stop_requested"
-COMMAND_EVENTS = frozenset({REQUESTED, STOP_REQUESTED})
-"""The event types that ask for it; whoever may publish events may ask."""
+COMMAND_EVENTS = frozenset({REQUESTED, STOP_REQUESTED, REBUILT})
+"""The event types that ask for it, or for the past to be added; whoever may publish events may ask."""
 
 REMOVED = "removed_by_operator"
 """The reason with which a passage ends that an event stops."""
@@ -25,6 +27,9 @@ REMOVED = "removed_by_operator"
 
 def take_command(turn: Turn, event_type: str) -> None:
     """Asks for what the event says; a journey that nobody can ask for is noted as a failure of the event."""
+    if event_type == REBUILT:
+        add_the_past(turn)
+        return
     journey, key = turn.event.get("journey"), turn.event.get("key")
     if not isinstance(journey, str):
         return
@@ -35,6 +40,19 @@ def take_command(turn: Turn, event_type: str) -> None:
         return
     reason = "command" if is_start else REMOVED
     ask(turn, Request(journey, is_start, reason, key if isinstance(key, str) and key else None))
+
+
+def add_the_past(turn: Turn) -> None:
+    """Adds what was before aggregates were kept, and looks at all segments again.
+
+    Whoever comes into a segment or goes out of one by it is a member, or is not, without entering a journey, unless the
+    event says that journeys let in; passages are looked at with every event anyway.
+    """
+    tracked = turn.journeys.tracked
+    if take_rebuilt(turn) and tracked is not None:
+        update_segments(turn, tracked.segments)
+    if not turn.event.get("lets_in"):
+        turn.segment_changes = None
 
 
 def answer(turn: Turn, request: Request) -> None:

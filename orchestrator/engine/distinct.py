@@ -18,6 +18,7 @@ from typing import Any
 from xxhash import xxh3_64_intdigest
 
 from orchestrator.engine.aggregates import SLOTS, Fold, Read, first_inside
+from orchestrator.engine.merging import Merge, in_time_order
 
 VALUES_MAX = 64
 """How many different values are kept one by one."""
@@ -66,6 +67,11 @@ def read_distinct(window_ms: int | None) -> Read:
     return read
 
 
+def merge_distinct(window_ms: int | None) -> Merge:
+    """How what is kept of the earlier events and of the later ones become one."""
+    return _merge_for_ever if window_ms is None else _merge_window(window_ms)
+
+
 def _fold_for_ever(kept: Any, value: Any, _: int) -> Any:
     digest = hash_of(value)
     if kept is None:
@@ -105,12 +111,13 @@ def _in_slots(kept: list[Any], width: int) -> list[Any]:
     return slots
 
 
-def _into_slot(slots: list[Any], digest: int, at_ms: int, width: int) -> list[Any]:
+def _into_slot(slots: list[Any], what: int | bytes, at_ms: int, width: int) -> list[Any]:
+    """The slots with one more value, or with a sketch of several, in that of the instant."""
     if slots and slots[-2] // width == at_ms // width:
         slots[-2] = at_ms
-        slots[-1] = _sketched(slots[-1], [digest])
+        slots[-1] = _sketched(slots[-1], [what]) if type(what) is int else _united(slots[-1], what)
     else:
-        slots += (at_ms, _sketched(None, [digest]))
+        slots += (at_ms, _sketched(None, [what]) if type(what) is int else what)
     return slots
 
 
@@ -124,6 +131,43 @@ def _sketched(sketch: bytes | None, digests: list[int]) -> bytes:
     for digest in digests:
         opened.update(digest)
     return bytes(opened.serialize_compact())
+
+
+def _merge_for_ever(older: Any, newer: Any, _: int) -> Any:
+    if type(older) is list and type(newer) is list:
+        digests = list(dict.fromkeys(older + newer))
+        return digests if len(digests) <= VALUES_MAX else _sketched(None, digests)
+    if type(older) is list:
+        return _sketched(newer, older)
+    return _sketched(older, newer) if type(newer) is list else _united(older, newer)
+
+
+def _merge_window(window_ms: int) -> Merge:
+    width = -(-window_ms // SLOTS)
+
+    def merge(older: list[Any], newer: list[Any], now_ms: int) -> list[Any]:
+        pairs = in_time_order(older, newer)
+        del pairs[: first_inside(pairs, now_ms - window_ms)]
+        if all(type(what) is int for what in pairs[1::2]):
+            # Of a value that both have the later event counts, and it stands where that one stands.
+            latest: dict[int, int] = {}
+            for at_ms, digest in zip(pairs[::2], pairs[1::2], strict=True):
+                latest.pop(digest, None)
+                latest[digest] = at_ms
+            pairs = [part for digest, at_ms in latest.items() for part in (at_ms, digest)]
+            return pairs if len(pairs) <= 2 * VALUES_MAX else _in_slots(pairs, width)
+        return _in_slots(pairs, width)
+
+    return merge
+
+
+def _united(one: Any, other: Any) -> bytes:
+    """A sketch of the values in either."""
+    library = _library()
+    union = library.hll_union(SKETCH_LG_K)
+    union.update(library.hll_sketch.deserialize(one))
+    union.update(library.hll_sketch.deserialize(other))
+    return bytes(union.get_result(library.tgt_hll_type.HLL_4).serialize_compact())
 
 
 def _estimate(sketches: list[bytes]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from orchestrator.engine.aggregates import update_aggregates
 from orchestrator.engine.clocks import FIRE, set_clock
+from orchestrator.engine.histories import align_histories
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Failure
 from orchestrator.model.aggregates import Segment, Tracked
@@ -76,6 +77,7 @@ def align_segments(turn: Turn) -> None:
     keys = {aggregate.key for some in tracked.aggregates.values() for aggregate in some}
     for key in [key for key in customer.aggregates if key not in keys]:
         del customer.aggregates[key]
+    align_histories(customer, keys, turn.journeys.resumed)
     names = {segment.name for segment in tracked.segments}
     for name in [name for name in customer.segments if name not in names]:
         del customer.segments[name]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
@@ -14,6 +16,8 @@ class Aggregate:
     `key` names what is kept in `Customer.aggregates`; it stands for `text`, the aggregate as all who use it write it,
     and for the type of its values. An event counts where `where` holds, with its `value` (None: it is only counted).
     `fold` takes what was kept so far (None at first), the event's value and its instant, and gives what is kept now.
+    `merge` takes what was kept of earlier events and of those after them, and the instant, and gives what is kept of
+    all. `window_ms` is how far back it looks (None: to the beginning).
     """
 
     key: str
@@ -22,6 +26,8 @@ class Aggregate:
     where: Callable[[Any], Any] | None
     value: Callable[[Any], Any] | None
     fold: Callable[[Any, Any, int], Any]
+    merge: Callable[[Any, Any, int], Any]
+    window_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,18 @@ class Tracked:
     by_event: dict[str, tuple[Segment, ...]] = field(default_factory=dict)
     of_profile: tuple[Segment, ...] = ()
     after: dict[str, tuple[Segment, ...]] = field(default_factory=dict)
+
+
+_to_bytes = msgspec.msgpack.Encoder().encode
+_from_bytes = msgspec.msgpack.Decoder().decode
+_from_base64 = msgspec.json.Decoder(bytes).decode
+
+
+def encode_kept(kept: Any) -> str:
+    """What is kept of past events, as a text for a record of its own (MessagePack in base64)."""
+    return msgspec.json.encode(_to_bytes(kept)).decode().strip('"')
+
+
+def decode_kept(text: str) -> Any:
+    """What `encode_kept` made a text of. Raises: ValueError if the text is none of its."""
+    return _from_bytes(_from_base64(f'"{text}"'))

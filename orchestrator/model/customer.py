@@ -85,6 +85,8 @@ class Customer(msgspec.Struct, array_like=True):
     names the journeys that the customer was looked at for as they came into force.
     `unreachable` maps a channel to a digest of the address on which the customer could not be reached.
     `emitted` is when the hour began in which emitted events are counted, and how many there were in it.
+    `histories` says of aggregates, by their keys, with which publication of journeys they were taken up again after
+    they had not been kept (0: they always were), and whether what was before it has been added (`engine/rebuild.py`).
     """
 
     profile: dict[str, Any] = {}
@@ -105,6 +107,7 @@ class Customer(msgspec.Struct, array_like=True):
     populated: list[str] = []
     emitted: tuple[int, int] = (0, 0)
     unreachable: dict[str, bytes] = {}
+    histories: dict[str, tuple[int, bool]] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -517,6 +517,8 @@ class JourneySet:
     """A hash of the rules that every customer record has to be in line with (`engine/align.py`); "" for none."""
     tracked: Tracked | None = None
     """What is kept up to date for every customer because a journey asks for it; None for nothing."""
+    resumed: dict[str, int] = field(default_factory=dict)
+    """Key of an aggregate that is kept again after it was not, → the publication from which it is; most never are."""
     entry_indexes: dict[str, EntryIndex] = field(default_factory=dict)
     """Event type → `entries`, told apart; only for types where something can be told apart."""
     segments: dict[str, Segment] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types, read_schema_texts
 from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.sources import Sources, read_sources
+from orchestrator.authoring.tracking import aggregate_keys
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.types import EventType
@@ -66,6 +67,9 @@ class Publications:
         self.forgotten: set[int] = set()
         """Offsets of publications whose versions are no longer kept."""
         self._compiled: dict[str, _Compiled | None] = {}
+        self._kept: frozenset[str] = frozenset()
+        self._gone: frozenset[str] = frozenset()
+        self._resumed: dict[str, int] = {}
         for definition in definitions:
             self.add(definition)
 
@@ -113,7 +117,26 @@ class Publications:
         compiled = self._compile(definition)
         if compiled is None:
             return None
-        return InForce(with_pinned(compiled.journeys, self._older_than(definition)), definition, compiled.event_types)
+        pinned = with_pinned(compiled.journeys, self._older_than(definition))
+        journeys = self._with_resumed(pinned, definition.offset)
+        return InForce(journeys, definition, compiled.event_types)
+
+    def _with_resumed(self, journeys: JourneySet, offset: int) -> JourneySet:
+        """The set that comes into force now, with the aggregates that were kept before, were not, and are again.
+
+        Customers about whom nothing was decided meanwhile still hold what was kept before the gap: by another alignment
+        each is brought in line, and loses it.
+        """
+        kept = frozenset(aggregate_keys(journeys))
+        self._gone |= self._kept - kept
+        resumed = {key: since for key, since in self._resumed.items() if key in kept}
+        resumed |= dict.fromkeys(sorted(kept & self._gone), offset)
+        self._gone -= kept
+        self._kept, self._resumed = kept, resumed
+        if not resumed:
+            return journeys
+        marks = ",".join(f"{key}@{since}" for key, since in sorted(resumed.items()))
+        return replace(journeys, resumed=resumed, alignment=f"{journeys.alignment} {marks}")
 
     def _older_than(self, definition: Definition) -> list[JourneySet]:
         """The sets that customers may be in when this one comes into force."""

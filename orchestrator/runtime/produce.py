@@ -180,13 +180,15 @@ class EventProducer:
         )
         self._partitions = self._partition_count(brokers)
 
-    def send(self, event: Event, *, timestamp_ms: int) -> None:
-        """Takes the event for delivery; waits while the queue is full. A timestamp of 0 is the time of sending."""
+    def send(self, event: Event, *, timestamp_ms: int, partition: int = -1) -> None:
+        """Takes the event for delivery; waits while the queue is full. A timestamp of 0 is the time of sending, a
+        partition of -1 that of the customer.
+        """
         route = self._routes[event.type]
         body = io.BytesIO()
         body.write(self._heads[event.type])
         fastavro.schemaless_writer(body, route.schema, event.fields)
-        self._put(route.topic, event.customer_id.encode(), body.getvalue(), timestamp_ms)
+        self._put(route.topic, event.customer_id.encode(), body.getvalue(), timestamp_ms, partition)
         self._since_poll += 1
         if self._since_poll >= _POLL_EVERY:
             self._since_poll = 0

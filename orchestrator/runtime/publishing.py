@@ -56,7 +56,8 @@ def standing(settings: Settings, definitions: Iterable[Definition] | None = None
     if newest is None:
         return Standing("", NOTHING, kept=kept)
     types = event_types_from_texts(newest.definition.schemas).types
-    side = side_of(newest.definition.sources, types)
+    # With the older versions that customers are inside of: what those keep is not new.
+    side = replace(side_of(newest.definition.sources, types), journeys=newest.journeys)
     return Standing(newest.journeys.set_id, side, newest.definition.environment, kept)
 
 

@@ -130,6 +130,14 @@ class TopicReader:
             raise self._problem(topic, error) from None
         return Bounds(low, high)
 
+    def first_since(self, topic: str, partition: int, at_ms: int) -> int | None:
+        """The offset of the first record with this timestamp or a later one; None if there is none."""
+        try:
+            [found] = self._admin.offsets_for_times([Position(topic, partition, at_ms)], TIMEOUT_S)
+        except KafkaException as error:
+            raise self._problem(topic, error) from None
+        return found.offset if found.offset >= 0 else None
+
     def read(self, topic: str, partition: int, first: int, end: int) -> Iterator[Message]:
         """The records from offset `first` up to, not including, `end`, as far as there are any."""
         place = (topic, partition)
@@ -217,13 +225,13 @@ class _Cursor:
 
 
 def journal_entries(
-    reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds
+    reader: TopicReader, avro: Avro, topic: str, partition: int, bounds: Bounds, *, is_whole: bool = True
 ) -> Iterator[tuple[int, JournalEntry]]:
     """(offset, entry) of the journal's partition, from the first.
 
-    Raises: ReplayImpossible if the beginning is no longer there.
+    Raises: ReplayImpossible if the beginning is no longer there, where it must be whole.
     """
-    if bounds.first > 0:
+    if is_whole and bounds.first > 0:
         raise ReplayImpossible(f"the journal of partition {partition} begins at offset {bounds.first}, not at 0")
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         fields = avro.fields(message.value() or b"")

@@ -36,6 +36,18 @@ def test_no_change_is_said_and_exits_with_0(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "nothing changes\n"
 
 
+def test_the_command_that_gives_a_new_aggregate_the_past_is_told(
+    changed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(changed) / "cart.yaml"
+    path.write_text(path.read_text().replace("event.value > 0", "event.value > 0 and count(order_placed, 3 days) == 0"))
+    assert run(["plan", changed, "--against", CLEAN, *SCHEMAS]) == 0
+    command = "orchestrator rebuild 'count(order_placed, 3 days)' --who NAME --why TEXT"
+    assert f"    {command}\n" in capsys.readouterr().out
+    assert run(["plan", changed, "--against", CLEAN, "--format", "json", *SCHEMAS]) == 0
+    assert json.loads(capsys.readouterr().out)["rebuilds"] == [command]
+
+
 def test_a_change_is_told_and_exits_as_asked(changed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", changed, "--against", CLEAN, *SCHEMAS]) == 0
     out = capsys.readouterr().out

@@ -21,6 +21,7 @@ from orchestrator.engine.aggregates import (
     update_aggregates,
 )
 from orchestrator.engine.distinct import VALUES_MAX, fold_distinct, hash_of, read_distinct
+from orchestrator.engine.merging import merge_of
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Effects
 from orchestrator.model.aggregates import Aggregate
@@ -159,7 +160,15 @@ def updated(aggregate: Aggregate, *events: dict[str, Any]) -> tuple[Customer, Ef
 
 
 def test_null_and_what_is_no_number_are_left_out() -> None:
-    total = Aggregate("k", "sum(e.x)", "e", None, lambda s: s.event["x"], fold_of("sum", Kind.FLOAT, None))
+    total = Aggregate(
+        "k",
+        "sum(e.x)",
+        "e",
+        None,
+        lambda s: s.event["x"],
+        fold_of("sum", Kind.FLOAT, None),
+        merge_of("sum", Kind.FLOAT, None),
+    )
     events = [{"x": value} for value in (1.5, None, float("nan"), float("inf"), 2.0)]
     customer, effects = updated(total, *events)
     assert customer.aggregates == {"k": 3.5}
@@ -167,7 +176,15 @@ def test_null_and_what_is_no_number_are_left_out() -> None:
 
 
 def test_an_overflow_is_recorded_and_changes_nothing() -> None:
-    total = Aggregate("k", "sum(e.x)", "e", None, lambda s: s.event["x"], fold_of("sum", Kind.INTEGER, None))
+    total = Aggregate(
+        "k",
+        "sum(e.x)",
+        "e",
+        None,
+        lambda s: s.event["x"],
+        fold_of("sum", Kind.INTEGER, None),
+        merge_of("sum", Kind.INTEGER, None),
+    )
     customer, effects = updated(total, {"x": INTEGER_MAX}, {"x": 1})
     assert customer.aggregates == {"k": INTEGER_MAX}
     assert [failure.detail for failure in effects.failures] == ["OverflowError in sum(e.x)"]

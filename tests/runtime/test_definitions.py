@@ -154,6 +154,23 @@ def test_a_set_that_cannot_take_customers_along_as_it_says_is_refused(journeys: 
     assert second.journeys.set_id not in {third.journeys.set_id, fourth.journeys.set_id}
 
 
+def test_an_aggregate_that_is_kept_again_after_a_gap_is_told_from_one_that_always_was(journeys: Path) -> None:
+    first = load(journeys)
+    counting = changed(journeys, "exit:\n", "exit:\n  - when: count(page_viewed) > 99\n")
+    other = changed(journeys, "  - when: count(page_viewed) > 99\n", "  - when: profile.language == 'xx'\n")
+    collected = Definition("collected", {}, {}, 3, forgets=(1,))
+    publications, resumed = Publications(), []
+    for definition in (at(first, 0), at(counting, 1), at(other, 2), collected, at(counting, 4), at(other, 5)):
+        found = publications.add(definition)
+        assert found is not None
+        resumed.append(list(found.journeys.resumed.values()))
+        assert ("@" in found.journeys.alignment) == bool(found.journeys.resumed)
+    # While somebody may be inside the version that counts it goes on counting: only that it is collected ends it.
+    assert resumed == [[], [], [], [], [4], [4]]
+    sets = journey_sets(publications.definitions)
+    assert sets[4].resumed == sets[5].resumed != {}
+
+
 def test_the_newest_set_that_declares_an_audience_is_kept_for_those_who_are_in_it(journeys: Path) -> None:
     file = journeys / "audiences.yaml"
     text = file.read_text()
