@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.authoring.changes import Side
+from orchestrator.authoring.changes import NOTHING, Side
 from orchestrator.authoring.compiler import canonical
 from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.governance_source import RULES, ApprovalDraft, EnvironmentDraft, GovernanceDraft
@@ -50,13 +50,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would come into force where `before` is, by whom and where. `environment_before` "" is the same."""
+    """What would come into force where `before` is, by whom and where. `environment_before` "" is the same.
+
+    Another environment than before is a mistake, or a way around the rules, unless `is_move` says that it is meant.
+    """
 
     before: Side
     after: Side
     who: str
     environment: str
     environment_before: str = ""
+    is_move: bool = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the environment is another one than that in force."""
+        return bool(self.environment_before) and self.environment_before != self.environment
 
 
 Given = Mapping[tuple[str, str], frozenset[str]]
@@ -113,10 +122,42 @@ def refusals(change: Change, given: Given) -> list[Refusal]:
     found: set[Refusal] = set()
     after, before = change.after.governance, change.before.governance
     if after is not None:
-        found |= _of_rules(after, change.environment, change, given)
+        # Where nothing has come into force yet, everything is new.
+        there = replace(change, before=NOTHING) if change.is_elsewhere else change
+        found |= _of_rules(after, change.environment, there, given)
+    if before is not None and before.environments and change.is_elsewhere:
+        found |= set(_of_move(before, change, given))
     if before is not None:
         found |= _of_rules(before, change.environment_before or change.environment, change, given)
     return sorted(found)
+
+
+def about_environment(name: str) -> str:
+    """What an approval of another environment is about."""
+    return f"environment/{name}"
+
+
+def move_version(files: Mapping[str, str], before: str, after: str) -> str:
+    """A hash of a move from one environment to another, under the rules as these files say them."""
+    return hash_texts([("rules", rules_version(files)), ("move", f"{before} -> {after}")])
+
+
+def _of_move(governance: GovernanceDraft, change: Change, given: Given) -> Iterator[Refusal]:
+    """Another environment has other rules: whoever its rules ask for anything has to agree that they hold no more."""
+    before, after = change.environment_before, change.environment
+    if not change.is_move:
+        hint = f"give --environment {before}, or --move-environment too if it is to be {after} from now on"
+        yield Refusal("environment", f"{before} is in force here, not {after}", hint)
+        return
+    environment = governance.environment(before)
+    version = move_version(change.after.files, before, after)
+    approved = given.get((about_environment(after), version), frozenset())
+    what = f"that {before} becomes {after} (version {version[:8]})"
+    for rule in environment.approvals if environment is not None else ():
+        people = governance.people(rule.by) - ({change.who} if rule.not_author else set())
+        if len(approved & people) < rule.count:
+            argument = f"--environment {before} --move-environment {after}"
+            yield _missing("environment", rule, people - approved, "its rules would hold no more", argument, what)
 
 
 def _of_rules(governance: GovernanceDraft, name: str, change: Change, given: Given) -> set[Refusal]:

@@ -8,9 +8,11 @@ import click
 
 from orchestrator.authoring.approvals import (
     SUBJECT_OF_RULES,
+    about_environment,
     about_journey,
     content_words,
     journey_content,
+    move_version,
     rules_version,
 )
 from orchestrator.authoring.changes import side_of
@@ -32,9 +34,21 @@ Examples:
 @click.argument("names", metavar="[JOURNEY]...", nargs=-1)
 @with_author()
 @click.option("--rules", is_flag=True, help="Approve of the rules for all journeys: policies, channels, profile, ...")
+@click.option(
+    "--move-environment", "target", metavar="NAME", help="Approve that the environment becomes NAME from now on."
+)
 @click.option("--withdraw", is_flag=True, help="Take the approval back.")
 @with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "journeys", "schemas", "environment")
-def command(*, names: Sequence[str], who: str, why: str, rules: bool, withdraw: bool, settings: Settings) -> int:
+def command(
+    *,
+    names: Sequence[str],
+    who: str,
+    why: str,
+    rules: bool,
+    target: str | None,
+    withdraw: bool,
+    settings: Settings,
+) -> int:
     """Put on record that you approve of these JOURNEYs, as they are written in the directory of --journeys now.
 
     What is approved is the content, by its version and by how it moves those who are inside (`migrate`, `resume`): a
@@ -45,8 +59,8 @@ def command(*, names: Sequence[str], who: str, why: str, rules: bool, withdraw: 
     from orchestrator.runtime.audit import append_audit, encoder, new_record  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.publishing import APPROVE, WITHDRAW  # noqa: PLC0415
 
-    if not names and not rules:
-        raise click.UsageError("say what to approve of: journeys by name, or --rules")
+    if not names and not rules and not target:
+        raise click.UsageError("say what to approve of: journeys by name, --rules, or --move-environment")
     compiled = compiled_journeys(settings.journeys, settings.schemas, "text")
     if compiled is None:
         return 1
@@ -63,6 +77,10 @@ def command(*, names: Sequence[str], who: str, why: str, rules: bool, withdraw: 
     if rules:
         version = rules_version(compiled.sources.files)
         subjects.append(("", SUBJECT_OF_RULES, version, f"version {version}"))
+    if target:
+        before = settings.environment
+        version = move_version(compiled.sources.files, before, target)
+        subjects.append(("", about_environment(target), version, f"{before} -> {target}, version {version}"))
     encode = encoder(settings)
     act = WITHDRAW if withdraw else APPROVE
     for name, about, version, words in subjects:

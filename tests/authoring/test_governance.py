@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.authoring.approvals import (
     Approval,
     Change,
+    Refusal,
     about_journey,
     given_approvals,
     journey_content,
+    move_version,
     refusals,
     rules_version,
 )
@@ -224,3 +227,27 @@ def test_what_moves_those_who_are_inside_already_needs_an_approval_though_no_ver
     # Pausing it stays exempt, as it is in an incident that nobody can wait for.
     paused = side(cart=CART.replace("steps:\n", f"{moving}steps:\n", 1).replace("status: live", "status: paused"))
     assert against(paused, before=after) == against(after, before=paused) == []
+
+
+def test_production_does_not_become_staging_because_somebody_says_so() -> None:
+    before, after = side(), side(cart=f"# Only a comment.\n{CART}")
+    move = Change(before, after, "ci", "staging", "production")
+    assert refusals(move, {}) == [
+        Refusal(
+            "environment",
+            "production is in force here, not staging",
+            "give --environment production, or --move-environment too if it is to be staging from now on",
+        )
+    ]
+    meant = replace(move, is_move=True)
+    (refusal,) = refusals(meant, {})
+    assert refusal.reason.startswith("that production becomes staging (version ")
+    assert "orchestrator approve --environment production --move-environment staging" in refusal.hint
+    version = move_version(after.files, "production", "staging")
+    given = given_approvals([Approval("environment/staging", version, BEN)])
+    assert refusals(meant, given) == []
+    assert refusals(replace(meant, who=BEN), given), "who applies cannot approve of it"
+    back = replace(meant, environment="production", environment_before="staging")
+    assert [refusal.about for refusal in refusals(back, given)] == ["cart"], "in production everything is new then"
+    free = side_of(fixture_sources().files, fixture_events().types)
+    assert refusals(replace(move, before=free, after=free), {}) == [], "without rules nothing is demanded"
