@@ -138,6 +138,10 @@ def publish_by_worker(settings: Settings, definition: Definition, definitions: I
             f"the journeys may not be brought into force in {settings.environment}: {reasons}",
             hint="`orchestrator apply --dry-run` says what to do about each",
         )
+    published = read_definitions(brokers_of(settings), topic_names(settings).definitions)
+    if any(one.offset > now.offset and one.set_id == definition.set_id for one in published[-1:]):
+        # Another worker that starts with the same journeys was faster.
+        return
     publish(settings, definition, act="publish", changes=summary(changes_between(now.side, after)), seen=now.offset)
 
 
