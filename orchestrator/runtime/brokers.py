@@ -173,7 +173,8 @@ class Brokers:
         """The client says that something about the certificate is wrong. What it is, a handshake of our own tells."""
         for server in self.servers.split(","):
             host, _, port = server.strip().rpartition(":")
-            reason = why_untrusted(host.strip("[]"), int(port), self.tls())
+            # An address without a number is nothing to look at; the client's own words say enough.
+            reason = why_untrusted(host.strip("[]"), int(port), self.tls()) if port.isdecimal() else ""
             if reason:
                 return EnvironmentProblem(
                     f"the broker at {server.strip()} cannot be trusted: {reason}", hint=hint_for_trust(reason)

@@ -180,3 +180,8 @@ def test_clients_are_told_where_and_who_in_one_place_only() -> None:
 def test_who_somebody_is_for_access_rules() -> None:
     assert Brokers("a:1", protocol="sasl_ssl", username="anna").principal == "User:anna"
     assert Brokers("a:1").principal == "User:ANONYMOUS"
+
+
+def test_an_address_without_a_port_is_a_problem_and_no_failure() -> None:
+    brokers = Brokers("kafka-1,kafka-2:", protocol="ssl")
+    assert "no secure connection" in str(brokers._untrusted())
