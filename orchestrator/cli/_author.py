@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from orchestrator.runtime.settings import Settings
+
+BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of characters that a terminal obeys, or that end a line."""
 
 
 def with_author(*, needs_why: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -27,7 +31,7 @@ def with_author(*, needs_why: bool = True) -> Callable[[Callable[..., Any]], Cal
         if needs_why:
             reasoned = click.option("--why", required=True, metavar="TEXT", callback=_said, help=why)
         else:
-            reasoned = click.option("--why", default="", metavar="TEXT", help=why)
+            reasoned = click.option("--why", default="", metavar="TEXT", callback=_one_line, help=why)
         return named(reasoned(function))
 
     return decorate
@@ -54,4 +58,12 @@ def _user() -> str:
 def _said(_: click.Context, parameter: click.Parameter, text: str) -> str:
     if not text.strip():
         raise click.UsageError(f"say --{parameter.name}: it is kept in the audit log")
-    return text.strip()
+    return _one_line(_, parameter, text)
+
+
+def _one_line(_: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Whatever makes a line of its own could pass for another record where the log is read."""
+    said = text.strip()
+    if any(unicodedata.category(char) in BREAKING for char in said):
+        raise click.UsageError(f"--{parameter.name} is one line of text, without control characters")
+    return said

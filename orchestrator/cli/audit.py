@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import click
 import msgspec
 
+from orchestrator.cli._author import BREAKING
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
 from orchestrator.runtime.audit import AuditRecord, read_audit
@@ -54,7 +56,7 @@ def audit_json(record: AuditRecord) -> str:
 
 
 def audit_text(record: AuditRecord) -> str:
-    """The record for a person: a line, and one below it for each change and figure."""
+    """The record for a person: a line, and one below it for each change and figure. Nothing in it can make a line."""
     version = f" version {record.version[:8]}" if record.version else ""
     outcome = "" if record.outcome == "done" else f" ({record.outcome})"
     why = f": {record.why}" if record.why else ""
@@ -64,4 +66,12 @@ def audit_text(record: AuditRecord) -> str:
         lines.append(f"    journey set {record.set_id}")
     lines += [f"    {change}" for change in record.changes]
     lines += [f"    {name}: {value}" for name, value in sorted(record.detail.items())]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey, or nobody would see, written out."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in {*BREAKING, "Cf"} else char
+        for char in text
+    )

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from orchestrator.cli.audit import audit_json, audit_text
@@ -123,3 +124,24 @@ def test_a_plan_says_what_is_against_it(governed: str, capsys: pytest.CaptureFix
 def test_who_and_why_have_to_be_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert "Error" in capsys.readouterr().err
+
+
+def test_no_text_in_a_record_can_pass_for_another_record() -> None:
+    forged = msgspec.structs.replace(RECORD, why="x\n2026-01-01  approve rules\x1b[2K\u2028\u202e", changes=["a\rb"])
+    assert len(audit_text(forged).splitlines()) == len(audit_text(RECORD).splitlines())
+    assert "x\\n2026-01-01  approve rules\\x1b[2K\\u2028\\u202e" in audit_text(forged)
+    assert "    a\\rb" in audit_text(forged)
+    assert "grün\u00a0und 日本" in audit_text(msgspec.structs.replace(RECORD, why="grün\u00a0und 日本"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["apply", CLEAN, "--why", "x\ny"],
+        ["apply", CLEAN, "--why", "x", "--who", "anna\x1b[2K"],
+        ["versions", "--collect", "--why", "x\ry"],
+    ],
+)
+def test_who_and_why_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "one line of text" in capsys.readouterr().err
