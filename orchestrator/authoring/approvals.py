@@ -160,6 +160,15 @@ def _of_move(governance: GovernanceDraft, change: Change, given: Given) -> Itera
             yield _missing("environment", rule, people - approved, "its rules would hold no more", argument, what)
 
 
+def forbidden(side: Side, journey: str, environment: str) -> list[Refusal]:
+    """What the rules of the house have against this one journey's status in the environment."""
+    rules = side.governance.environment(environment) if side.governance is not None else None
+    if rules is None:
+        return []
+    alone = replace(side, drafts={journey: side.drafts[journey]})
+    return list(_forbidden(rules, Change(NOTHING, alone, "", environment)))
+
+
 def _of_rules(governance: GovernanceDraft, name: str, change: Change, given: Given) -> set[Refusal]:
     if not governance.environments:
         return set()

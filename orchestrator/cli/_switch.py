@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import click
 
+from orchestrator.authoring.approvals import forbidden
 from orchestrator.authoring.changes import side_of
 from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.event_schemas import event_types_from_texts
@@ -29,7 +30,7 @@ def switch(settings: Settings, journey: str, status: Status, *, who: str, why: s
     """Publishes the set in force with this status of the journey, and shows what changes; the exit code.
 
     With `counts` those who are inside are counted before. Everything else stays as it is, comments and environment
-    included. Nobody has to approve of it, because the journey's version stays what it is.
+    included. Nobody has to approve of it, because what was approved of stays what it is.
 
     Raises: EnvironmentProblem if the broker does not answer, nothing is published, or somebody publishes meanwhile.
     """
@@ -59,6 +60,10 @@ def switch(settings: Settings, journey: str, status: Status, *, who: str, why: s
             f"the journeys in force have problems with journey {journey} {status.value}",
             hint="change its status where the journeys are kept, and use: orchestrator apply",
         )
+    # Pausing is never refused: it is what is done where something has gone wrong.
+    for refusal in forbidden(after, journey, now.environment) if status is Status.LIVE else ():
+        click.echo(f"{refusal}; nothing was published")
+        return 1
     places = None
     if counts:
         with counting() as progress:

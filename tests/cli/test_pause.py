@@ -164,3 +164,19 @@ def test_only_the_status_changes_in_the_text(written: str, expected: str) -> Non
     sources = fixture_sources({"cart.yaml": text})
     draft = next(one for one in compiled(files=sources.files).drafts if one.name.name == "cart")
     assert with_status(draft, text, Status.PAUSED) == text.replace(written, expected)
+
+
+@pytest.mark.parametrize(("environment", "code"), [("shop", 1), ("elsewhere", 0)])
+def test_a_journey_is_not_resumed_where_the_rules_of_the_house_forbid_what_is_live(
+    topic: Topic, environment: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = f"environments:\n  {environment}: {{forbid: [live]}}\n"
+    paused = in_force(("status: live", "status: paused"))
+    sources = {**paused.sources, "governance.yaml": rules}
+    made = compile_definition(replace(paused, sources=sources))
+    assert made is not None
+    topic.apply(replace(paused, sources=sources, set_id=made.set_id))
+    published = len(topic.published)
+    assert run(["resume", "cart", *SAID]) == code
+    assert len(topic.published) - published == 1 - code
+    assert ("a journey that is live may not come into force in shop" in capsys.readouterr().out) is bool(code)
