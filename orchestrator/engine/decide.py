@@ -18,6 +18,7 @@ from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.segments import observe, update_segments
+from orchestrator.engine.slides import set_slides
 from orchestrator.engine.steps import (
     after_any_event,
     after_event,
@@ -91,6 +92,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+    if journeys.has_slides:
+        set_slides(turn)
 
 
 def entries_of(turn: Turn, event_type: str, entries: tuple[Journey, ...]) -> tuple[Journey, ...]:
@@ -147,6 +150,8 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             customer.instances = [other for other in customer.instances if other is not instance]
         if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
             give_room(turn)
+        if turn is not None and journeys.has_slides:
+            set_slides(turn)
 
 
 def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:
@@ -169,6 +174,8 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+    if journeys.has_slides:
+        set_slides(turn)
 
 
 def give_room(turn: Turn) -> None:
