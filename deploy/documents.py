@@ -10,9 +10,12 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from orchestrator.model.journey import JourneySet
+from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.ingest.observing import IngestMetrics
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.metrics import Metrics
+from orchestrator.runtime.roles import ROLES, rights_of
 from orchestrator.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +49,27 @@ def settings_page() -> str:
         "|---|---|---|---|",
     ]
     lines += map(_setting_row, dataclasses.fields(IngestSettings))
+    return "\n".join(lines) + "\n"
+
+
+def rights_page() -> str:
+    """What each role may do on the brokers, for the journeys that come with the program."""
+    journeys = load_journeys(journeys_dir(), schemas_dir()).journeys
+    lines = [
+        "# Rights on the brokers",
+        "",
+        WRITTEN.format("orchestrator/runtime/roles.py"),
+        "",
+        "What each role needs, and no more, for the journeys that come with the program and the default settings.",
+        "`orchestrator acls` prints the same for yours, also as commands (`--format kafka-acls`) or JSON. Whoever",
+        "reads or writes a topic may also see that it is there (Describe), which is not listed again. `*`: all whose",
+        "names begin so.",
+    ]
+    for role, text in ROLES.items():
+        lines += ["", f"## {role}", "", text, "", "| right | on | for |", "|---|---|---|"]
+        for right in rights_of(role, Settings(), channels=journeys.destinations, emits=journeys.emits.values()):
+            star = "*" * right.is_prefix
+            lines.append(f"| {right.operation} | {right.resource} `{right.name}{star}` | {right.why} |")
     return "\n".join(lines) + "\n"
 
 
@@ -127,6 +151,7 @@ def prometheus_rule() -> str:
 PAGES = {
     "docs/operations/settings.md": settings_page,
     "docs/operations/metrics.md": metrics_page,
+    "docs/operations/rights.md": rights_page,
     "deploy/kubernetes/monitoring/prometheus-rule.yaml": prometheus_rule,
 }
 

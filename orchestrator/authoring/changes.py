@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.authoring.compiler import Compilation, canonical, compile_journeys
 from orchestrator.authoring.drafts import JourneyDraft
+from orchestrator.authoring.governance_source import GovernanceDraft
 from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import Sources, is_scenario_file
 from orchestrator.authoring.templates import is_template_path
@@ -26,12 +27,18 @@ class Side:
     files: Mapping[str, str]
     journeys: JourneySet | None
     drafts: Mapping[str, JourneyDraft]
+    governance: GovernanceDraft | None = None
+
+    def version(self, name: str) -> str:
+        """The version of the journey; "" if there is none."""
+        return "" if self.journeys is None or name not in self.journeys.current else self.journeys.current[name].version
 
 
 def side_of(files: Mapping[str, str], event_types: Mapping[str, EventType]) -> Side:
     """The texts compiled; where they have problems there are no journeys."""
     compilation: Compilation = compile_journeys(Sources(files=dict(files)), event_types)
-    return Side(files, compilation.journeys, {draft.name.name: draft for draft in compilation.drafts})
+    drafts = {draft.name.name: draft for draft in compilation.drafts}
+    return Side(files, compilation.journeys, drafts, compilation.governance)
 
 
 NOTHING = Side({}, None, {})
@@ -101,10 +108,10 @@ def changes_between(before: Side, after: Side) -> Changes:
 def _journey(name: str, before: Side, after: Side) -> JourneyChange | None:
     old, new = before.drafts.get(name), after.drafts.get(name)
     if old is None:
-        return None if new is None else _alone(new, "added", _version(after, name))
+        return None if new is None else _alone(new, "added", after.version(name))
     if new is None:
-        return _alone(old, "removed", _version(before, name))
-    version_before, version = _version(before, name), _version(after, name)
+        return _alone(old, "removed", before.version(name))
+    version_before, version = before.version(name), after.version(name)
     parts_before, parts = _parts(old.node), _parts(new.node)
     steps_before, steps = _parts(parts_before.pop(STEPS, None)), _parts(parts.pop(STEPS, None))
     common = [step for step in steps if step in steps_before]
@@ -132,10 +139,6 @@ def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
     if kind == "added":
         return JourneyChange(draft.name.name, kind, draft.status.value, version=version, steps_added=steps)
     return JourneyChange(draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps)
-
-
-def _version(side: Side, name: str) -> str:
-    return "" if side.journeys is None or name not in side.journeys.current else side.journeys.current[name].version
 
 
 def _parts(node: Node | None) -> dict[str, Node]:

@@ -21,6 +21,7 @@ from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
     BrokenDraft,
+    ChannelDraft,
     ExitDraft,
     Formula,
     JourneyDraft,
@@ -90,6 +91,13 @@ def a_consent_key(of: Type) -> tuple[str, str, str] | None:
         f"a consent's key is text, and this is {described(of)}",
         "write key: \"'email'\" or key: event.channel",
     )
+
+
+def an_address(of: Type) -> tuple[str, str, str] | None:
+    """Demands what can be compared with an address."""
+    if of.kind is Kind.STRING:
+        return None
+    return "J418", f"an address is text, and this is {described(of)}", "use a field such as event.address"
 
 
 def a_moment(of: Type) -> tuple[str, str, str] | None:
@@ -181,6 +189,7 @@ def check_rules(world: World, problems: Problems, checked: CheckedFormulas) -> N
                     hint="name another attribute",
                 )
             )
+        check_reach(channel, checks)
         if not is_dynamic and channel.consent.name not in constant:
             problems.append(
                 problem_at(
@@ -210,6 +219,22 @@ def _check_rule(rule: RuleDraft, checks: Checks) -> None:
     for consent in rule.consents:
         checks.formula(consent.key, names, a_consent_key)
         checks.formula(consent.granted, names, granted)
+
+
+def check_reach(channel: ChannelDraft, checks: Checks) -> None:
+    """Checks from which events it is known whether the channel's address is of use."""
+    world = checks.world
+    for rule in channel.reach:
+        checks.event(rule.on)
+        event = world.event_types.get(rule.on.name)
+        names = rule_names(event, world.attributes, world.consents)
+        checks.formula(rule.where, names, a_condition)
+        checks.formula(rule.address, names, an_address)
+        is_asked = rule.where is not None and "event.channel" in rule.where.text
+        if event is not None and "channel" in event.fields and not is_asked:
+            message = f'"{event.name}" tells its channel, and this counts it for "{channel.name.name}" whichever it is'
+            hint = f"add where: event.channel == '{channel.name.name}'"
+            checks.problems.append(problem_at(rule.on.node, "J812", message, hint=hint, severity="warning"))
 
 
 def check_names(journeys: Iterable[JourneyDraft], problems: Problems) -> None:

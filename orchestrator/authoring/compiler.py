@@ -35,6 +35,8 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
+from orchestrator.authoring.governance import check_governance
+from orchestrator.authoring.governance_source import GovernanceDraft, read_governance
 from orchestrator.authoring.journey_source import MIGRATE, read_journey
 from orchestrator.authoring.loop_checks import check_endless
 from orchestrator.authoring.lowering import (
@@ -55,6 +57,7 @@ from orchestrator.authoring.rules_source import (
     AUDIENCES_FILE,
     CHANNELS_FILE,
     EXPERIMENTS_FILE,
+    GOVERNANCE_FILE,
     POLICIES_FILE,
     PROFILE_FILE,
     RULE_FILES,
@@ -101,6 +104,7 @@ class Compilation:
     journeys: JourneySet | None
     problems: tuple[Problem, ...]
     drafts: tuple[JourneyDraft, ...] = ()
+    governance: GovernanceDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class _Read:
     webhooks: tuple[EndpointDraft, ...]
     experiments: tuple[ExperimentDraft, ...]
     policies: PoliciesDraft
+    governance: GovernanceDraft | None
     templates: dict[str, tuple[TemplateFile, ...]]
     is_complete: bool
     """Whether every journey could be read."""
@@ -146,6 +151,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_rules(world, problems, checked)
     check_segments(world, problems, checked)
     check_policies(Checks(world, problems, checked), read.journeys)
+    check_governance(read.governance, read.journeys, read.policies, problems)
     check_names(read.journeys, problems)
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
@@ -155,7 +161,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
-        return Compilation(None, ordered, read.journeys)
+        return Compilation(None, ordered, read.journeys, read.governance)
     renders: Renders = {}
     journeys = {
         draft.name.name: lower_journey(draft, world, checked, version=_version(draft, world, checked), renders=renders)
@@ -164,7 +170,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     set_id = hash_texts([("sources", sources.set_id), ("schemas", hash_event_types(event_types))])
     made = _journey_set(journeys, world, checked, set_id)
     aligned = replace(made, alignment=_alignment(read.journeys, read.policies, made))
-    return Compilation(aligned, ordered, read.journeys)
+    return Compilation(aligned, ordered, read.journeys, read.governance)
 
 
 def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
@@ -249,6 +255,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         webhooks=rules(WEBHOOKS_FILE, read_webhooks, ()),
         experiments=rules(EXPERIMENTS_FILE, read_experiments, ()),
         policies=rules(POLICIES_FILE, read_policies, PoliciesDraft()),
+        governance=rules(GOVERNANCE_FILE, read_governance, None),
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),
@@ -278,6 +285,9 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
     for name in {channel for _, channel in messages}:
         channel = world.channels[name]
         texts.append((f"channel {name}", f"{channel.address.name} {channel.consent.name}"))
+        for index, reach in enumerate(channel.reach):
+            parts = [reach.on.name, reach.is_reachable, *(f and f.text for f in (reach.where, reach.address))]
+            texts.append((f"channel {name} reach {index:04}", json.dumps(parts)))
     texts += action_texts(draft, world)
     formulas = journey_formulas(draft)
     named = frozenset[str]().union(*(uses(checked[formula].node).segments for formula in formulas))

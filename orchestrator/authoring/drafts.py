@@ -450,6 +450,8 @@ class JourneyDraft:
     steps: tuple[StepDraft, ...]
     purpose: Ref | None = None
     max_duration: Span | None = None
+    approvers: tuple[Ref, ...] = ()
+    """Who has to approve of it where approvals are demanded: people, or groups of governance.yaml."""
     migrate: MigrateDraft | None = None
 
 
@@ -472,12 +474,23 @@ class RuleDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachDraft:
+    """`unreachable_on: {on: message_bounced, where: event.hard, address: event.address}`, or `reachable_on`."""
+
+    on: Ref
+    where: Formula | None
+    address: Formula | None
+    is_reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelDraft:
     """A channel: the attribute that holds its address, and the consent that it needs."""
 
     name: Ref
     address: Ref
     consent: Ref
+    reach: tuple[ReachDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

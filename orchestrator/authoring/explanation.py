@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.engine.ids import address_digest
 from orchestrator.engine.population import is_entry_clock
 from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
@@ -24,7 +25,7 @@ NOT_SENT = {
     "capped": "sent nothing: the frequency caps leave no room for another message",
     "global_holdout": "sent nothing: the customer is in the global holdout, which gets no promotional messages",
     "no_consent": "sent nothing: the customer has not agreed to be written to on any channel that could be used",
-    "unreachable": "sent nothing: the customer has no address on any of its channels",
+    "unreachable": "sent nothing: the customer has no address on any of its channels, or none that leads anywhere",
     "skipped_quiet_hours": "sent nothing: it was quiet hours, in which promotional messages do not go out",
     "rate_limited": "sent nothing: the channel's rate had no slot for the message soon enough",
     "template_failed": "sent nothing: the template failed",
@@ -192,6 +193,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
             "next_timer_at": _iso_or_none(wake_at_ms(customer)),
             "last_decision_at": iso(customer.last_at_ms),
             "consent": dict(sorted(customer.consent.items())),
+            "unreachable": _cut_off(customer),
             "segments": {name: iso(at_ms) for name, at_ms in sorted(customer.segments.items())},
             "audiences": {name: iso(at_ms) for name, (at_ms, _) in sorted(customer.audiences.items())},
             "profile": _profile(customer, show_personal_data=show_personal_data),
@@ -327,6 +329,8 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
         keys = [key for key, granted in sorted(customer.consent.items()) if granted is is_granted]
         if keys:
             lines.append(f"{title}: {', '.join(keys)}")
+    if cut_off := _cut_off(customer):
+        lines.append(f"the address is of no use on: {', '.join(cut_off)}")
     if customer.segments:
         members = ", ".join(f"{name} since {shown(at_ms)}" for name, at_ms in sorted(customer.segments.items()))
         lines.append(f"in segments: {members}")
@@ -341,6 +345,14 @@ def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
         lines.append(f"messages that caps last counted: {sent}")
     lines.append(f"last decision: {shown(customer.last_at_ms)}")
     return lines
+
+
+def _cut_off(customer: Customer) -> list[str]:
+    """The channels whose address is known to be of no use, as far as it is still the profile's."""
+    if not customer.unreachable:
+        return []
+    digests = {address_digest(value) for value in customer.profile.values() if isinstance(value, str)}
+    return sorted(name for name, digest in customer.unreachable.items() if digest in digests)
 
 
 def _profile(customer: Customer, *, show_personal_data: bool) -> dict[str, Any]:

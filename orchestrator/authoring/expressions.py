@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.authoring.expression_closures import aggregate_of, closure
 from orchestrator.authoring.expression_nodes import (
     UNKNOWN,
     Aggregated,
-    Apply,
     Attribute,
     AudienceMember,
     ConsentKey,
-    Constant,
     EntryField,
-    EventField,
     ExperimentArm,
     Names,
     SegmentMember,
@@ -31,10 +27,7 @@ from orchestrator.authoring.expression_syntax import ExpressionProblem, Tree, pa
 from orchestrator.authoring.expression_types import Checker
 from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import Expression
-from orchestrator.model.types import Kind, Type
-
-TOLD_APART = frozenset({Kind.STRING, Kind.INTEGER, Kind.BOOLEAN, Kind.INSTANT, Kind.DATE})
-"""The kinds of values that equal each other exactly if they are the same key of a dictionary."""
+from orchestrator.model.types import Type
 
 __all__ = ["Checked", "ExpressionProblem", "Names", "check_expression", "check_tree", "compile_checked", "uses"]
 
@@ -99,24 +92,3 @@ def uses(node: Typed) -> Uses:
         segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
         experiments=frozenset(inner.name for inner in nodes if isinstance(inner, ExperimentArm)),
     )
-
-
-def asked_first(node: Typed) -> tuple[str, frozenset[Any]] | None:
-    """The field of the event that a condition asks for before anything else, and the values without which it is false;
-    None if it asks for something else.
-    """
-    match node:
-        case Apply(name="and", arguments=(first, _)):
-            return asked_first(first)
-        case (
-            Apply(name="==", arguments=(EventField() as field, Constant() as constant))
-            | Apply(name="==", arguments=(Constant() as constant, EventField() as field))
-        ):
-            constants: tuple[Typed, ...] = (constant,)
-        case Apply(name="in", arguments=(EventField() as field, Apply(name="list", arguments=constants))):
-            pass
-        case _:
-            return None
-    if field.type.kind not in TOLD_APART or not all(isinstance(one, Constant) for one in constants):
-        return None
-    return field.name, frozenset(one.value for one in constants if isinstance(one, Constant))

@@ -23,6 +23,7 @@ from orchestrator.authoring.reading import (
     read_name,
     read_percent,
     read_ref,
+    read_refs,
     read_span,
     read_text,
     read_word,
@@ -36,6 +37,7 @@ JOURNEY_KEYS = (
     "journey",
     "title",
     "owner",
+    "approver",
     "status",
     "entry",
     "exit",
@@ -87,6 +89,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         steps=steps,
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
+        approvers=read_refs(found.get("approver"), problems, what="approver"),
         migrate=migrate,
     )
 

@@ -18,6 +18,16 @@ from orchestrator.authoring.durations import MONTHS_OF, UNITS_MS
 from orchestrator.authoring.entry_bounds import LIMIT_KEYS, LIMIT_MAX, LIMIT_REQUIRED, LIMIT_WAYS
 from orchestrator.authoring.entry_source import EVERY_WORDS, SEGMENT_WAYS, TRIGGER_KEYS, TRIGGER_NEEDS, keys_of
 from orchestrator.authoring.experiments import EXPERIMENT_KEYS, EXPERIMENT_REQUIRED
+from orchestrator.authoring.governance_source import (
+    APPROVABLE,
+    APPROVAL_KEYS,
+    APPROVAL_REQUIRED,
+    APPROVALS_MAX,
+    ENVIRONMENT_KEYS,
+    GOVERNANCE_KEYS,
+    REQUIRE_KEYS,
+    STATUS_WORDS,
+)
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.migrate_source import ANY, MIGRATE_KEYS, MIGRATE_REQUIRED, PREFIX_PATTERN, TIMER_WAYS
 from orchestrator.authoring.policies_source import (
@@ -36,7 +46,18 @@ from orchestrator.authoring.policies_source import (
     RATE_REQUIRED,
 )
 from orchestrator.authoring.reading import NAME_LENGTH_MAX
-from orchestrator.authoring.rules_source import AUDIENCE_KEYS, METHODS, NULL_WAYS, WEBHOOK_KEYS, WEBHOOK_REQUIRED
+from orchestrator.authoring.rules_source import (
+    AUDIENCE_KEYS,
+    CHANNEL_KEYS,
+    CHANNEL_REQUIRED,
+    METHODS,
+    NULL_WAYS,
+    REACH_KEYS,
+    REACHABLE_ON,
+    UNREACHABLE_ON,
+    WEBHOOK_KEYS,
+    WEBHOOK_REQUIRED,
+)
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
@@ -308,6 +329,7 @@ def journey() -> Schema:
         "journey": (NAME, "The name: small letters, digits, underscores; called like the file."),
         "title": (TEXT, "What the journey is for, in words."),
         "owner": (TEXT, "Who answers for it."),
+        "approver": (one_or_many(TEXT), "Who approves of it: people, or groups of governance.yaml."),
         "status": (
             words(status.value for status in Status),
             "draft: only checked. shadow: decides and records, sends nothing. live: all of it. retired: nobody enters.",
@@ -332,12 +354,21 @@ def journey() -> Schema:
 
 def channels() -> Schema:
     """Of `channels.yaml`."""
+    about_address: Described = {
+        "on": (EVENT, "The type of event."),
+        "where": (EXPRESSION, "The condition."),
+        "address": (EXPRESSION, "The address that the event is about; without it that of the profile."),
+    }
+    of_address = keys(picked(REACH_KEYS, about_address), required=["on"])
     channel: Described = {
         "address": (EVENT, "The attribute of the profile that a message needs."),
         "consent": (NAME, "What the customer must have agreed to."),
+        UNREACHABLE_ON: (one_or_many(of_address), "Events after which the customer's address is of no use."),
+        REACHABLE_ON: (one_or_many(of_address), "Events after which it is of use again."),
     }
+    of_channel = keys(picked(CHANNEL_KEYS, channel), required=CHANNEL_REQUIRED)
     return keys(
-        {"channels": (pairs(keys(channel, required=channel)), "How customers are reached, by channel.")},
+        {"channels": (pairs(of_channel), "How customers are reached, by channel.")},
         required=["channels"],
     )
 
@@ -465,6 +496,38 @@ def policies() -> Schema:
     return keys(picked(POLICY_KEYS, known))
 
 
+def governance() -> Schema:
+    """Of `governance.yaml`."""
+    approval: Described = {
+        "for": (one_or_many(words(APPROVABLE)), "What needs it: journeys of these statuses, or the rules for all."),
+        "by": (one_or_many(NAME), "The groups whose people may approve."),
+        "journeys": (one_or_many(EVENT), "Only these journeys; without it all."),
+        "count": (whole(1, APPROVALS_MAX), "How many people have to approve; 1 by default."),
+        "not_author": (BOOLEAN, "Whether the owner, and who brings it into force, do not count (default)."),
+    }
+    environment: Described = {
+        "forbid": (one_or_many(words(STATUS_WORDS)), "Journeys of these statuses may not come into force."),
+        "approvals": (items(keys(picked(APPROVAL_KEYS, approval), required=APPROVAL_REQUIRED)), "What needs approval."),
+    }
+    require: Described = {
+        "owners": (one_or_many(TEXT), "Who may own journeys; * stands for anything."),
+        "approver": (BOOLEAN, "Whether each journey names who approves of it."),
+        "promotional_basis": (
+            one_or_many(words(basis.value for basis in Basis)),
+            "The legal bases that purposes of promotional messages may have; then each message needs a purpose.",
+        ),
+    }
+    known: Described = {
+        "groups": (pairs(one_or_many(TEXT)), "Groups of people, by name."),
+        "require": (keys(picked(REQUIRE_KEYS, require)), "What holds for journeys everywhere."),
+        "environments": (
+            pairs(keys(picked(ENVIRONMENT_KEYS, environment))),
+            "What holds where, such as in production.",
+        ),
+    }
+    return keys(picked(GOVERNANCE_KEYS, known))
+
+
 def profile() -> Schema:
     """Of `profile.yaml`."""
     consent: Described = {
@@ -497,6 +560,10 @@ EXPECTED: Described = {
     "transition": (words(TRANSITIONS), "A decision of this kind was made."),
     "profile": ({"type": "object"}, "Attributes and their values; null for none."),
     "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent and whether it is granted."),
+    "reachable": (
+        {"type": "object", "additionalProperties": BOOLEAN},
+        "Channels and whether an address leads to the customer there.",
+    ),
     "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences and whether the customer is in."),
     "segment": ({"type": "object", "additionalProperties": BOOLEAN}, "Segments and whether the customer is in."),
     "emitted": (EVENT, "A journey published an event of this type."),
@@ -543,6 +610,10 @@ def scenarios() -> Schema:
         "customer": (TEXT, "The customer's id."),
         "profile": ({"type": "object"}, "Attributes of the profile at the start."),
         "consent": ({"type": "object", "additionalProperties": BOOLEAN}, "Consent at the start."),
+        "reachable": (
+            {"type": "object", "additionalProperties": BOOLEAN},
+            "Channels whose address is known to be of no use: {email: false}.",
+        ),
         "audience": ({"type": "object", "additionalProperties": BOOLEAN}, "Audiences that the customer is in."),
         "sent_before": (
             {"type": "array", "items": keys(sent, required=["ago", "channel"])},
@@ -581,6 +652,7 @@ SCHEMAS: dict[str, tuple[Callable[[], Schema], str]] = {
     "webhooks": (webhooks, "Requests to other systems: webhooks.yaml"),
     "experiments": (experiments, "Named experiments: experiments.yaml"),
     "policies": (policies, "Rules for all journeys together: policies.yaml"),
+    "governance": (governance, "Who may bring what into force: governance.yaml"),
     "profile": (profile, "What events say about customers: profile.yaml"),
     "scenarios": (scenarios, "Scenarios of a journey"),
 }

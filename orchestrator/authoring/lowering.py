@@ -13,6 +13,7 @@ from orchestrator.authoring.drafts import (
     ActionDraft,
     BranchDraft,
     BrokenDraft,
+    ChannelDraft,
     EmitDraft,
     ExitDraft,
     Formula,
@@ -25,6 +26,7 @@ from orchestrator.authoring.drafts import (
     OnEventDraft,
     OnScheduleDraft,
     OnSegmentDraft,
+    ReachDraft,
     Ref,
     RuleDraft,
     SendDraft,
@@ -42,10 +44,11 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
+from orchestrator.authoring.entry_needs import needs_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expression_horizons import horizon
-from orchestrator.authoring.expressions import Checked, asked_first, compile_checked, uses
+from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
@@ -65,6 +68,7 @@ from orchestrator.model.journey import (
     Journey,
     OnDate,
     ProfileRule,
+    ReachRule,
     ReEntry,
     Render,
     Send,
@@ -136,7 +140,17 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
             nulls_clear=draft.nulls_clear,
         )
         rules[rule.on] = (*rules.get(rule.on, ()), rule)
+    for channel in world.channels.values():
+        for reach in channel.reach:
+            # After what the event says about the profile: it is about the address as it is then.
+            of_address = ProfileRule(reach.on.name, (), (), reach=(_reach(channel, reach, lowering),))
+            rules[of_address.on] = (*rules.get(of_address.on, ()), of_address)
     return rules
+
+
+def _reach(channel: ChannelDraft, draft: ReachDraft, lowering: Lowering) -> ReachRule:
+    where, address = lowering.optional(draft.where), lowering.optional(draft.address)
+    return ReachRule(channel.name.name, draft.is_reachable, where, address)
 
 
 def journey_formulas(draft: JourneyDraft) -> list[Formula]:
@@ -205,7 +219,7 @@ def lower_journey(
             draft.entry.reentry or ReEntry("never"),
             bounds_of(draft.entry, world.default_zone),
             draft.entry.backfill is not None,
-            only=None if draft.entry.where is None else asked_first(checked[draft.entry.where].node),
+            needs=() if draft.entry.where is None else needs_of(checked[draft.entry.where].node),
         ),
         exits_on=tuple(
             ExitOn(rule.on.name, lowering.optional(rule.where)) for rule in draft.exits if rule.on is not None

@@ -9,7 +9,6 @@ from orchestrator.authoring.policy_drafts import HoldoutDraft, PoliciesDraft, Pu
 from orchestrator.authoring.reading import (
     Problems,
     fields,
-    one_or_many,
     read_duration,
     read_items,
     read_name,
@@ -17,6 +16,7 @@ from orchestrator.authoring.reading import (
     read_pairs,
     read_percent,
     read_ref,
+    read_refs,
     read_text,
     read_word,
 )
@@ -103,7 +103,7 @@ def _holdout(node: Node | None, problems: Problems) -> HoldoutDraft | None:
         return None
     share = read_percent(found.get("share"), problems, what="the share")
     salt = read_text(found.get("salt"), problems, what="salt")
-    excepted = _refs(found.get("except"), problems, what="except")
+    excepted = read_refs(found.get("except"), problems, what="except")
     if excepted and TRANSACTIONAL not in {ref.name for ref in excepted}:
         message = "transactional messages are never held back by the global holdout"
         hint = f"say so: except: [{TRANSACTIONAL}, {', '.join(ref.name for ref in excepted)}]"
@@ -164,13 +164,7 @@ def _channels(listed: Node | None, problems: Problems) -> tuple[Ref, ...] | None
     """The channels that are listed; None for `all`."""
     if isinstance(listed, Scalar) and listed.value == "all":
         return None
-    return _refs(listed, problems, what="channels")
-
-
-def _refs(listed: Node | None, problems: Problems, *, what: str) -> tuple[Ref, ...]:
-    """One name or a list of names."""
-    refs = [read_ref(item, problems, what=f"one of {what}") for item in one_or_many(listed, problems, what=what)]
-    return tuple(ref for ref in refs if ref is not None)
+    return read_refs(listed, problems, what="channels")
 
 
 def _caps(found: Mapping[str, Node], problems: Problems) -> tuple[CapDraft, ...]:
@@ -198,8 +192,8 @@ def _cap(node: Node, problems: Problems) -> CapDraft | None:
     channels = _channels(found.get("channels"), problems)
     most = read_number(found.get("max"), problems, what="max", least=1, most=CAP_MAX)
     per_ms = read_duration(found.get("per"), problems, what="per")
-    purposes = _refs(found["purposes"], problems, what="purposes") if "purposes" in found else None
-    journeys = _refs(found["journeys"], problems, what="journeys") if "journeys" in found else None
+    purposes = read_refs(found["purposes"], problems, what="purposes") if "purposes" in found else None
+    journeys = read_refs(found["journeys"], problems, what="journeys") if "journeys" in found else None
     if name is None or most is None or per_ms is None or channels == ():
         return None
     return CapDraft(name, channels, most, per_ms, purposes, journeys)

@@ -76,6 +76,9 @@ def read_text(node: Node | None, problems: Problems, *, what: str) -> str | None
     if node is None:
         return None
     scalar = read_scalar(node, problems, what=what)
+    if scalar is not None and not scalar.value.strip():
+        problems.append(problem_at(scalar, "J110", f"{what} has no value", hint="give a value"))
+        return None
     return None if scalar is None else scalar.value.strip()
 
 
@@ -228,6 +231,12 @@ def one_or_many(node: Node | None, problems: Problems, *, what: str) -> tuple[No
     if node is None:
         return ()
     return read_items(node, problems, what=what) if isinstance(node, ListNode) else (node,)
+
+
+def read_refs(node: Node | None, problems: Problems, *, what: str) -> tuple[Ref, ...]:
+    """One name or a list of names."""
+    refs = [read_ref(item, problems, what=f"one of {what}") for item in one_or_many(node, problems, what=what)]
+    return tuple(ref for ref in refs if ref is not None)
 
 
 def read_pairs(node: Node | None, problems: Problems, *, what: str) -> tuple[tuple[Ref, Node], ...]:

@@ -8,6 +8,7 @@ from orchestrator.authoring.drafts import (
     ChannelDraft,
     ConsentDraft,
     EndpointDraft,
+    ReachDraft,
     Ref,
     RuleDraft,
 )
@@ -33,6 +34,7 @@ POLICIES_FILE = "policies.yaml"
 WEBHOOKS_FILE = "webhooks.yaml"
 SEGMENTS_FILE = "segments.yaml"
 EXPERIMENTS_FILE = "experiments.yaml"
+GOVERNANCE_FILE = "governance.yaml"
 RULE_FILES = (
     PROFILE_FILE,
     CHANNELS_FILE,
@@ -41,12 +43,17 @@ RULE_FILES = (
     WEBHOOKS_FILE,
     POLICIES_FILE,
     EXPERIMENTS_FILE,
+    GOVERNANCE_FILE,
 )
 """The files of a journeys folder that are no journeys."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 RULE_KEYS = ("on", "set", "nulls", "consent")
+UNREACHABLE_ON, REACHABLE_ON = "unreachable_on", "reachable_on"
+CHANNEL_KEYS = ("address", "consent", UNREACHABLE_ON, REACHABLE_ON)
+CHANNEL_REQUIRED = ("address", "consent")
+REACH_KEYS = ("on", "where", "address")
 NULL_WAYS = ("keep", "clear")
 AUDIENCE_KEYS = ("destination", "identity", "consent")
 
@@ -97,16 +104,31 @@ def read_channels(root: Node, problems: Problems) -> tuple[ChannelDraft, ...]:
         return ()
     channels: list[ChannelDraft] = []
     for name, node in read_pairs(found.get("channels"), problems, what="channels"):
-        values = fields(
-            node, ("address", "consent"), problems, what=f'channel "{name.name}"', required=("address", "consent")
-        )
+        what = f'channel "{name.name}"'
+        values = fields(node, CHANNEL_KEYS, problems, what=what, required=CHANNEL_REQUIRED)
         if values is None:
             continue
         address = read_ref(values.get("address"), problems, what="address")
         consent = read_name(values.get("consent"), problems, what="a consent")
         if address is not None and consent is not None:
-            channels.append(ChannelDraft(name, address, consent))
+            reach = tuple(
+                rule
+                for key in (UNREACHABLE_ON, REACHABLE_ON)
+                for item in one_or_many(values.get(key), problems, what=key)
+                if (rule := _reach(item, problems, is_reachable=key == REACHABLE_ON)) is not None
+            )
+            channels.append(ChannelDraft(name, address, consent, reach))
     return tuple(channels)
+
+
+def _reach(node: Node, problems: Problems, *, is_reachable: bool) -> ReachDraft | None:
+    found = fields(node, REACH_KEYS, problems, what="a rule about an address", required=("on",))
+    if found is None:
+        return None
+    on = read_ref(found.get("on"), problems, what="on")
+    where = read_formula(found.get("where"), problems, what="where")
+    address = read_formula(found.get("address"), problems, what="address")
+    return None if on is None else ReachDraft(on, where, address, is_reachable)
 
 
 def read_audiences(root: Node, problems: Problems) -> tuple[AudienceDraft, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from orchestrator.authoring.durations import UNITS_MS
 from orchestrator.authoring.scenario_values import Expectation
+from orchestrator.engine.reach import is_cut_off
 from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.customer import ACTIVE, Customer, Instance
 from orchestrator.model.events import EmittedEvent
+from orchestrator.model.journey import Channel
 
 NOTHING = "nothing of the kind"
 
@@ -24,6 +26,7 @@ class Happened:
     transitions: list[Transition] = field(default_factory=list)
     emitted: list[EmittedEvent] = field(default_factory=list)
     states: dict[int, Customer] = field(default_factory=dict)
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
     def last_action(self, journey: str, step: str) -> ActionCommand | None:
         """The step's latest message or other command."""
@@ -257,6 +260,17 @@ def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     return check
 
 
+def _check_reachable(expectation: Expectation, happened: Happened) -> str | None:
+    customer = happened.states[expectation.after_ms or 0]
+    found = {}
+    for name in expectation.value:
+        channel = happened.channels[name]
+        address = customer.profile.get(channel.address)
+        found[name] = bool(address) and not is_cut_off(customer, channel, str(address))
+    wrong = [name for name, is_reachable in expectation.value.items() if found[name] is not is_reachable]
+    return ", ".join(f"{name}: {_plain(found[name])}" for name in wrong) if wrong else None
+
+
 def _check_segment(expectation: Expectation, happened: Happened) -> str | None:
     inside = happened.states[expectation.after_ms or 0].segments
     wrong = [name for name, is_in in expectation.value.items() if (name in inside) is not is_in]
@@ -314,6 +328,7 @@ _CHECKS: dict[str, Callable[[Expectation, Happened], str | None]] = {
     "transition": _check_transition,
     "profile": _check_values("profile"),
     "consent": _check_values("consent"),
+    "reachable": _check_reachable,
     "audience": _check_audience,
     "segment": _check_segment,
     "command": _check_command,

@@ -41,6 +41,7 @@ from orchestrator.authoring.scenario_values import (
 )
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
+from orchestrator.engine.ids import address_digest
 from orchestrator.model.action_steps import Task
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
@@ -139,6 +140,7 @@ class _StoryReader:
                 "customer",
                 "profile",
                 "consent",
+                "reachable",
                 "audience",
                 "sent_before",
                 "split",
@@ -179,6 +181,7 @@ class _StoryReader:
             is_left_alone,
             experiments=experiments,
             is_backfilled=bool(read.boolean(entries.get("backfill"))),
+            unreachable=self._unreachable(entries.get("reachable"), profile),
         )
 
     def _profile(self, node: Node | None) -> dict[str, Any]:
@@ -210,6 +213,15 @@ class _StoryReader:
             elif (choice := read.boolean(value)) is not None:
                 granted[key.value] = choice
         return granted
+
+    def _unreachable(self, node: Node | None, profile: Mapping[str, Any]) -> dict[str, bytes]:
+        """Channel → digest of the profile's address, for those that are said not to be reachable."""
+        channels = self._journeys.channels
+        return {
+            name: address_digest(str(profile[channels[name].address]))
+            for name, is_reachable in self._inside("channel", channels, node).items()
+            if not is_reachable and profile.get(channels[name].address)
+        }
 
     def _inside(self, what: str, known: Mapping[str, object], node: Node | None) -> dict[str, bool]:
         """Audience or segment → whether the customer is in it."""
@@ -387,6 +399,8 @@ class _StoryReader:
             return self._profile_expected(node)
         if kind == "consent":
             return self._consent(node)
+        if kind == "reachable":
+            return self._inside("channel", self._journeys.channels, node)
         if kind in {"audience", "segment"}:
             groups = self._journeys.audiences if kind == "audience" else self._journeys.segments
             return self._inside(kind, groups, node)

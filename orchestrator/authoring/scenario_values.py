@@ -26,6 +26,7 @@ EXPECTATIONS: dict[str, frozenset[str]] = {
     "transition": frozenset({"step", "to", "because"}),
     "profile": frozenset(),
     "consent": frozenset(),
+    "reachable": frozenset(),
     "audience": frozenset(),
     "segment": frozenset(),
     "command": frozenset({"target", "step", "contains", "address"}),
@@ -48,7 +49,7 @@ TRANSITIONS = (
 )
 COMMANDS = ("audience_add", "audience_remove", "task", "webhook")
 YES_OR_NO = frozenset({"inside", "entered", "held_out"})
-STATES = frozenset({"in_step", "inside", "profile", "consent", "audience", "segment"})
+STATES = frozenset({"in_step", "inside", "profile", "consent", "reachable", "audience", "segment"})
 """Expectations about how things stand at an instant; all others are about what happened then."""
 
 
@@ -77,6 +78,8 @@ class Given:
     is_left_alone: bool = False
     experiments: dict[str, str] = field(default_factory=dict)
     is_backfilled: bool = False
+    unreachable: dict[str, bytes] = field(default_factory=dict)
+    """Channel → digest of the address that is of no use, as in the customer's record."""
 
 
 @dataclass(frozen=True, slots=True)

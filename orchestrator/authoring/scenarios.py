@@ -161,7 +161,7 @@ class _Play:
     def __init__(self, journeys: JourneySet, scenario: Scenario, customer_id: str) -> None:
         self.scenario = scenario
         self.trace: list[TraceLine] = []
-        self.happened = Happened(scenario.given.at_ms)
+        self.happened = Happened(scenario.given.at_ms, channels=journeys.channels)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
         customer = _customer(scenario.given)
@@ -296,6 +296,7 @@ def _customer(given: Given) -> Customer:
         consent=dict(given.consent),
         sends=sends,
         audiences=audiences,
+        unreachable=dict(given.unreachable),
         # Something is known from earlier decisions, so that this is not the customer's first event.
         last_at_ms=given.at_ms if is_known else 0,
     )

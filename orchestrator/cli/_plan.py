@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from orchestrator.authoring.approvals import Refusal
 from orchestrator.authoring.changes import Changes, JourneyChange
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.model.journey import Journey
@@ -30,7 +31,7 @@ class Plan:
     """`before` is the set in force, "" if there is none. `places` is None where nobody was counted.
 
     `migrating` are the planned journeys that take customers of older versions along; `problems` say what is wrong with
-    that.
+    that. `refusals` is what the rules of the house have against it in the environment.
     """
 
     before: str
@@ -39,6 +40,8 @@ class Plan:
     places: Places | None
     migrating: Mapping[str, Journey] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    environment: str = ""
 
 
 def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
@@ -61,6 +64,10 @@ def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:
         lines.append("nothing changes")
     if plan.places is not None:
         lines += ["", *_table(plan.places)]
+    if plan.refusals:
+        lines += ["", f"against bringing it into force in {plan.environment}:"]
+        for refusal in plan.refusals:
+            lines += [_coloured(f"- {refusal}", "removed", is_coloured=is_coloured), f"    {refusal.hint}"]
     return "\n".join(lines)
 
 
@@ -86,6 +93,8 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "templates": [msgspec.to_builtins(file) for file in plan.changes.templates],
         "aggregates_that_start_empty": list(plan.changes.aggregates),
         "rebuilds": [rebuild_command(text) for text in plan.changes.aggregates],
+        "environment": plan.environment,
+        "refusals": [msgspec.to_builtins(refusal) for refusal in plan.refusals],
         "problems": [msgspec.to_builtins(problem) for problem in plan.problems],
     }
     if places is not None:

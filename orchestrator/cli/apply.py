@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli._author import with_author
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
@@ -19,15 +20,17 @@ EXAMPLES = """\b
 Examples:
   orchestrator apply --who anna --why "a second reminder for full carts"
   orchestrator apply my_journeys --who ci --why "release 41" --create-topics
+  orchestrator apply --why "is it approved?" --dry-run --environment staging
 """
 
 
 @click.command("apply", epilog=EXAMPLES, short_help="Bring journeys into force while workers run.")
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
-@click.option("--who", required=True, metavar="NAME", help="Who answers for the change; kept with it.")
-@click.option("--why", required=True, metavar="TEXT", help="Why it is made; kept with it.")
+@with_author()
+@click.option("--dry-run", is_flag=True, help="Show what would change and what is against it; write nothing.")
 @with_settings(
     "bootstrap_servers",
+    "registry_url",
     "app_id",
     "event_topics",
     "partitions",
@@ -36,36 +39,44 @@ Examples:
     "schemas",
     "time",
     "create_topics",
+    "environment",
+    "audit_retention_ms",
 )
-def command(*, path: Path, who: str, why: str, settings: Settings) -> int:
+def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
     Running workers take them up between two batches. Customers inside a journey keep the version that they entered,
-    unless it takes them along (`migrate`). Exits with 1, and publishes nothing, if the journeys have errors, or if
-    somebody may be where the new version cannot take them. Topics that new channels need
-    must be there, or are created with --create-topics.
+    unless it takes them along (`migrate`). Exits with 1, and publishes nothing, if the journeys have errors, if
+    somebody may be where the new version cannot take them, or if the rules of the house (governance.yaml) are against
+    it; each reason is named. Topics that new channels need must be there, or are created with --create-topics.
     """
-    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
-    from orchestrator.runtime.definitions import publish_definition, read_definitions  # noqa: PLC0415  (the client)
-    from orchestrator.runtime.in_force import Publications, load_journeys  # noqa: PLC0415
-    from orchestrator.runtime.topics import ensure_topics, topic_names, topic_specs  # noqa: PLC0415
+    from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415  (these load the Kafka client)
+    from orchestrator.runtime.publishing import publish, record_refusal, summary  # noqa: PLC0415
+    from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
 
     compiled = compiled_journeys(path, settings.schemas, "text")
     if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
-    topic = topic_names(settings).definitions
-    ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
-    in_force = Publications(read_definitions(brokers_of(settings), topic)).newest
+    if not dry_run:
+        ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
     set_id = loaded.definition.set_id
-    if in_force is not None and in_force.journeys.set_id == set_id:
+    plan = planned(settings, path, who=who)
+    if plan.before == set_id:
         click.echo(f"journey set {set_id} is in force already; nothing was published")
         return 0
-    plan = planned(settings, path)
     if is_refused(plan, compiled, "text"):
         return 1
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
     definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
-    offset = publish_definition(brokers_of(settings), topic, definition)
+    if plan.refusals:
+        if not dry_run:
+            record_refusal(settings, definition, plan.refusals, act="apply")
+        click.echo("nothing was published")
+        return 1
+    if dry_run:
+        click.echo("nothing is against it; nothing was published")
+        return 0
+    offset = publish(settings, definition, act="apply", changes=summary(plan.changes))
     click.echo(f"journey set {set_id} is published (number {offset}); workers take it up now")
     return 0

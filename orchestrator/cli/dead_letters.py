@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from orchestrator.cli._author import with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
 from orchestrator.runtime.access import brokers_of, registry_of
+from orchestrator.runtime.audit import audited
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
     DeadLetter,
@@ -31,7 +33,7 @@ Examples:
   orchestrator dead-letters list --count
   orchestrator dead-letters list --reason http_404 --since "1 day"
   orchestrator dead-letters show sinks.webhook.dead-letters:0:17 --show-values
-  orchestrator dead-letters replay --topic sinks.webhook.dead-letters --reason http_404
+  orchestrator dead-letters replay --topic sinks.webhook.dead-letters --reason http_404 --why "the address is mended"
 """
 COMMANDS = ("list", "show", "replay")
 
@@ -120,12 +122,13 @@ def show(*, ids: Sequence[str], show_values: bool, settings: Settings) -> int:
     return 1 if missing else 0
 
 
-@command.command("replay", epilog="Example: orchestrator dead-letters replay --reason http_401 --yes")
+@command.command("replay", epilog="Example: orchestrator dead-letters replay --reason http_401 --why mended --yes")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_selected
 @click.option("--max", "records_max", type=click.IntRange(1), default=10_000, show_default=True, help="Most to replay.")
+@with_author()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_settings("bootstrap_servers", "topic_prefix")
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix", "environment")
 def replay(
     *,
     ids: Sequence[str],
@@ -133,6 +136,8 @@ def replay(
     reasons: Sequence[str],
     since_ms: int | None,
     records_max: int,
+    who: str,
+    why: str,
     yes: bool,
     settings: Settings,
 ) -> int:
@@ -162,9 +167,12 @@ def replay(
         return 0
     if not yes:
         click.confirm(f"replay {summary}?", abort=True)
-    replayer = Replayer(brokers_of(settings), actions_prefix=f"{settings.topic_prefix}actions.")
-    returned = sum(replayer.send(letter) for letter in chosen)
-    replayer.finish()
+    detail = {topic: str(number) for topic, number in sorted(targets.items())}
+    with audited(settings, act="replay", about="dead-letters", who=who, why=why, detail=detail) as act:
+        replayer = Replayer(brokers_of(settings), actions_prefix=f"{settings.topic_prefix}actions.")
+        returned = sum(replayer.send(letter) for letter in chosen)
+        replayer.finish()
+        act.detail["replayed"] = str(returned)
     click.echo(f"replayed {returned} of {len(chosen)}: {summary}")
     if is_cut:
         click.echo(f"there are more; --max replays more than {records_max}", err=True)

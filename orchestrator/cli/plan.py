@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from orchestrator.authoring.changes import NOTHING, Side, changes_between, side_of
-from orchestrator.authoring.event_schemas import event_types_from_texts, load_event_types
+from orchestrator.authoring.approvals import Change, refusals
+from orchestrator.authoring.changes import Side, changes_between, side_of
+from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.sources import read_sources
 from orchestrator.cli._journeys import Compiled, compiled_journeys, show_problems
@@ -43,15 +44,16 @@ EXIT_CHANGES = 4
 @click.option("--diff", "shows_diff", is_flag=True, help="Show how the texts of journeys and templates differ too.")
 @click.option("--detailed-exitcode", is_flag=True, help=f"Exit with {EXIT_CHANGES} if something would change.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
-@with_settings("bootstrap_servers", "app_id", "topic_prefix", "schemas")
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "schemas", "environment")
 def command(
     *, path: Path, against: Path | None, shows_diff: bool, detailed_exitcode: bool, form: str, settings: Settings
 ) -> int:
     """Show what bringing the journeys of the directory PATH into force would change, and how many customers are where.
 
     Customers inside keep the version that they entered, unless a journey takes them along (`migrate`): then it is
-    proved that they can come, and shown where they come to. Nothing is written. Exits with 1 if the journeys have
-    errors, and with 0 whether something would change or not, unless --detailed-exitcode is given.
+    proved that they can come, and shown where they come to. What the rules of the house (governance.yaml) have against
+    it in the environment is named; with --against no approvals are known. Nothing is written. Exits with 1 if the
+    journeys have errors, and with 0 whether something would change or not, unless --detailed-exitcode is given.
     """
     compiled = compiled_journeys(path, settings.schemas, form)
     if compiled is None:
@@ -74,25 +76,31 @@ def is_refused(plan: Plan, compiled: Compiled, form: str) -> bool:
     return refused
 
 
-def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan:
+def planned(settings: Settings, path: Path, against: Path | None = None, *, who: str = "") -> Plan:
     """The journeys of a directory, which have no errors, against those of another one, or against those in force.
 
-    Raises: EnvironmentProblem if a directory is missing, or the broker does not answer.
+    `who` is who would bring them into force. Raises: EnvironmentProblem if a directory is missing, or the broker does
+    not answer.
     """
     types = load_event_types(event_schema_directory(settings.schemas))
     after = side_of(read_sources(path).files, types)
     set_id = "" if after.journeys is None else after.journeys.set_id
     if against is not None:
         before = side_of(read_sources(against).files, types)
-        older = [] if before.journeys is None else [before.journeys]
+        older = () if before.journeys is None else (before.journeys,)
         known = "" if before.journeys is None else before.journeys.set_id
-        return _plan(known, set_id, before, after, older, None)
-    from orchestrator.runtime.places import count_places  # noqa: PLC0415  (loads the Kafka client)
+        found = refusals(Change(before, after, who, settings.environment), {})
+        plan = _plan(known, set_id, before, after, older, None)
+        return replace(plan, refusals=tuple(found), environment=settings.environment)
+    from orchestrator.runtime.places import count_places  # noqa: PLC0415  (these load the Kafka client)
+    from orchestrator.runtime.publishing import standing, why_not  # noqa: PLC0415
 
-    in_force, before, older = _in_force(settings)
+    now = standing(settings)
+    against_it = [] if now.set_id == set_id else why_not(settings, now, after, who=who)
     with counting() as progress:
         places = count_places(settings, progress=progress)
-    return _plan(in_force, set_id, before, after, older, places)
+    plan = _plan(now.set_id, set_id, now.side, after, now.kept, places)
+    return replace(plan, refusals=tuple(against_it), environment=settings.environment)
 
 
 def _plan(
@@ -103,19 +111,3 @@ def _plan(
         return Plan(known, set_id, changes, places)
     problems = prove(after.drafts.values(), after.journeys, older)
     return Plan(known, set_id, changes, places, after.journeys.migrating, problems)
-
-
-def _in_force(settings: Settings) -> tuple[str, Side, list[JourneySet]]:
-    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
-    from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415
-    from orchestrator.runtime.in_force import Publications  # noqa: PLC0415  (loads the Kafka client)
-    from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
-
-    publications = Publications(read_definitions(brokers_of(settings), topic_names(settings).definitions))
-    newest, older = publications.newest, [journeys for _, journeys in publications.kept()]
-    if newest is None:
-        return "", NOTHING, older
-    types = event_types_from_texts(newest.definition.schemas).types
-    side = side_of(newest.definition.sources, types)
-    # With the older versions that customers are inside of: what those keep is not new.
-    return newest.journeys.set_id, replace(side, journeys=newest.journeys), older

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from orchestrator.authoring.problem_text import count_words
 from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.cli._author import with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
@@ -30,14 +31,13 @@ Examples:
 
 @click.command("rebuild", epilog=EXAMPLES, short_help="Give new aggregates the past, from the event topics.")
 @click.argument("aggregates", nargs=-1, metavar="[AGGREGATE]...")
-@click.option("--who", default="", metavar="NAME", help="Who answers for it; kept in the events.")
-@click.option("--why", default="", metavar="TEXT", help="Why it is done; kept in the events.")
+@with_author(needs_why=False)
 @click.option(
     "--look", is_flag=True, help="Only say which aggregates lack the past, and how far back the topics reach."
 )
 @click.option("--enter", "lets_in", is_flag=True, help="Let customers who come into a segment by it into journeys.")
 @click.option("--partial", is_flag=True, help="Go on where the topics no longer hold all events that count.")
-@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "event_topics", "schemas")
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "event_topics", "schemas", "environment")
 def command(
     *, aggregates: tuple[str, ...], who: str, why: str, look: bool, lets_in: bool, partial: bool, settings: Settings
 ) -> int:
@@ -49,9 +49,10 @@ def command(
     it was interrupted, adds nothing twice. Exits with 1 if events that count are no longer in the topics, unless
     --partial is given.
     """
-    if not look and not (who and why):
-        raise click.UsageError("give --who and --why, or --look")
-    from orchestrator.runtime.rebuild import Order  # noqa: PLC0415  (these load the Kafka client)
+    if not look and not why.strip():
+        raise click.UsageError("say --why: it is kept in the audit log; or give --look")
+    from orchestrator.runtime.audit import JOURNEYS, audited  # noqa: PLC0415  (these load the Kafka client)
+    from orchestrator.runtime.rebuild import Order  # noqa: PLC0415
     from orchestrator.runtime.rebuild_run import Rebuild  # noqa: PLC0415
     from orchestrator.runtime.replay import ReplayImpossible  # noqa: PLC0415
 
@@ -65,8 +66,14 @@ def command(
         if not (is_whole or partial):
             click.echo("not all events that count are there any more; to add those that are: --partial", err=True)
             return 1
-        with _progress() as progress:
+        texts = sorted({one.text for part in lacking for one in part.aggregates})
+        detail = {"aggregates": "; ".join(texts), "lets_in": "yes" if lets_in else "no"}
+        with (
+            audited(settings, act="rebuild", about=JOURNEYS, who=who, why=why, detail=detail) as act,
+            _progress() as progress,
+        ):
             done = rebuild.run(lacking, Order(who, why, lets_in), progress=progress)
+            act.detail["customers"] = str(done.customers)
     except ReplayImpossible as impossible:
         raise EnvironmentProblem(str(impossible), hint="see the retention of the journal's topic") from impossible
     finally:

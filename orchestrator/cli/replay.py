@@ -32,18 +32,14 @@ MASK = "***"
 
 
 @click.command("replay", epilog=EXAMPLES, short_help="Compute a partition again and compare.")
-@click.option(
-    "--partition", "partitions", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated."
-)
+@click.option("--partition", "only", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated.")
 @click.option("--verify/--print", "verify", default=True, help="Compare with the topics, or print the actions as JSON.")
 @click.option("--show-personal-data", is_flag=True, help="With --print: show addresses and contents too.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show the comparison."
 )
 @with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix")
-def command(
-    *, settings: Settings, partitions: tuple[int, ...], verify: bool, show_personal_data: bool, form: str
-) -> int:
+def command(*, settings: Settings, only: tuple[int, ...], verify: bool, show_personal_data: bool, form: str) -> int:
     """Repeat all that was decided, from journal, sources and definitions, and compare it with the topics.
 
     Journey definitions and event schemas are those of the time. Nothing is written. Exits with 1 if an action, a
@@ -52,7 +48,7 @@ def command(
     from orchestrator.runtime.replay import ReplayImpossible  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.replay_run import Replay  # noqa: PLC0415
 
-    replay = Replay(settings, partitions)
+    replay = Replay(settings, only)
     try:
         return _verify(replay, form) if verify else _print(replay, show_personal_data=show_personal_data)
     except ReplayImpossible as impossible:

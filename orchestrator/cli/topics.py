@@ -22,6 +22,7 @@ SETTINGS = (
     "journeys",
     "schemas",
     "time",
+    "audit_retention_ms",
 )
 
 

@@ -9,6 +9,7 @@ import click
 
 from orchestrator.authoring.durations import DurationProblem, parse_duration
 from orchestrator.authoring.problem_text import count_words
+from orchestrator.cli._author import with_author
 from orchestrator.cli._plan import counting
 from orchestrator.cli._settings import with_settings
 from orchestrator.runtime.settings import Settings
@@ -37,9 +38,8 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str) -> 
     callback=_duration,
     help="Collect only what was superseded so long ago, so that no worker can still let customers in.",
 )
-@click.option("--who", default="", metavar="NAME", help="With --collect: who answers for it.")
-@click.option("--why", default="", metavar="TEXT", help="With --collect: why.")
-@with_settings("bootstrap_servers", "app_id", "topic_prefix")
+@with_author(needs_why=False)
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "environment")
 def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Settings) -> int:
     """List the journey sets that were published, and which are kept because customers are inside their versions.
 
@@ -47,13 +47,14 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
     them. Their texts stay in the topic, so that a replay can still use them.
     """
     from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
-    from orchestrator.runtime.definitions import Definition, publish_definition, read_definitions  # noqa: PLC0415
+    from orchestrator.runtime.definitions import Definition, read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications, collectable  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415
+    from orchestrator.runtime.publishing import publish  # noqa: PLC0415
     from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
-    if collect and not (who and why):
-        raise click.UsageError("--collect needs --who and --why")
+    if collect and not why:
+        raise click.UsageError("--collect needs --why")
     topic = topic_names(settings).definitions
     publications = Publications(read_definitions(brokers_of(settings), topic))
     if publications.newest is None:
@@ -75,7 +76,7 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
         )
     if collect and free:
         record = Definition("collected", {}, {}, who=who, why=why, at_ms=now_ms, forgets=tuple(sorted(free)))
-        publish_definition(brokers_of(settings), topic, record)
+        publish(settings, record, act="collect")
     if collect:
         click.echo(f"{count_words(len(free), 'journey set')} collected")
     return 0

@@ -45,6 +45,9 @@ Examples:
     "stop_timeout_ms",
     "hang_timeout_ms",
     "create_topics",
+    "environment",
+    "audit_retention_ms",
+    "audit_key_file",
     "log_format",
     "log_level",
 )

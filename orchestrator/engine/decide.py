@@ -11,7 +11,8 @@ from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.clocks import fire_clock, take_due_clock
 from orchestrator.engine.commands import COMMAND_EVENTS, answer, take_command
 from orchestrator.engine.contest import contend, contend_first
-from orchestrator.engine.entry import enter, worth_asking
+from orchestrator.engine.entry import enter
+from orchestrator.engine.entry_index import worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.limits import measured_globally

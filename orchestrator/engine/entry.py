@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from orchestrator.engine.expiry import bound_passage
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
@@ -14,7 +11,7 @@ from orchestrator.engine.steps import remove, run_steps
 from orchestrator.engine.turn import Turn, fail, holds, record, value_of
 from orchestrator.engine.waits import later, zone_for
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
-from orchestrator.model.journey import EntryIndex, Expression, Journey
+from orchestrator.model.journey import Expression, Journey
 from orchestrator.model.triggers import EntryLimit
 
 _DAY_MS = 86_400_000
@@ -82,16 +79,6 @@ def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     bound_passage(turn, journey, instance)
     run_steps(turn, journey, instance, journey.first)
-
-
-def worth_asking(index: EntryIndex, fields: Mapping[str, Any]) -> tuple[Journey, ...]:
-    """The journeys whose entry conditions may hold for an event with these fields, in name order."""
-    found = index.others
-    for field, table in index.by_field:
-        told_apart = table.get(fields.get(field))
-        if told_apart is not None:
-            found = tuple(sorted((*found, *told_apart), key=lambda journey: journey.name)) if found else told_apart
-    return found
 
 
 def may_enter(turn: Turn, journey: Journey, where: Expression) -> bool:

@@ -46,6 +46,15 @@ def aggregate_key(text: str, kind: str) -> str:
     return xxh3_64_hexdigest(f"{text}{_SEPARATOR}{kind}".encode())[:10]
 
 
+def address_digest(address: str) -> bytes:
+    """Eight bytes that stand for an address, however its letters are written.
+
+    >>> address_digest("Ada@Example.com ") == address_digest("ada@example.com")
+    True
+    """
+    return xxh3_64_digest(address.strip().casefold().encode())
+
+
 def event_digest(event_id: str) -> bytes:
     """Eight bytes that stand for an event id in the customer's memory of recent events."""
     return xxh3_64_digest(event_id.encode())

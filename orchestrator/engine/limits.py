@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.engine.ids import draw
+from orchestrator.engine.reach import is_cut_off
 from orchestrator.model.customer import Customer, Sent
 from orchestrator.model.journey import Cap, Channel, Journey, JourneySet, Send
 from orchestrator.model.policies import Basis, Purpose
@@ -79,7 +80,7 @@ def choose_channel(
     for name in step.channels:
         channel = journeys.channels[name]
         address = customer.profile.get(channel.address)
-        if not address:
+        if not address or (customer.unreachable and is_cut_off(customer, channel, str(address))):
             continue
         if not has_agreed(customer, channel, purpose):
             if reason == "unreachable":

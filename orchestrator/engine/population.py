@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from orchestrator.engine.clocks import FIRE, set_clock
 from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
+from orchestrator.engine.entry_index import index_of
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
 from orchestrator.engine.waits import date_due, is_date_ahead, zone_for
 from orchestrator.model.customer import NEVER_MS
-from orchestrator.model.journey import EntryIndex, Journey, JourneySet, OnDate
+from orchestrator.model.journey import Journey, JourneySet, OnDate
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
 CLOCK = "tick"
@@ -71,20 +72,6 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entries_by_command=by_command,
         uses_shared=has_limits_of_all or bool(journeys.rates),
     )
-
-
-def index_of(entered: tuple[Journey, ...]) -> EntryIndex | None:
-    """The journeys of one event type, told apart by what their conditions ask first; None if none can be."""
-    by_field: dict[str, dict[Any, tuple[Journey, ...]]] = {}
-    for journey in entered:
-        if journey.entry.only is not None:
-            field, values = journey.entry.only
-            table = by_field.setdefault(field, {})
-            for value in values:
-                table[value] = (*table.get(value, ()), journey)
-    if not by_field:
-        return None
-    return EntryIndex(tuple(by_field.items()), tuple(journey for journey in entered if journey.entry.only is None))
 
 
 def is_entry_clock(name: str) -> bool:

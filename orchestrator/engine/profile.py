@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from orchestrator.engine.reach import apply_reach_rule
 from orchestrator.engine.turn import Turn
 from orchestrator.model.actions import Failure
 from orchestrator.model.journey import ProfileRule
 
 
 def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
-    """Sets the attributes and consents that the rules take from the turn's event. Null leaves things as they are, or
-    takes an attribute away where the rule says so.
+    """Sets what the rules take from the turn's event: attributes, consents, whether addresses are of use.
+
+    Null leaves things as they are, or takes an attribute away where the rule says so.
 
     A rule that cannot be evaluated is recorded as failed and changes nothing.
     """
@@ -32,5 +34,7 @@ def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
                 granted = granted_of.evaluate(turn)
                 if key is not None and granted is not None:
                     consents[key] = bool(granted)
+            for reach in rule.reach:
+                apply_reach_rule(turn, reach)
         except ArithmeticError as error:
             turn.effects.failures.append(Failure("", "profile", f"{type(error).__name__} in a rule on {rule.on}"))

@@ -78,6 +78,7 @@ class Customer(msgspec.Struct, array_like=True):
     instant and who the customer is there; `exposures` the arm of each named experiment that the customer has met.
     `admissions` maps a journey with a limit of entries to those of the customer that count, in time order; `populated`
     names the journeys that the customer was looked at for as they came into force.
+    `unreachable` maps a channel to a digest of the address on which the customer could not be reached.
     `emitted` is when the hour began in which emitted events are counted, and how many there were in it.
     `histories` says of aggregates, by their keys, with which publication of journeys they were taken up again after
     they had not been kept (0: they always were), and whether what was before it has been added (`engine/rebuild.py`).
@@ -100,6 +101,7 @@ class Customer(msgspec.Struct, array_like=True):
     admissions: dict[str, list[int]] = {}
     populated: list[str] = []
     emitted: tuple[int, int] = (0, 0)
+    unreachable: dict[str, bytes] = {}
     histories: dict[str, tuple[int, bool]] = {}
 
 

@@ -13,7 +13,7 @@ from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.migrations import Migration
 from orchestrator.model.policies import GlobalHoldout, Purpose
-from orchestrator.model.triggers import Bounds, OnCommand, OnEvent, OnSchedule, OnSegment
+from orchestrator.model.triggers import Bounds, FieldIndex, Need, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
 
 
@@ -295,7 +295,7 @@ class Entry:
     """Who enters: at the trigger, where the condition holds; `key` tells parallel instances apart.
 
     `is_backfilled`: as the journey comes into force, those enter too who match already.
-    `only` is a field of the event and its values without which the condition is false, and cannot fail, at once.
+    `needs` is what the condition needs of the event, each by itself; fields that it does not need are not in it.
     """
 
     trigger: Trigger
@@ -304,7 +304,7 @@ class Entry:
     reentry: ReEntry
     bounds: Bounds | None = None
     is_backfilled: bool = False
-    only: tuple[str, frozenset[Any]] | None = None
+    needs: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,14 +374,15 @@ class Journey:
 
 @dataclass(frozen=True, slots=True)
 class EntryIndex:
-    """The journeys that one event type lets customers into, told apart by `Entry.only`.
+    """The journeys that one event type lets customers into, in name order, told apart by what each needs most.
 
-    `by_field` holds (field, value → journeys); `others` those whose condition has to be asked with every event. Each
-    tuple of journeys is in name order.
+    `others` are those whose condition has to be asked with every event, and `other_places` where they are in `entered`.
     """
 
-    by_field: tuple[tuple[str, dict[Any, tuple[Journey, ...]]], ...]
+    entered: tuple[Journey, ...]
+    by_field: tuple[FieldIndex, ...]
     others: tuple[Journey, ...]
+    other_places: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,9 +452,23 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachRule:
+    """An event that says, where the condition holds, whether the customer can be reached on `channel`.
+
+    `address` is the address that the event is about (None, or a null value: that of the profile).
+    """
+
+    channel: str
+    is_reachable: bool
+    where: Expression | None
+    address: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRule:
-    """Event type → attributes and consent. A null value leaves the attribute as it is, or with `nulls_clear` takes it
-    away.
+    """Event type → attributes, consent, and whether addresses are of use.
+
+    A null value leaves the attribute as it is, or with `nulls_clear` takes it away.
     """
 
     on: str
@@ -461,6 +476,7 @@ class ProfileRule:
     consent: tuple[tuple[Expression, Expression], ...]
     """(consent key, granted)."""
     nulls_clear: bool = False
+    reach: tuple[ReachRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ A trigger that looks at an attribute (`OnDate`) is in `model/journey.py`, beside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,39 @@ class Bounds:
     opens_ms: int
     closes_ms: int
     limits: tuple[EntryLimit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values from `low` to `high`, each included or not; None for no end. Null and NaN are in none."""
+
+    low: Any = None
+    has_low: bool = False
+    high: Any = None
+    has_high: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an entry condition needs of one field of the event: one of `values` (None among them: null), or a value in
+    one of `ranges`, which do not overlap. Without it the condition is false, and cannot fail.
+    """
+
+    field: str
+    values: frozenset[Any] = frozenset()
+    ranges: tuple[Range, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldIndex:
+    """Which journeys need what of one field: their places in `EntryIndex.entered`, in order.
+
+    `by_value` are those that need this very value. `ends` are all ends of the ranges that others need, `tree` who needs
+    them: a segment tree over the places between the ends and at them. `ranged` is everyone in the tree.
+    """
+
+    field: str
+    by_value: dict[Any, tuple[int, ...]]
+    ends: tuple[Any, ...] = ()
+    tree: tuple[tuple[int, ...], ...] = ()
+    ranged: tuple[int, ...] = ()

@@ -25,6 +25,8 @@ LOOK_S = 0.5
 """How long one attempt to reach a broker lasts before it is asked why it did not succeed."""
 
 PROBE_S = 3.0
+READERS = "orchestrator-reader"
+"""The group that readers name, though they are in none."""
 
 _TLS = frozenset({"ssl", "sasl_ssl"})
 _SASL = frozenset({"sasl_plaintext", "sasl_ssl"})
@@ -77,6 +79,11 @@ class Brokers:
     def client(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings with everything that a client needs for reaching the brokers."""
         return {"bootstrap.servers": self.servers, "error_cb": self._said.append, **self._security(), **settings}
+
+    def reader(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """As `client`, for a consumer that is told what to read: it belongs to no group and commits nothing."""
+        # The client insists on the name of a group and asks for its coordinator: one name needs one right.
+        return self.client({"group.id": READERS, "enable.auto.commit": False, **settings})
 
     def tls(self) -> ssl.SSLContext | None:
         """For clients that take Python's own TLS; None where none is spoken.

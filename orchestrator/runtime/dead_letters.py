@@ -252,11 +252,8 @@ def _read(consumer: Consumer, topic: str, number: int, start: int, end: int) -> 
 
 def _consumer(brokers: Brokers) -> Consumer:
     return Consumer(
-        brokers.client(
+        brokers.reader(
             {
-                # The client insists on a name; nothing is ever committed under it.
-                "group.id": "orchestrator-dead-letters",
-                "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",

@@ -41,6 +41,8 @@ class Definition:
     why: str = ""
     at_ms: int = 0
     forgets: tuple[int, ...] = ()
+    environment: str = ""
+    """What the installation was for, where that was said."""
 
 
 def encode_definition(definition: Definition) -> bytes:
@@ -49,6 +51,8 @@ def encode_definition(definition: Definition) -> bytes:
     body |= {"who": definition.who, "why": definition.why, "at": definition.at_ms}
     if definition.forgets:
         body["forgets"] = definition.forgets
+    if definition.environment:
+        body["environment"] = definition.environment
     return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
 
 
@@ -66,6 +70,7 @@ def decode_definition(key: bytes, value: bytes, *, offset: int) -> Definition:
             str(body.get("why", "")),
             int(body.get("at", 0)),
             tuple(map(int, body.get("forgets", ()))),
+            str(body.get("environment", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvironmentProblem(
@@ -87,11 +92,8 @@ class DefinitionsReader:
         self._position = 0
         self._is_assigned = False
         self._consumer = Consumer(
-            brokers.client(
+            brokers.reader(
                 {
-                    # Only assigned, never subscribed, never committed: the name is just required.
-                    "group.id": f"{topic}-reader",
-                    "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",
@@ -162,6 +164,11 @@ def read_definitions(brokers: Brokers, topic: str) -> list[Definition]:
         reader.close()
 
 
+def definition_key(definition: Definition) -> bytes:
+    """A key of its own: each publication is kept when the topic is compacted, also one of a set published before."""
+    return _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4))).encode()
+
+
 def publish_definition(brokers: Brokers, topic: str, definition: Definition) -> int:
     """Writes the definition and waits until the broker has it; gives its offset.
 
@@ -177,9 +184,7 @@ def publish_definition(brokers: Brokers, topic: str, definition: Definition) -> 
             offsets.append(message.offset() or 0)
 
     producer = Producer(brokers.client({"enable.idempotence": True, "log_level": 0}))
-    # Each publication is kept when the topic is compacted, also one of a set that was published before.
-    key = _KEY_SEPARATOR.join((definition.set_id, str(definition.at_ms), secrets.token_hex(4)))
-    producer.produce(topic, encode_definition(definition), key.encode(), on_delivery=delivered)
+    producer.produce(topic, encode_definition(definition), definition_key(definition), on_delivery=delivered)
     if producer.flush(TIMEOUT_S) or failures:
         raise EnvironmentProblem(
             f"the journeys could not be published to {topic}: {failures[0] if failures else 'no answer'}",

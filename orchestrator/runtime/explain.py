@@ -167,11 +167,9 @@ def places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | No
 def committed_reader(settings: Settings, purpose: str) -> Consumer:
     """A consumer that reads what was committed, to the end of each partition, and belongs to no group."""
     return Consumer(
-        brokers_of(settings).client(
+        brokers_of(settings).reader(
             {
-                # Only assigned, never subscribed, never committed: the name is just required.
-                "group.id": f"{settings.app_id}-{purpose}",
-                "enable.auto.commit": False,
+                "client.id": f"{settings.app_id}-{purpose}",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",

@@ -169,8 +169,9 @@ class Gathering:
         }
 
     def look_ahead(self, ends: Mapping[str, int]) -> None:
-        """Looks at what comes after the cuts, up to these offsets: who is forgotten there has no past, and an event
-        that comes once more there, of a type that nobody knew before, was counted when it was decided.
+        """Looks at what comes after the cuts, up to these offsets: who asks to be forgotten there gets no past, also
+        where that was refused or is not decided yet; and an event that comes once more there, of a type that nobody
+        knew before, was counted when it was decided.
         """
         cuts = self._cuts.values()
         for topic, end in ends.items():

@@ -153,12 +153,9 @@ class TopicReader:
 
     def _consumer(self) -> Consumer:
         return Consumer(
-            self._brokers.client(
+            self._brokers.reader(
                 {
-                    # Only assigned, never subscribed, never committed: the name is just required.
-                    "group.id": "orchestrator-replay",
                     "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "auto.offset.reset": "error",
                     # An empty fetch tells where a partition ends; nobody waits for more.

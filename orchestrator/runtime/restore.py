@@ -149,7 +149,7 @@ def restore_partition(
     sources = [(topic, partition) for topic in event_topics]
     fencing = _Fencing(brokers, group_id, sources, own_transactional_id)
     committed = _stable_offsets(fencing)
-    reader = _ChangelogReader(brokers, group_id, changelog_topic, partition)
+    reader = _ChangelogReader(brokers, changelog_topic, partition)
     try:
         low, end = reader.bounds()
         position = store.position()
@@ -267,15 +267,12 @@ class _Fencing:
 class _ChangelogReader:
     """One changelog partition, read_committed."""
 
-    def __init__(self, brokers: Brokers, group_id: str, topic: str, partition: int) -> None:
+    def __init__(self, brokers: Brokers, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
         self._brokers = brokers
-        self._settings = brokers.client(
+        self._settings = brokers.reader(
             {
-                # Only assigned, never subscribed, never committed: the name is just required.
-                "group.id": f"{group_id}-restore",
-                "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
             }

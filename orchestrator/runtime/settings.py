@@ -160,6 +160,19 @@ class Settings:
         "it again. Longer than any call to the broker or the registry may take. Milliseconds.",
     )
     create_topics: bool = _setting(default=False, text="Create missing topics at the start.")
+    environment: str = _setting(
+        "production",
+        "What this installation is for: one of the environments of governance.yaml, if there is one; it says what may "
+        "be brought into force here.",
+    )
+    audit_retention_ms: int = _setting(
+        -1, "How long the audit log is kept where its topic is created; -1 is for ever. Milliseconds."
+    )
+    audit_key_file: str = _setting(
+        "",
+        "File with a secret by which the audit log names customers whose data was given out or erased. Without it the "
+        "log says that it was done, not for whom.",
+    )
     log_format: str = _setting("text", "Log lines as text for people or JSON for machines.", choices=("text", "json"))
     log_level: str = _setting("info", "Least severity that is logged.", choices=("debug", "info", "warning", "error"))
 
@@ -173,6 +186,10 @@ class Settings:
                 raise ValueError(f"{field.name} must be one of {', '.join(choices)}")
         if not self.event_topics:
             raise ValueError("event_topics must name at least one topic")
+        if not _NAME.fullmatch(self.environment):
+            raise ValueError("environment must be a name such as production or staging")
+        if self.audit_retention_ms < -1:
+            raise ValueError("audit_retention_ms must be -1 or a number of milliseconds")
         if not _NAME.fullmatch(self.app_id):
             raise ValueError("app_id may contain letters, digits, dots, dashes and underscores, and must not be empty")
         if self.worker_id and not _NAME.fullmatch(self.worker_id):

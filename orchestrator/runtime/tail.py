@@ -221,11 +221,8 @@ _PASSING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, Kafka
 
 def _consumer(brokers: Brokers) -> Consumer:
     return Consumer(
-        brokers.client(
+        brokers.reader(
             {
-                # The client insists on a name; nothing is ever committed under it.
-                "group.id": "orchestrator-tail",
-                "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.brokers import Brokers
+from orchestrator.runtime.grants import CREATE, TOPIC, Right, denied
 from orchestrator.runtime.settings import Settings
 
 TABLE_NAME = "customers"
@@ -32,6 +33,7 @@ class TopicNames:
     journal: str
     dead_letters: str
     definitions: str
+    audit: str
     changelog: str
     sinks_prefix: str
     """How the names of the sinks' own topics begin."""
@@ -51,6 +53,7 @@ def topic_names(settings: Settings) -> TopicNames:
         journal=f"{prefix}journeys.journal",
         dead_letters=f"{prefix}journeys.dead-letters",
         definitions=f"{prefix}journeys.definitions",
+        audit=f"{prefix}orchestrator.audit",
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
@@ -58,11 +61,15 @@ def topic_names(settings: Settings) -> TopicNames:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it must be: `config` holds only what correctness depends on."""
+    """One topic as it must be: `config` holds only what correctness depends on.
+
+    `initial` is what it is created with besides; whoever operates the broker may change it.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+    initial: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,6 +106,10 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     # A dead letter is its original with headers added, and perhaps compressed less well: larger than what was let in.
     specs.append(TopicSpec(names.dead_letters, partitions, {"max.message.bytes": str(PRODUCED_BYTES_MAX)}))
     specs.append(TopicSpec(names.definitions, 1, compacted))
+    # One partition: what was done stands in the order in which it was done.
+    specs.append(
+        TopicSpec(names.audit, 1, {"cleanup.policy": "delete"}, {"retention.ms": str(settings.audit_retention_ms)})
+    )
     specs.append(TopicSpec(names.changelog, partitions, compacted))
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
@@ -147,27 +158,31 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
                 spec.name,
                 num_partitions=spec.partitions,
                 replication_factor=settings.replication_factor,
-                config=dict(spec.config),
+                config={**spec.initial, **spec.config},
             )
             for spec in missing
         ],
         operation_timeout=TIMEOUT_S,
         request_timeout=TIMEOUT_S,
     )
-    created = []
+    created, refused = [], []
     for name, future in futures.items():
         try:
             future.result(timeout=2 * TIMEOUT_S)
         except KafkaException as error:
             cause = error.args[0]
             # Two workers may start at once; whoever comes second finds the topic there.
-            if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if cause.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                refused.append(name)
+            elif cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise EnvironmentProblem(
                     f"topic {name} could not be created: {cause.str()}",
                     hint="create it by hand, or let a user who may create topics run `orchestrator topics create`",
                 ) from error
         else:
             created.append(name)
+    if refused:
+        raise denied(brokers, [Right(TOPIC, name, is_prefix=False, operation=CREATE) for name in refused])
     _await_leaders(admin, brokers, [spec.name for spec in missing])
     return sorted(created)
 

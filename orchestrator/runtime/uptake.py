@@ -24,6 +24,8 @@ log = structlog.stdlib.get_logger(__name__)
 POLL_S = 0.5
 RETRY_S = 5.0
 
+Publish = Callable[[Definition, tuple[Definition, ...]], object]
+"""Publishes a definition after those that were published before. Raises EnvironmentProblem if it may not be."""
 REFUSED_HINT = "bring all workers to the release that published it; orchestrator plan shows what is wrong with journeys"
 
 Usable = Callable[[InForce], None]
@@ -36,16 +38,24 @@ class Uptake:
     Its methods may be called from any thread. Raises: EnvironmentProblem if the topic cannot be read.
     """
 
-    def __init__(self, brokers: Brokers, topic: str, *, check_usable: Usable = lambda _: None) -> None:
-        self._brokers = brokers
+    def __init__(
+        self,
+        brokers: Brokers,
+        topic: str,
+        *,
+        check_usable: Usable = lambda _: None,
+        publish: Publish | None = None,
+    ) -> None:
         self._topic = topic
         self._check_usable = check_usable
+        self._publish = publish or (lambda one, _: publish_definition(brokers, topic, one))
         self._lock = threading.Lock()
         self._reader = DefinitionsReader(brokers, topic)
         self._publications = Publications()
         self._in_force: InForce | None = None
         self.refused = 0
         """How many sets are published after the one in force that cannot be used."""
+        self._newest_refusal: EnvironmentProblem | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -65,12 +75,13 @@ class Uptake:
                     raise EnvironmentProblem(f"the journeys cannot come into force: {reason}", hint=REFUSED_HINT)
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
-                publish_definition(self._brokers, self._topic, definition)
+                self._publish(definition, tuple(self._publications.definitions))
                 found = self.catch_up()
         if found is None:
+            # The newest one's reason is what to do something about.
             raise EnvironmentProblem(
-                "none of the published journey sets can be used by this worker",
-                hint="the log says why; is this worker of an older release than the one that published them?",
+                f"none of the published journey sets can be used by this worker: {self._newest_refusal}",
+                hint=self._newest_refusal.hint if self._newest_refusal is not None else "",
             )
         return found
 
@@ -127,6 +138,7 @@ class Uptake:
             if problem is None:
                 self._in_force, self.refused = found, refused
                 return
+            self._newest_refusal = self._newest_refusal if refused else problem
             refused += 1
             log.error(
                 "a published journey set is refused; the one before stays in force",

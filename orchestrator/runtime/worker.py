@@ -35,8 +35,10 @@ from orchestrator.runtime.logs import configure_logs, stack_of
 from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import CustomerStore, TransactionFailed
+from orchestrator.runtime.publishing import publish_by_worker
 from orchestrator.runtime.pump import BatchCycle, Pump
 from orchestrator.runtime.restore import Progress, Restored, restore_partition
+from orchestrator.runtime.roles import explained, no_transactions, require_rights, worker_rights
 from orchestrator.runtime.schemas import is_same_schema, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
@@ -92,6 +94,7 @@ def prepare(settings: Settings) -> Prepared:
     """
     names, brokers = topic_names(settings), brokers_of(settings)
     schema_files = read_schema_files(settings.schemas)
+    require_rights(settings, worker_rights(settings))
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
     registry = registry_of(settings)
     ids = register_schemas(registry, schema_files)
@@ -99,6 +102,7 @@ def prepare(settings: Settings) -> Prepared:
         brokers,
         names.definitions,
         check_usable=lambda found: _check_usable(settings, {file.name: file.text for file in schema_files}, found),
+        publish=lambda definition, before: publish_by_worker(settings, definition, before),
     )
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
@@ -121,9 +125,7 @@ def prepare(settings: Settings) -> Prepared:
     try:
         transactions.start()
     except TransactionFailed as error:
-        raise EnvironmentProblem(
-            f"the broker does not take transactions: {error}", hint="is it ready, with enough replicas for them?"
-        ) from error
+        raise no_transactions(settings, error) from error
     return Prepared(settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
 
 
@@ -184,6 +186,7 @@ def _check_usable(settings: Settings, schemas: Mapping[str, str], found: InForce
             f"journeys emit {', '.join(others)}, of which this worker has not the same schema",
             hint="bring the worker's --schemas up to date and start it again",
         )
+    require_rights(settings, worker_rights(settings, found.journeys))
     ensure_topics(settings, topic_specs(settings, found.journeys.destinations), create=settings.create_topics)
 
 
@@ -276,16 +279,22 @@ class _Worker:
         ends: set[asyncio.Future[Any]] = {stop, self.pump.failure}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self.is_stopping = True
-        code = _report(self.pump.failure.result()) if self.pump.failure.done() else 0
+        code = await self._reported() if self.pump.failure.done() else 0
         _exit_at_last(settings.stop_timeout_ms / 1000, code or EXIT_BUG)
         await self._stop(is_clean=code == 0)
         pumping.cancel()
         starting.cancel()
         if code == 0 and self.pump.failure.done():
-            code = _report(self.pump.failure.result())
+            code = await self._reported()
         if code == 0:
             log.info("stopped")
         return code
+
+    async def _reported(self) -> int:
+        """Says why the process ends; gives its exit code."""
+        prepared, error = self.prepared, self.pump.failure.result()
+        rights = worker_rights(self.settings, prepared.in_force.journeys)
+        return _report(await asyncio.to_thread(explained, error, prepared.brokers, rights))
 
     def _ailing(self) -> str:
         """Why the process should be ended; "" if it goes on. Asked from the server's threads."""

@@ -18,6 +18,7 @@ from orchestrator.authoring import (
     entry_bounds,
     entry_source,
     experiments,
+    governance_source,
     journey_source,
     migrate_source,
     policies_source,
@@ -183,6 +184,7 @@ def test_the_schemas_have_the_keys_that_the_compiler_knows_and_no_others(monkeyp
 
     for module in (
         experiments,
+        governance_source,
         policies_source,
         entry_bounds,
         entry_source,

@@ -12,6 +12,8 @@ import yaml
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.in_force import load_journeys
+from orchestrator.runtime.ingest.assembly import ROUTES
+from orchestrator.runtime.ingest.observing import IngestMetrics
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.ports import BatchReport, Standing
 
@@ -70,7 +72,18 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
     return metrics
 
 
-def samples(metrics: Metrics) -> dict[str, set[str]]:
+def exercised_ingest() -> IngestMetrics:
+    """The metrics of an endpoint to which everything has happened once."""
+    metrics = IngestMetrics(ROUTES)
+    metrics.watch(in_flight=lambda: 1.0, is_broker_up=lambda: True)
+    metrics.answered("events", 202, 0.01)
+    metrics.published(["cart_updated"])
+    metrics.receipts("generic", accepted=1, ignored=1, unusable=1)
+    metrics.lost("email_opened")
+    return metrics
+
+
+def samples(metrics: Metrics | IngestMetrics) -> dict[str, set[str]]:
     """Sample name -> its labels. Those that only say when a counter began are left out."""
     found: dict[str, set[str]] = {}
     for family in metrics.registry.collect():

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.settings import Settings
 from orchestrator.stack.java import java
 from tests.deploy.exported import ROOT
@@ -27,7 +28,9 @@ CONTAINER = ROOT / "deploy" / "container"
 COMPOSE = ROOT / "deploy" / "compose" / "compose.yaml"
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
-SETTINGS = {f"ORCHESTRATOR_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+SETTINGS = {
+    f"ORCHESTRATOR_{field.name.upper()}" for of in (Settings, IngestSettings) for field in dataclasses.fields(of)
+}
 PROBES = {"/healthz", "/readyz"}
 
 tooled = [pytest.mark.tools, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -165,10 +168,11 @@ def test_compose_names_versions_mounts_what_is_there_and_opens_ports_on_loopback
 
 def test_prometheus_in_compose_scrapes_the_workers_in_compose() -> None:
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
-    (job,) = config["scrape_configs"]
-    targets = {target for group in job["static_configs"] for target in group["targets"]}
-    assert job["job_name"] == "orchestrator"
-    assert targets == {f"{name}:9100" for name, service in OURS.items() if service["command"] == ["worker"]}
+    jobs = {job["job_name"]: job["static_configs"] for job in config["scrape_configs"]}
+    assert jobs.keys() == {"orchestrator", "orchestrator-ingest"}
+    for name, command in (("orchestrator", ["worker"]), ("orchestrator-ingest", ["ingest"])):
+        targets = {target for group in jobs[name] for target in group["targets"]}
+        assert targets == {f"{name}:9100" for name, service in OURS.items() if service["command"] == command}
     assert "ORCHESTRATOR_METRICS_PORT=9100" in CONTAINERFILE
 
 

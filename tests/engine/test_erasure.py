@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.engine.decide import apply_event, fire_timers
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.actions import Effects
-from orchestrator.model.customer import NEVER_MS, Customer, encode_customer, wake_at_ms
+from orchestrator.model.customer import HELD_OUT, NEVER_MS, Customer, encode_customer, wake_at_ms
 from orchestrator.model.journey import Audience, Wait
 from tests.engine.build import DAY, HOUR, START, event, goal, journey, journeys, reachable, send
 
@@ -36,6 +36,15 @@ def test_what_was_due_before_is_not_done_any_more() -> None:
     apply_event(journeys(WELCOME), customer, event(ERASED, 2), START + 2 * HOUR, effects)
     fire_timers(journeys(WELCOME), customer, "c1", START + DAY, effects)
     assert effects.actions == []
+
+
+def test_who_is_in_a_control_group_and_not_inside_leaves_no_step() -> None:
+    customer, effects = inside()
+    customer.instances[0].state, customer.instances[0].step = HELD_OUT, ""
+    made = len(effects.transitions)
+    apply_event(journeys(WELCOME), customer, event(ERASED, 2), START + 1, effects)
+    assert effects.transitions[made:] == []
+    assert encode_customer(customer) == UNKNOWN
 
 
 def test_a_second_delivery_changes_nothing() -> None:

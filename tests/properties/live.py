@@ -1,10 +1,10 @@
-"""A worker's own cycle on the broker's and the store's twins in memory: what it publishes and keeps for a log."""
+"""A worker's own cycle on the broker's twin in memory: what it publishes and keeps for a log."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,23 @@ import fastavro
 from orchestrator.model.customer import Customer, decode_customer
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
-from orchestrator.runtime.codec import EventCodec, RecordEncoder, frame
+from orchestrator.runtime.codec import (
+    EventCodec,
+    JournalEntry,
+    RecordEncoder,
+    RejectedRecord,
+    Slice,
+    decode_event,
+    event_reader,
+    frame,
+)
 from orchestrator.runtime.cycle import Cycle, CycleOptions
 from orchestrator.runtime.memory import MemoryTransactionLog
 from orchestrator.runtime.merge import MergeOptions
+from orchestrator.runtime.ports import CustomerStore
+from orchestrator.runtime.replay import InForceKey, SourceRecord
 from orchestrator.runtime.store import MemoryCustomerStore
-from tests.properties.shop import SCHEMAS
+from tests.properties.shop import SCHEMAS, TOPICS, topic_of
 from tests.runtime.cycle_build import (
     HEARTBEAT_ID,
     OUTPUT_IDS,
@@ -33,34 +44,36 @@ from tests.runtime.cycle_build import (
 )
 
 IDS = {name: number for number, name in enumerate(SCHEMAS, 1)}
+NAMES = {number: name for name, number in IDS.items()}
 PARSED = {name: fastavro.parse_schema(json.loads(text)) for name, text in SCHEMAS.items()}
+READERS = {name: event_reader(text, text) for name, text in SCHEMAS.items()}
 READ = {name: fastavro.parse_schema(json.loads(text)) for name, text in OUTPUTS.items()}
-TOPICS = ("events.people", "events.shop")
-PEOPLE = frozenset({"registered", "moved", "consent_changed"})
+ROUNDS_MAX = 1_000
+"""How often events that journeys emit may come back at one instant."""
 
 Entry = tuple[int, Event]
 """When a record was appended, and the event in it."""
 
 
-def topic_of(event: Event) -> str:
-    """Where events of this type are published."""
-    return TOPICS[0] if event.type in PEOPLE else TOPICS[1]
-
-
 @dataclass(slots=True)
 class Live:
-    """One worker with one partition. `batch_records_max` and `timers_max` bound its batches."""
+    """One worker with one partition. `batch_records_max` and `timers_max` bound its batches; `new_store` opens the
+    store of a worker that takes over: the same one, or an empty one that is filled from the changelog.
+    """
 
     journeys: JourneySet
     batch_records_max: int
     timers_max: int
+    new_store: Callable[[CustomerStore | None], CustomerStore] = lambda before: before or MemoryCustomerStore()
     log: MemoryTransactionLog = field(default_factory=MemoryTransactionLog)
     clock: FakeClock = field(default_factory=FakeClock)
-    store: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
+    store: CustomerStore = field(default_factory=MemoryCustomerStore)
     records: dict[str, list[FakeRecord]] = field(default_factory=lambda: {topic: [] for topic in TOPICS})
+    returned: int = 0
 
     def work(self, entries: Sequence[Entry], until_ms: int, *, restart_every: int) -> None:
         """Takes the records in this order; about every so many of them a new worker takes over."""
+        self.store = self.new_store(None)
         cycle = self._cycle()
         since = 0
         next_times = [*(at_ms for at_ms, _ in entries[1:]), until_ms]
@@ -68,22 +81,38 @@ class Live:
             self.clock.ms = at_ms
             body = io.BytesIO()
             fastavro.schemaless_writer(body, PARSED[event.type], event.fields)
-            topic = topic_of(event)
+            topic = topic_of(event.type)
             value = frame(IDS[event.type]) + body.getvalue()
             key = event.customer_id.encode()
             self._offer(cycle, FakeRecord(topic, 0, len(self.records[topic]), at_ms, key, value))
             since += 1
             if since >= restart_every and next_ms > at_ms:
                 self._complete(cycle, at_ms)
+                self.store = self.new_store(self.store)
                 cycle, since = self._cycle(), 0
         self._complete(cycle, until_ms)
 
     def _complete(self, cycle: Cycle, at_ms: int) -> None:
-        """Nothing more comes up to this instant, so that everything up to it is decided."""
+        """Nothing more comes up to this instant but what journeys emit, so that everything up to it is decided."""
         self.clock.ms = at_ms
-        for topic in TOPICS:
-            self._offer(cycle, heartbeat(topic, len(self.records[topic]), at_ms))
-        run(cycle)
+        for _ in range(ROUNDS_MAX):
+            for topic in TOPICS:
+                self._offer(cycle, heartbeat(topic, len(self.records[topic]), at_ms))
+            run(cycle)
+            if not self._return_emitted(cycle):
+                return
+        raise AssertionError("events that journeys emit come back without end")
+
+    def _return_emitted(self, cycle: Cycle) -> bool:
+        """Brings back what was published on the topics of events; whether there was anything."""
+        sent = [one for one in self.log.sent[self.returned :] if one.topic in TOPICS]
+        self.returned = len(self.log.sent)
+        for one in sent:
+            at_ms = self.clock.ms if one.timestamp_ms is None else one.timestamp_ms
+            offset = len(self.records[one.topic])
+            headers = tuple((name, value or b"") for name, value in one.headers)
+            self._offer(cycle, FakeRecord(one.topic, 0, offset, at_ms, one.key, one.value, headers))
+        return bool(sent)
 
     def published(self, kind: str) -> list[dict[str, Any]]:
         """The committed records of this kind of all topics, decoded, in order."""
@@ -95,6 +124,28 @@ class Live:
                 assert isinstance(record, dict)
                 found.append(record)
         return found
+
+    def journal(self) -> list[JournalEntry]:
+        """What the worker said that it did, in order."""
+        return [
+            JournalEntry(
+                **{name: one[name] for name in JournalEntry.__struct_fields__ if name not in {"slices", "rejected"}},
+                slices=[Slice(**part) for part in one["slices"]],
+                rejected=[RejectedRecord(**part) for part in one["rejected"]],
+            )
+            for one in self.published("journal_entry")
+        ]
+
+    def read_slice(self, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+        """The records of a slice of the journal, as a replay reads them."""
+        for one in self.records[part.topic][part.first : part.last + 1]:
+            name = NAMES.get(int.from_bytes((one.value or b"")[1:5], "big"), "")
+            event = None
+            if one.offset not in rejected and name in self.journeys.wanted:
+                read = decode_event(name, READERS[name], one.key or b"", one.value or b"")
+                assert isinstance(read, Event)
+                event = read
+            yield SourceRecord(one.offset, one.timestamp, event)
 
     def dead_letters(self) -> list[str]:
         """Why records were set aside."""
@@ -134,7 +185,7 @@ class Live:
             ),
             journeys=self.journeys,
             codec=codec,
-            encoder=RecordEncoder(schemas=OUTPUTS, ids=OUTPUT_IDS),
+            encoder=RecordEncoder(schemas=OUTPUTS | SCHEMAS, ids=OUTPUT_IDS | IDS),
             log=self.log,
             clock=self.clock,
             sink=Reports(),

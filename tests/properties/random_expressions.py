@@ -7,13 +7,27 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from tests.properties.shop import CONSENTS, EVENTS, PROFILE, SEGMENTS
+from tests.properties.shop import AUDIENCES, CONSENTS, EVENTS, EXPERIMENTS, PROFILE, SEGMENTS
 
 ORDERINGS = ("<", "<=", ">", ">=")
 TEXTS = ("c1", "c2", "c3", "home", "sku1", "Ada", "de")
 SIZES = ("SMALL", "LARGE", "GIFT")
 NUMBERS = {"whole": ("0", "1", "2", "3"), "number": ("0", "1.5", "30"), "decimal": ("0", "9.99", "50", "120.00")}
 LENGTHS = ("1 hour", "5 hours", "1 day", "3 days")
+PAST_NUMBERS = {
+    "whole": ("count(cart, 1 day)", "distinct(viewed.sku)", "sum(ordered.items, 3 days)", "days_since(ordered)"),
+    "decimal": ("sum(ordered.total, 3 days)", "max(cart.value)", "avg(cart.value, 1 day)"),
+}
+"""Kind → what past events say of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a journey can name of the others: all of them, those that can be started, the purposes of messages."""
+
+    journeys: tuple[str, ...] = ()
+    commanded: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class Place:
     event: str | None = None
     entry: str | None = None
     steps: Mapping[str, str] = field(default_factory=dict)
+    around: Around = field(default_factory=Around)
 
     def names(self) -> list[tuple[str, str, bool]]:
         """(name, kind of value, whether it may be null)."""
@@ -45,7 +60,7 @@ def conditions(draw: st.DrawFn, place: Place, *, depth: int = 2) -> str:
     if shape in {"and", "or"}:
         parts = [draw(conditions(place, depth=depth - 1)) for _ in range(2)]
         return f" {shape} ".join(f"({part})" for part in parts)
-    choices = [_comparison(place), _comparison(place), _consent(), _division(place)]
+    choices = [_comparison(place), _comparison(place), _membership(), _division(place), _past()]
     if place.steps:
         choices.append(_step_result(place))
     return draw(st.one_of(choices))
@@ -56,11 +71,12 @@ def values(draw: st.DrawFn, place: Place, kind: str) -> str:
     """A value of this kind, which may be null where a profile attribute can be."""
     names = [name for name, of, _ in place.names() if of == kind]
     if kind == "text":
-        return draw(st.sampled_from([*names, "'Eve'", "upper('x')"]))
+        return draw(st.sampled_from([*names, "'Eve'", "upper('x')", "last(viewed.sku)", "first(cart.cart_id, 1 day)"]))
     if kind == "instant":
-        return draw(st.sampled_from([*names, "now", "now + 3 days", "now - 1 day"]))
+        return draw(st.sampled_from([*names, "now", "now + 3 days", "now - 1 day", "max(viewed.due, 7 days)"]))
     # Only events have numbers of every kind, and not every place has one.
-    name = draw(st.sampled_from(names or ["1.5"]))
+    past = PAST_NUMBERS.get(kind, ())
+    name = draw(st.sampled_from([*names, *names, *past] or ["1.5"]))
     if kind == "whole":
         return draw(st.sampled_from([name, f"{name} + 1", f"({name} ?? 0) + 1" if "profile" in name else name, "2"]))
     return draw(st.sampled_from([name, f"{name} * 2", f"{name} / 3"]))
@@ -105,8 +121,39 @@ def _comparison(draw: st.DrawFn, place: Place) -> str:
             return f"{given} {ordering} {draw(st.sampled_from(NUMBERS[kind]))}"
 
 
-def _consent() -> st.SearchStrategy[str]:
-    return st.sampled_from([*(f"consent.{key}" for key in CONSENTS), *(f"segment.{name}" for name in SEGMENTS)])
+def _membership() -> st.SearchStrategy[str]:
+    arms = [f"experiment.{name} == '{arm}'" for name, arms in EXPERIMENTS.items() for arm in arms]
+    groups = [(f"consent.{key}" for key in CONSENTS), (f"segment.{name}" for name in SEGMENTS)]
+    in_audiences = [f"audience.{name}" for name in AUDIENCES]
+    return st.one_of(
+        *(st.sampled_from([*some]) for some in (*groups, in_audiences, [*arms, "experiment.look != null"]))
+    )
+
+
+@st.composite
+def _past(draw: st.DrawFn) -> str:
+    """Says something about past events."""
+    window = draw(st.sampled_from(["", ", 5 hours", ", 1 day", ", 3 days"]))
+    which = draw(st.sampled_from(["", "", " where event.value > 9.99", " where event.size == 'LARGE'"]))
+    ordering = draw(st.sampled_from(ORDERINGS))
+    return draw(
+        st.sampled_from(
+            [
+                f"count(cart{which}{window}) {ordering} 2",
+                f"sum(cart.value{which}{window}) {ordering} 60",
+                f"sum(ordered.items{window}) {ordering} 3",
+                f"avg(cart.items{which}{window}) {ordering} 1.5",
+                f"min(ordered.total{window}) {ordering} 50",
+                f"max(viewed.seconds{window}) {ordering} 2",
+                f"last(viewed.sku{window}) == 'sku1'",
+                f"first(cart.cart_id{which}{window}) != 'c1'",
+                f"distinct(cart.cart_id{which}{window}) {ordering} 2",
+                f"days_since(viewed) {ordering} 2",
+                f"now - max(viewed.due{window}) {ordering} 1 day",
+                f"count(told{window}) {ordering} 1",
+            ]
+        )
+    )
 
 
 @st.composite
@@ -121,6 +168,10 @@ def _division(draw: st.DrawFn, place: Place) -> str:
 def _step_result(draw: st.DrawFn, place: Place) -> str:
     step, kind = draw(st.sampled_from(sorted(place.steps.items())))
     choices = [f"steps.{step}.visits > 1", f"steps.{step}.at == null", f"now - steps.{step}.at < 1 day"]
+    if kind in {"task", "webhook", "emit"}:
+        choices += [f"steps.{step}.action_id != null", f"steps.{step}.outcome in ['asked', 'emitted']"]
+        if place.event == "task_completed" and kind == "task":
+            choices += [f"event.action_id == steps.{step}.action_id"] * 3
     if kind == "send":
         choices += [f"steps.{step}.outcome == 'sent'", f"steps.{step}.channel == 'email'"]
         if place.event == "clicked":

@@ -9,81 +9,68 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.properties.random_expressions import Place, conditions, values
-from tests.properties.random_steps import CLOCKS, DURATIONS, WAITING, ZONES, Targets, steps
-from tests.properties.shop import CHANNELS, CONSENTS, EVENTS, FILES, SEGMENTS
+from tests.properties.random_expressions import Around, Place, conditions, values
+from tests.properties.random_policies import experiments, policies
+from tests.properties.random_steps import CLOCKS, SPANS, WAITING, ZONES, Targets, steps
+from tests.properties.shop import CONSENTS, EVENTS, EXPERIMENTS, FILES, PURPOSES, SEGMENTS
 
-ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered")
-AT_ONCE = ("send", "send", "send", "branch", "split", "set")
+NAMES = ("one", "two", "three", "four")
+ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered", "told")
+AT_ONCE = ("send", "send", "send", "send", "branch", "split", "set")
+ACTIONS = ("increment", "audience", "audience", "audience", "task", "webhook", "stop", "experiment", "experiment")
+BY_EVENT, BY_COMMAND, BY_ITSELF = "event", "command", "itself"
+"""What lets customers in: an event; a request; a date, a schedule or a segment."""
+RESULTS = frozenset({"send", "task", "webhook", "emit"})
+"""The kinds of steps with an action id."""
 
 
 @st.composite
 def journey_sets(draw: st.DrawFn) -> dict[str, str]:
     """The files of a journeys folder: path → text."""
-    count = draw(st.sampled_from([1, 1, 2, 3]))
+    names = NAMES[: draw(st.sampled_from([1, 1, 2, 3, 4]))]
+    ways = {name: draw(st.sampled_from([BY_EVENT] * 3 + [BY_COMMAND, BY_ITSELF])) for name in names}
+    purposes = draw(st.sampled_from([PURPOSES, ()]))
+    if len(names) > 1 and draw(st.booleans()):
+        ways[names[-1]] = BY_COMMAND
     files = dict(FILES)
-    for name in ("one", "two", "three")[:count]:
-        files[f"{name}.yaml"] = written(draw(journeys(name)))
-    files["policies.yaml"] = written(draw(policies()))
+    for number, name in enumerate(names):
+        # Only later ones are started, so that journeys do not start each other without end.
+        commanded = tuple(other for other in names[number + 1 :] if ways[other] == BY_COMMAND)
+        files[f"{name}.yaml"] = written(draw(journeys(name, ways[name], Around(names, commanded, purposes))))
+    files["policies.yaml"] = written(draw(policies(names, purposes)))
+    files["experiments.yaml"] = written({"experiments": draw(experiments())})
     return files
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> dict[str, Any]:
-    """Caps and quiet hours."""
-    some_channels = st.one_of(
-        st.just("all"), st.lists(st.sampled_from(sorted(CHANNELS)), min_size=1, max_size=2, unique=True)
-    )
-    caps = [
-        {
-            "name": f"cap{number}",
-            "channels": draw(some_channels),
-            "max": draw(st.sampled_from([1, 1, 2, 3])),
-            "per": draw(st.sampled_from(["5 hours", "1 day", "3 days", "7 days"])),
-        }
-        for number in range(draw(st.sampled_from([1, 0, 2, 3])))
-    ]
-    quiet: list[dict[str, Any]] = []
-    for _ in range(draw(st.sampled_from([1, 0, 2]))):
-        start, end = draw(st.lists(st.sampled_from(CLOCKS), min_size=2, max_size=2, unique=True))
-        rule: dict[str, Any] = {"channels": draw(some_channels), "from": start, "to": end}
-        rule["zone"] = draw(st.sampled_from(ZONES))
-        rule["then"] = draw(st.sampled_from(["hold", "hold", "skip"]))
-        if rule["then"] == "hold" and draw(st.booleans()):
-            rule["late_after"] = draw(st.sampled_from(["1 hour", "8 hours", "1 day"]))
-        quiet.append(rule)
-    found: dict[str, Any] = {"default_zone": draw(st.sampled_from(["UTC", *ZONES[1:]]))}
-    if caps:
-        found["caps"] = caps
-    if quiet:
-        found["quiet_hours"] = quiet
-    return found
-
-
-@st.composite
-def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
+def journeys(draw: st.DrawFn, name: str, entered_by: str, around: Around) -> dict[str, Any]:
     """One journey, as keys with values."""
-    entered_on = draw(st.sampled_from([*ENTRIES, None, None]))
-    ways = _reachable(draw(_ways()))
-    kinds = {step: "send" if kind == "send" else "other" for step, (kind, _) in ways.items()}
-    inside = Place(entry=entered_on, steps=kinds)
+    entered_on = draw(st.sampled_from(ENTRIES)) if entered_by == BY_EVENT else None
+    ways = _reachable(draw(_ways(around, may_emit=entered_on != "told")))
+    kinds = {step: kind if kind in RESULTS else "other" for step, (kind, _) in ways.items()}
+    inside = Place(entry=entered_on, steps=kinds, around=around)
     found: dict[str, Any] = {
         "journey": name,
         "owner": "tests@shop.example",
         "status": draw(st.sampled_from(["live"] * 6 + ["shadow", "shadow", "retired"])),
-        "entry": draw(_entry(entered_on)),
+        "entry": draw(_entry(entered_by, entered_on)),
     }
+    if draw(st.booleans()) and around.purposes:
+        found["purpose"] = draw(st.sampled_from(around.purposes[:-1]))
     exits = [draw(_exit(inside)) for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])))]
     if exits:
         found["exit"] = exits
+    if draw(st.sampled_from([False] * 3 + [True])):
+        found["max_duration"] = draw(st.sampled_from(SPANS))
     goal = draw(st.sampled_from([None, "ordered", "clicked"]))
     if goal is not None:
-        found["goal"] = {"on": goal, "within": draw(st.sampled_from(DURATIONS))}
-        at_goal = Place(goal, entered_on, kinds)
+        found["goal"] = {"on": goal, "within": draw(st.sampled_from(SPANS))}
+        at_goal = replace(inside, event=goal)
         if draw(st.booleans()):
             found["goal"]["where"] = draw(conditions(at_goal, depth=1))
         if goal == "ordered":
@@ -95,9 +82,13 @@ def journeys(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 
 @st.composite
-def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
+def _entry(draw: st.DrawFn, entered_by: str, entered_on: str | None) -> dict[str, Any]:
     without_event = st.one_of(_date(), _date(), _schedule(), _segment())
-    found: dict[str, Any] = {"on": entered_on} if entered_on is not None else draw(without_event)
+    found: dict[str, Any] = {"on": entered_on}
+    if entered_by == BY_COMMAND:
+        found = {"command": "true"}
+    elif entered_by == BY_ITSELF:
+        found = draw(without_event)
     place = Place(entered_on)
     if draw(st.sampled_from([False] * 4 + [True])):
         firsts = ["event.cart_id == 'c1' and ", "event.size in ['LARGE', 'GIFT'] and "] if entered_on == "cart" else []
@@ -108,12 +99,23 @@ def _entry(draw: st.DrawFn, entered_on: str | None) -> dict[str, Any]:
     found["reentry"] = draw(
         st.sampled_from(["always", "always", "after 1 day", "after 5 hours", "after 1 month", "never"])
     )
-    if draw(st.sampled_from([False, False, True])):
-        found["limit"] = {"max": draw(st.sampled_from([1, 1, 2])), "per": draw(st.sampled_from(["7 days", "1 day"]))}
+    limits = draw(st.sampled_from([(), (), (), ("own",), ("own",), ("all",), ("own", "all")]))
+    if limits:
+        found["limit"] = [draw(_limit(whose)) for whose in limits]
     if draw(st.sampled_from([False] * 9 + [True])):
         found["from"] = draw(st.sampled_from(["2026-02-03", "2026-03-08 03:00 America/New_York"]))
     if draw(st.sampled_from([False] * 9 + [True])):
         found["until"] = draw(st.sampled_from(["2026-03-10", "2026-11-01 Australia/Lord_Howe"]))
+    return found
+
+
+@st.composite
+def _limit(draw: st.DrawFn, whose: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"max": draw(st.sampled_from([1, 1, 2]))}
+    if draw(st.sampled_from([True, True, False])):
+        found["per"] = draw(st.sampled_from(["7 days", "1 day"]))
+    if whose == "all":
+        found["of"] = "all"
     return found
 
 
@@ -153,22 +155,25 @@ def _exit(draw: st.DrawFn, inside: Place) -> dict[str, Any]:
     on = draw(st.sampled_from(sorted(EVENTS)))
     found: dict[str, Any] = {"on": on}
     if draw(st.booleans()):
-        found["where"] = draw(conditions(Place(on, inside.entry, inside.steps), depth=1))
+        found["where"] = draw(conditions(replace(inside, event=on), depth=1))
     return found
 
 
 @st.composite
-def _ways(draw: st.DrawFn) -> dict[str, tuple[str, Targets]]:
+def _ways(draw: st.DrawFn, around: Around, *, may_emit: bool) -> dict[str, tuple[str, Targets]]:
     """Step → kind, and where its ways lead. Ways that nobody waits on lead forward, so that each loop waits."""
     names = [f"s{number}" for number in range(draw(st.sampled_from([3, 4, 5, 7, 1, 2])))]
     found: dict[str, tuple[str, Targets]] = {}
     for index, name in enumerate(names):
-        kind = draw(st.sampled_from([*AT_ONCE, *WAITING, "wait", "wait_for", "send", "exit"]))
+        at_once = [*AT_ONCE, *ACTIONS, *(["emit"] * 2 * may_emit), *(["start"] * 4 * bool(around.commanded))]
+        later = [*WAITING, "wait", "wait_for", "send", "send", "exit"]
+        # What comes first is what most customers come to.
+        kind = draw(st.sampled_from(at_once + (later if index or draw(st.sampled_from([True, True, False])) else [])))
         ahead = names[index + 1 :]
         forward = st.sampled_from(ahead) if ahead else st.none()
         anywhere = st.sampled_from(names)
         targets: Targets = {}
-        if not ahead and kind in {"branch", "split", "until_moment"}:
+        if not ahead and kind in {"branch", "split", "until_moment", "experiment"}:
             kind = "set"
         match kind:
             case "exit":
@@ -178,6 +183,9 @@ def _ways(draw: st.DrawFn) -> dict[str, tuple[str, Targets]]:
                 targets["otherwise"] = draw(st.one_of(st.none(), forward))
             case "split":
                 targets["arms"] = draw(st.lists(forward, min_size=1, max_size=3, unique=True))
+            case "experiment":
+                arms = draw(st.sampled_from(sorted(EXPERIMENTS.values())))
+                targets["arms"] = [draw(forward) for _ in arms]
             case "wait_for":
                 targets["awaited"] = draw(st.lists(st.one_of(st.none(), anywhere), min_size=1, max_size=2))
                 if draw(st.sampled_from([True, True, True, False])):
@@ -219,21 +227,26 @@ def likely_events(files: Mapping[str, str]) -> list[str]:
     """
     found = [entry for text in files.values() if (entry := _ENTRY.search(text)) is not None]
     entered = [event for entry in found for event in _BRINGS.get(entry[1], (entry[1],))]
-    return [*entered, *("moved" for text in files.values() if "until:" in text)]
+    asked = [found for text in files.values() for found in re.findall(_LEADS, text)]
+    return [*entered, *(event for lead in asked for event in _BRINGS[lead])]
 
 
 _BRINGS = {
     "profile.born": ("registered",),
     "profile.renewal": ("moved",),
     "profile.last_order_at": ("ordered",),
-    **dict.fromkeys(SEGMENTS, ("cart", "ordered")),
+    **dict.fromkeys(SEGMENTS, ("cart", "ordered", "viewed")),
+    "true": ("journey_requested", "journey_requested"),
+    "until:": ("moved",),
+    "{task:": ("task_completed",),
+    "{audience:": ("consent_changed",),
 }
-"""What an entry looks at -> the event types that change it."""
+"""What an entry or a step looks at -> the event types that change it."""
 
-
-_ENTRY = re.compile(r"^entry: \{(?:on|date|segment): ([\w.]+)", re.MULTILINE)
+_LEADS = re.compile(r"until:|\{task:|\{audience:")
+_ENTRY = re.compile(r"^entry: \{(?:on|date|segment|command): ([\w.]+)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*(?: [a-z]+)?")
-_OPEN = frozenset({"steps", "caps", "quiet_hours", "exit"})
+_OPEN = frozenset({"steps", "caps", "quiet_hours", "exit", "rates", "purposes", "experiments"})
 
 
 def written(journey: Mapping[str, Any]) -> str:

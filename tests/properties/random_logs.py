@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.properties.shop import EVENTS
+from tests.properties.shop import ASKED, CONSENTS, EVENTS
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 LAST_ACTION = "<last>"
@@ -75,6 +75,8 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
                 "email_ok": True,
                 "sms_ok": True,
                 "push_ok": True,
+                "offers_ok": True,
+                "ads_ok": True,
             }
             moments.append(Moment(now_ms, customer_id, "registered", fields))
     for _ in range(draw(st.integers(most // 3, most))):
@@ -82,7 +84,11 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
         customer_id = draw(st.sampled_from(CUSTOMERS))
         match draw(st.sampled_from(["event"] * 8 + ["again", "time"])):
             case "event":
-                event_type = draw(st.sampled_from([*likely, *likely, *likely, *sorted(EVENTS)]))
+                event_type = draw(
+                    st.sampled_from(
+                        [*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), "journey_stop_requested"]
+                    )
+                )
                 moments.append(Moment(now_ms, customer_id, event_type, draw(_fields(event_type, now_ms))))
             case "again":
                 back = draw(st.integers(1, 10))
@@ -95,13 +101,17 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
 
 @st.composite
 def _fields(draw: st.DrawFn, event_type: str, now_ms: int) -> dict[str, Any]:
-    return {f.name: draw(_value(f.name, f.kind, now_ms, nullable=f.nullable)) for f in EVENTS[event_type]}
+    fields = EVENTS.get(event_type) or ASKED[event_type]
+    return {f.name: draw(_value(f.name, f.kind, now_ms, nullable=f.nullable)) for f in fields}
 
 
 def _value(name: str, kind: str, now_ms: int, *, nullable: bool) -> st.SearchStrategy[Any]:
     by_name: dict[str, st.SearchStrategy[Any]] = {
         "time_zone": st.sampled_from(ZONE_NAMES),
-        "channel": st.sampled_from(["email", "sms", "push"]),
+        "channel": st.sampled_from(CONSENTS),
+        "journey": st.sampled_from(["one", "one", "two", "three", "four", "nobody"]),
+        "key": st.sampled_from(["k1", "k2"]),
+        "outcome": st.sampled_from(["done", "refused"]),
         "language": st.sampled_from(["de", "en"]),
         "action_id": st.sampled_from([LAST_ACTION, LAST_ACTION, "other"]),
         "cart_id": st.sampled_from(["c1", "c2", "c3"]),

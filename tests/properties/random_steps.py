@@ -8,9 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.properties.random_expressions import Place, conditions, values
-from tests.properties.shop import CHANNELS, EVENTS, SETTABLE, TEMPLATES
+from tests.properties.shop import AUDIENCES, CHANNELS, EVENTS, EXPERIMENTS, SETTABLE, TEMPLATES
 
 DURATIONS = ("5 hours", "1 day", "36 hours", "3 days", "1 week")
+SPANS = (*DURATIONS, "1 month")
+"""Where months may be said too."""
 CLOCKS = ("00:00", "02:30", "08:00", "21:00", "23:59")
 ZONES = ("customer", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -55,13 +57,13 @@ def _until_time(draw: st.DrawFn, _targets: Targets, _inside: Place) -> Keys:
 def _wait_for(draw: st.DrawFn, targets: Targets, inside: Place) -> Keys:
     found: Keys = {"wait_for": [draw(_awaited(go, inside)) for go in targets["awaited"]]}
     if "on_timeout" in targets:
-        found["timeout"] = draw(st.sampled_from(DURATIONS))
+        found["timeout"] = draw(st.sampled_from(SPANS))
     return found
 
 
 @st.composite
 def _wait_while(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
-    return {"wait_while": draw(conditions(inside)), "timeout": draw(st.sampled_from(DURATIONS))}
+    return {"wait_while": draw(conditions(inside)), "timeout": draw(st.sampled_from(SPANS))}
 
 
 @st.composite
@@ -131,12 +133,76 @@ def _send(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
     found: Keys = {"send": channels if len(channels) > 1 else channels[0], "template": template}
     if TEMPLATES[template]:
         found["with"] = {"it": draw(st.one_of(values(inside, "whole"), values(inside, "decimal")))}
+    purposes = inside.around.purposes
     if draw(st.sampled_from([False] * 3 + [True])):
         found["class"] = "transactional"
+    else:
+        # A contract is no basis for promotional messages.
+        purposes = purposes[:-1]
+    if draw(st.booleans()) and purposes:
+        found["purpose"] = draw(st.sampled_from(purposes))
     if draw(st.booleans()):
         found["priority"] = draw(st.integers(0, 9))
         found["expires"] = draw(st.sampled_from(DURATIONS))
     return found
+
+
+@st.composite
+def _increment(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
+    kinds = {name: kind for name, kind in SETTABLE.items() if kind in {"whole", "decimal"}}
+    names = draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, unique=True))
+    return {"increment": {name: draw(st.one_of(st.just("1"), values(inside, kinds[name]))) for name in names}}
+
+
+@st.composite
+def _audience(draw: st.DrawFn, _targets: Targets, _inside: Place) -> Keys:
+    near, far = AUDIENCES
+    names = draw(st.sampled_from([[near], [near], [far, near], [far]]))
+    way = draw(st.sampled_from(["add", "add", "remove"]))
+    return {"audience": {way: names if len(names) > 1 else names[0]}, "expires": draw(st.sampled_from(DURATIONS))}
+
+
+@st.composite
+def _task(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
+    template = draw(st.sampled_from(["asked", "asked", "gone"]))
+    found: Keys = {"task": draw(st.sampled_from(["sales", "care"])), "template": template}
+    found["with"] = {"it": draw(values(inside, "whole"))}
+    if draw(st.booleans()):
+        found |= {
+            "due": draw(st.sampled_from(DURATIONS)),
+            "class": draw(st.sampled_from(["promotional", "transactional"])),
+        }
+    return found
+
+
+@st.composite
+def _webhook(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
+    kinds = draw(st.lists(st.sampled_from(["text", "whole", "decimal", "instant"]), unique=True))
+    found: Keys = {"webhook": "crm"}
+    return found | ({"with": {kind: draw(values(inside, kind)) for kind in kinds}} if kinds else {})
+
+
+@st.composite
+def _emit(draw: st.DrawFn, _targets: Targets, inside: Place) -> Keys:
+    found = {"words": draw(values(inside, "text")), "amount": draw(values(inside, "decimal"))}
+    if draw(st.sampled_from([False, False, True])):
+        # More digits than the field has, as soon as anything was bought.
+        found["amount"] = "(sum(ordered.total) + 1) / 3"
+    return {"emit": "told", "with": found}
+
+
+def _start(_targets: Targets, inside: Place) -> st.SearchStrategy[Keys]:
+    return st.builds(lambda name: {"start": name}, st.sampled_from(inside.around.commanded))
+
+
+def _stop(_targets: Targets, inside: Place) -> st.SearchStrategy[Keys]:
+    return st.builds(lambda name: {"stop": name}, st.sampled_from(inside.around.journeys))
+
+
+def _experiment(targets: Targets, _inside: Place) -> st.SearchStrategy[Keys]:
+    ways = targets["arms"]
+    name = next(name for name, arms in EXPERIMENTS.items() if len(arms) == len(ways))
+    return st.just({"experiment": name, "arms": dict(zip(EXPERIMENTS[name], ways, strict=True))})
 
 
 _STEPS: dict[str, Callable[[Targets, Place], st.SearchStrategy[Keys]]] = {
@@ -151,4 +217,12 @@ _STEPS: dict[str, Callable[[Targets, Place], st.SearchStrategy[Keys]]] = {
     "send": _send,
     "set": _set,
     "exit": _exit,
+    "increment": _increment,
+    "audience": _audience,
+    "task": _task,
+    "webhook": _webhook,
+    "emit": _emit,
+    "start": _start,
+    "stop": _stop,
+    "experiment": _experiment,
 }

@@ -49,6 +49,8 @@ EVENTS: dict[str, tuple[Field, ...]] = {
         _of("email_ok", "flag"),
         _of("sms_ok", "flag"),
         _of("push_ok", "flag"),
+        _of("offers_ok", "flag"),
+        _of("ads_ok", "flag"),
     ),
     "moved": (
         _of("time_zone", "text", nullable=True),
@@ -60,8 +62,26 @@ EVENTS: dict[str, tuple[Field, ...]] = {
     "ordered": (_of("cart_id", "text"), _of("total", "decimal"), _of("items", "whole", nullable=True)),
     "clicked": (_of("action_id", "text", nullable=True), _of("place", "text")),
     "viewed": (_of("sku", "text"), _of("seconds", "number"), _of("due", "instant", nullable=True)),
+    "told": (_of("words", "text", nullable=True), _of("amount", "decimal", nullable=True)),
+    "task_completed": (_of("action_id", "text"), _of("outcome", "text")),
 }
-"""Event type → its fields, without the three that every event has."""
+"""Event type → its fields, without the three that every event has. Journeys emit `told`."""
+
+ASKED: dict[str, tuple[Field, ...]] = {
+    "journey_requested": (_of("journey", "text"), _of("key", "text", nullable=True)),
+    "journey_stop_requested": (_of("journey", "text"), _of("key", "text", nullable=True)),
+    "customer_erased": (),
+}
+"""The events by which people and services ask the orchestrator for something."""
+
+PEOPLE = frozenset({"registered", "moved", "consent_changed", "customer_erased"})
+TOPICS = ("events.people", "events.shop")
+
+
+def topic_of(event_type: str) -> str:
+    """Where events of this type are published."""
+    return TOPICS[0] if event_type in PEOPLE else TOPICS[1]
+
 
 _COMMON = ({"name": "event_id", "type": "string"}, {"name": "customer_id", "type": "string"})
 
@@ -71,6 +91,7 @@ SCHEMAS: dict[str, str] = {
             "type": "record",
             "name": name,
             "namespace": "shop",
+            "topic": topic_of(name),
             "fields": [
                 *_COMMON,
                 {"name": "occurred_at", "type": _INSTANT},
@@ -78,7 +99,7 @@ SCHEMAS: dict[str, str] = {
             ],
         }
     )
-    for name, fields in EVENTS.items()
+    for name, fields in {**EVENTS, **ASKED}.items()
 }
 """Event type → Avro schema."""
 
@@ -102,9 +123,15 @@ PROFILE: dict[str, str] = {
 SETTABLE = {"score": "whole", "first_name": "text", "spent": "decimal", "renewal": "instant"}
 """The attributes that steps set. The zone is not one of them: what hours are quiet is recounted from the log."""
 
-SEGMENTS = ("busy", "keen", "lapsed", "both")
-CONSENTS = ("email", "sms", "push")
+SEGMENTS = ("busy", "keen", "lapsed", "both", "spender", "curious")
+CONSENTS = ("email", "sms", "push", "offers", "ads")
 CHANNELS = {"email": "email", "sms": "phone", "push": "push_token"}
+AUDIENCES = {"near": ("email", "ads"), "far": ("phone", "sms")}
+"""Audience → who the customer is there, and what the customer must have agreed to."""
+EXPERIMENTS = {"look": ("plain", "bright"), "pace": ("slow", "quick", "mad")}
+"""Experiment → its arms."""
+PURPOSES = ("offers", "news", "care")
+"""What messages are for where the policies say so; the last one is never promotional."""
 
 FILES: dict[str, str] = {
     "profile.yaml": """\
@@ -124,6 +151,8 @@ profile:
       - {key: "'email'", granted: event.email_ok}
       - {key: "'sms'", granted: event.sms_ok}
       - {key: "'push'", granted: event.push_ok}
+      - {key: "'offers'", granted: event.offers_ok}
+      - {key: "'ads'", granted: event.ads_ok}
   - on: moved
     set: {time_zone: event.time_zone, renewal: event.renewal, score: event.score}
   - on: consent_changed
@@ -143,7 +172,20 @@ segments:
   keen: {when: profile.score >= 2}
   lapsed: {when: days_since(ordered) >= 2}
   both: {when: segment.keen and not segment.lapsed}
+  spender: {when: "sum(ordered.total where event.items != null, 7 days) >= 100"}
+  curious: {when: "distinct(viewed.sku, 36 hours) >= 2 or max(cart.value) > 50"}
 """,
+    "audiences.yaml": """\
+audiences:
+  near: {destination: ads, identity: email, consent: ads}
+  far: {destination: ads, identity: phone, consent: sms}
+""",
+    "webhooks.yaml": """\
+webhooks:
+  crm: {endpoint: crm, method: POST, expires: 3 days}
+""",
+    "templates/asked/human.liquid": "---\nsubject: Call {{ profile.first_name }}\n---\nAbout {{ it }}.",
+    "templates/gone/human.liquid": "Call {{ profile.score | divided_by: it }}.",
     **{f"templates/plain/{channel}.liquid": "Hello {{ profile.first_name }}." for channel in CHANNELS},
     **{f"templates/told/{channel}.liquid": "Look: {{ it }}." for channel in CHANNELS},
     **{f"templates/risky/{channel}.liquid": "Each {{ it | divided_by: profile.score }}." for channel in CHANNELS},

@@ -7,10 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 
 from orchestrator.engine.decide import apply_event, fire_timers
-from orchestrator.model.actions import Effects
+from orchestrator.model.actions import Transition
 from orchestrator.model.customer import Customer
+from orchestrator.model.shared import Shared
 from tests.properties.effort import examples
-from tests.properties.playing import Case, cases, play
+from tests.properties.playing import Case, cases, effects_in, play
 from tests.properties.random_logs import CUSTOMERS
 
 
@@ -20,11 +21,14 @@ def test_asking_every_journey_decides_the_same(case: Case) -> None:
     played = play(case)
     asking_all = replace(played.journeys, entry_indexes={})
     customers = {customer_id: Customer() for customer_id in CUSTOMERS}
-    effects = {customer_id: Effects() for customer_id in CUSTOMERS}
-    for one in played.happenings:
-        who = one.customer_id
-        fire_timers(asking_all, customers[who], who, one.at_ms, effects[who])
-        if one.event is not None:
-            apply_event(asking_all, customers[who], one.event, one.at_ms, effects[who])
+    effects: dict[str, list[Transition]] = {customer_id: [] for customer_id in CUSTOMERS}
+    shared: dict[int, Shared] = {}
+    for at_ms, who, event in played.log:
+        now = effects_in(asking_all, shared, who, 1)
+        if event is None or event.type != "customer_erased":
+            fire_timers(asking_all, customers[who], who, at_ms, now)
+        if event is not None:
+            apply_event(asking_all, customers[who], event, at_ms, now)
+        effects[who] += now.transitions
     for who in CUSTOMERS:
-        assert effects[who].transitions == played.transitions(who)
+        assert effects[who] == played.transitions(who)

@@ -1,7 +1,10 @@
-"""The worker's own cycle and the offline engine, which share no code but the engine, decide the same about a log."""
+"""The worker's own cycle, the offline engine and the replay, which share no code but the engine, decide the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import given
@@ -9,69 +12,156 @@ from hypothesis import strategies as st
 
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.model.actions import ActionCommand, Transition
-from orchestrator.model.customer import encode_customer
+from orchestrator.model.customer import NEVER_MS, Customer, encode_customer
+from orchestrator.model.shared import SHARED_KEY, decode_shared
+from orchestrator.runtime.ports import CustomerStore
+from orchestrator.runtime.replay import replay_partition
+from orchestrator.runtime.store import MemoryCustomerStore, RocksCustomerStore
 from tests.properties.effort import examples
-from tests.properties.live import Entry, Live, topic_of
-from tests.properties.playing import Case, cases, play
+from tests.properties.live import Entry, Live
+from tests.properties.playing import Case, Played, cases, play
 from tests.properties.random_logs import CUSTOMERS, DAY
+from tests.properties.shop import topic_of
+
+BATCHES = {
+    "batch_records_max": st.sampled_from([100, 3, 1]),
+    "timers_max": st.sampled_from([100, 1]),
+    "restart_every": st.sampled_from([4, 1, 100]),
+}
+"""How large a worker's batches are, and how often another one takes over."""
 
 
-@given(
-    case=cases(most=15),
-    batch_records_max=st.sampled_from([100, 3, 1]),
-    timers_max=st.sampled_from([100, 1]),
-    restart_every=st.sampled_from([4, 1, 100]),
-)
-@examples(40)
-def test_a_worker_decides_what_a_simulation_decides(
+def entries_of(played: Played) -> list[Entry]:
+    """The events that came from outside, in the order in which their topics are merged."""
+    emitted = {one.event.event_id for made in played.happenings for one in made.effects.events}
+    entries = [(at_ms, event) for at_ms, _, event in played.log if event is not None and event.event_id not in emitted]
+    return sorted(entries, key=lambda entry: (entry[0], topic_of(entry[1].type)))
+
+
+def is_told_by_logs_alone(played: Played) -> bool:
+    """Whether every decision is a function of the customer's own events and timers alone.
+
+    Where journeys emit, customers share something, or one is forgotten, it also matters when the worker gets to it,
+    which the journal says.
+    """
+    journeys = played.journeys
+    erased = any(event is not None and event.type == "customer_erased" for _, _, event in played.log)
+    return not journeys.emits and not journeys.uses_shared and not erased
+
+
+@given(case=cases(most=15), **BATCHES)
+@examples(60)
+def test_a_worker_decides_what_simulation_and_replay_decide(
     case: Case, batch_records_max: int, timers_max: int, restart_every: int
 ) -> None:
     played = play(case)
-    journeys = played.journeys
-    entries: list[Entry] = [(one.at_ms, one.event) for one in played.happenings if one.event is not None]
-    entries.sort(key=lambda entry: (entry[0], topic_of(entry[1])))
+    entries = entries_of(played)
     until_ms = case.log[-1].at_ms + DAY
-    live = Live(journeys, batch_records_max, timers_max)
+    live = Live(played.journeys, batch_records_max, timers_max)
     live.work(entries, until_ms, restart_every=restart_every)
+    assert set(live.dead_letters()) <= {"condition_failed"}
+    if is_told_by_logs_alone(played):
+        check_simulated(live, entries, until_ms)
+    check_replayed(live)
 
-    offline = OfflineEngine(journeys)
+
+def check_simulated(live: Live, entries: list[Entry], until_ms: int) -> None:
+    """The offline engine, given the same records, comes to what the worker came to."""
+    offline = OfflineEngine(live.journeys)
     effects = []
     for at_ms, event in entries:
-        if event.type in journeys.wanted:
+        if event.type in live.journeys.wanted:
             effects += [offline.advance(at_ms - 1), offline.apply(at_ms, event)]
     effects.append(offline.advance(until_ms))
+    check_same(live, [m for one in effects for m in one.transitions], [a for one in effects for a in one.actions])
+    for customer_id in CUSTOMERS:
+        kept, known = live.customer(customer_id), offline.customers.get(customer_id)
+        assert (kept and encode_customer(kept)) == (known and encode_customer(known))
 
-    simulated = [made for one in effects for made in one.transitions]
-    sent = [action for one in effects for action in one.actions]
+
+def check_replayed(live: Live) -> None:
+    """The replay of the worker's journal comes to what the worker came to."""
+    again = replay_partition(live.journal(), live.read_slice, {live.journeys.set_id: live.journeys})
+    check_same(live, again.transitions, again.actions)
+    for customer_id in CUSTOMERS:
+        # Of somebody who is unknown, or was forgotten, there need not be a record.
+        kept, known = live.customer(customer_id) or Customer(), again.customers.get(customer_id) or Customer()
+        assert encode_customer(kept) == encode_customer(known)
+    if live.journeys.uses_shared:
+        assert decode_shared(live.store.read([SHARED_KEY])[0], partition=0, partitions=1) == again.shared
+
+
+def check_same(live: Live, transitions: list[Transition], actions: list[ActionCommand]) -> None:
+    """These are what the worker published: each customer's transitions in order, and the commands."""
     published = live.published("journey_transition")
     commands = live.published("action_command")
     for customer_id in CUSTOMERS:
-        decided = [_told(made) for made in simulated if made.customer_id == customer_id]
+        decided = [_told(made) for made in transitions if made.customer_id == customer_id]
         assert [_read(one) for one in published if one["customer_id"] == customer_id] == decided
-        expected = sorted(_command(action) for action in sent if action.customer_id == customer_id)
+        expected = sorted(_command(action) for action in actions if action.customer_id == customer_id)
         assert sorted(_read_command(one) for one in commands if one["customer_id"] == customer_id) == expected
-        kept, known = live.customer(customer_id), offline.customers.get(customer_id)
-        assert (kept and encode_customer(kept)) == (known and encode_customer(known))
-    assert set(live.dead_letters()) <= {"condition_failed"}
+
+
+@given(case=cases(most=15), **BATCHES, loses_disk=st.booleans())
+@examples(20)
+def test_the_store_on_disk_and_its_twin_in_memory_come_to_the_same(
+    case: Case, batch_records_max: int, timers_max: int, restart_every: int, *, loses_disk: bool
+) -> None:
+    """Also where each new worker has lost its disk and fills it from the changelog."""
+    played = play(case)
+    until_ms = case.log[-1].at_ms + DAY
+    left: list[tuple[object, ...]] = []
+    with TemporaryDirectory() as directory:
+        for kind in ("memory", "disk"):
+            live = Live(played.journeys, batch_records_max, timers_max)
+            live.new_store = opener(kind, live, Path(directory), loses_disk=loses_disk)
+            live.work(entries_of(played), until_ms, restart_every=restart_every)
+            keys = live.store.keys(b"", 100)
+            due = live.store.due(NEVER_MS - 1, 100)
+            left.append((live.log.sent, live.log.changelogs, keys, live.store.read(keys), due, live.store.position()))
+            live.store.close()
+    assert left[0] == left[1]
+
+
+def opener(
+    kind: str, live: Live, directory: Path, *, loses_disk: bool
+) -> Callable[[CustomerStore | None], CustomerStore]:
+    """Opens the store of a worker that takes over."""
+    numbers = iter(range(1_000))
+
+    def open_next(before: CustomerStore | None) -> CustomerStore:
+        if kind == "memory" and before is not None and not loses_disk:
+            return before
+        if before is not None:
+            before.close()
+        number = next(numbers) if loses_disk else 0
+        store = MemoryCustomerStore() if kind == "memory" else RocksCustomerStore(directory / str(number))
+        if loses_disk:
+            live.log.restore(0, store)
+        return store
+
+    return open_next
 
 
 def _told(made: Transition) -> tuple[Any, ...]:
-    return (made.journey, made.instance, made.kind, made.step, made.to, made.reason, made.at_ms, made.event_id)
+    what = (made.journey, made.instance, made.kind, made.step, made.to, made.reason, made.value, made.action_id)
+    return (*what, made.at_ms, made.event_id)
 
 
 def _read(record: dict[str, Any]) -> tuple[Any, ...]:
     at_ms = round(record["at"].timestamp() * 1000)
-    return (
-        *(record[key] for key in ("journey", "instance", "kind", "step", "to", "reason")),
-        at_ms,
-        record["event_id"],
-    )
+    names = ("journey", "instance", "kind", "step", "to", "reason", "value", "action_id")
+    return (*(record[name] for name in names), at_ms, record["event_id"])
 
 
 def _command(action: ActionCommand) -> tuple[Any, ...]:
-    return (action.action_id, action.channel, action.address, action.message_class, sorted(action.content.items()))
+    content = sorted(action.content.items())
+    what = (action.action_id, action.kind, action.target, action.channel, action.address, action.message_class)
+    return (*what, content, sorted(action.experiments.items()), action.created_at_ms)
 
 
 def _read_command(record: dict[str, Any]) -> tuple[Any, ...]:
     content = sorted(record["content"].items())
-    return (record["action_id"], record["channel"], record["address"], record["message_class"], content)
+    names = ("action_id", "kind", "target", "channel", "address", "message_class")
+    at_ms = round(record["created_at"].timestamp() * 1000)
+    return (*(record[name] for name in names), content, sorted(record["experiments"].items()), at_ms)

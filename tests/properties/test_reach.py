@@ -9,34 +9,42 @@ from hypothesis import Phase, given, seed, settings
 from tests.properties.effort import SLOW_TO_DRAW
 from tests.properties.playing import Case, Played, cases, play
 from tests.properties.random_logs import CUSTOMERS
+from tests.properties.shop import EXPERIMENTS
 
-KINDS = {"entered", "held_out", "not_entered", "step", "waiting", "goal", "exited", "failed"}
+KINDS = {"entered", "held_out", "not_entered", "step", "waiting", "goal", "exited", "failed", "audience", "exposed"}
 REASONS = {
     *("sent", "shadow", "capped", "held", "skipped_quiet_hours", "no_consent", "unreachable", "template_failed"),
-    *("waited", "rebased", "missing", "past", "over", "timeout", "case_1", "otherwise", "set"),
-    *("reentry", "exit_condition", "goal", "finished", "limit", "schedule", "date", "segment"),
+    *("waited", "rebased", "missing", "past", "over", "timeout", "case_1", "otherwise", "set", "incremented"),
+    *("reentry", "exit_condition", "goal", "finished", "limit", "schedule", "date", "segment", "expired"),
+    *("limit_of_all", "rate", "rate_limited", "global_holdout", "missing_key", "customer_erased"),
+    *("added", "already_in", "removed", "not_in", "consent_withdrawn", "asked", "emitted", "invalid_event"),
+    *("start_asked", "stop_asked", "not_running", "journey", "command", "stopped_by_journey", "removed_by_operator"),
+    *("treated", "held_out", *EXPERIMENTS),
 }
+ACTIONS = {"send", "audience_add", "audience_remove", "task", "webhook"}
 STEPS = {
     *("Wait", "WaitMonths", "WaitUntilTime", "WaitUntilMoment", "WaitWhile", "WaitFor"),
-    *("Branch", "Split", "Send", "SetProfile", "Exit"),
+    *("Branch", "Split", "Send", "SetProfile", "Exit", "Increment", "ChangeAudience", "Task", "Webhook", "Emit"),
+    *("StartJourney", "StopJourney", "MeetExperiment"),
 }
 
 
 def marks(played: Played) -> set[str]:
     """What happened, in words."""
     made = [one for customer_id in CUSTOMERS for one in played.transitions(customer_id)]
-    messages = [one for customer_id in CUSTOMERS for one in played.messages(customer_id)]
+    actions = [one for customer_id in CUSTOMERS for one in played.actions(customer_id)]
     steps = [step for journey in played.journeys.versions.values() for step in journey.steps.values()]
     return {
         *(one.kind for one in made),
         *(one.reason for one in made),
-        *(one.message_class for one in messages),
+        *(one.kind for one in actions),
+        *(one.message_class for one in actions if one.kind == "send"),
         *(type(step).__name__ for step in steps),
-        *("duplicate" for one in played.happenings if one.after.duplicates),
+        *("duplicate" for one in played.happenings if one.effects.duplicates),
     }
 
 
-WANTED = KINDS | REASONS | STEPS | {"promotional", "transactional", "duplicate"}
+WANTED = KINDS | REASONS | ACTIONS | STEPS | {"promotional", "transactional", "duplicate"}
 ROUNDS_MAX = 12
 
 

@@ -7,14 +7,18 @@ it everything is allowed, so that tests can make users and grant rights.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from orchestrator.runtime.grants import GROUP, TOPIC, TRANSACTIONAL_ID, Right
 from orchestrator.stack.ports import HOST, free_port
 from orchestrator.stack.stack import Stack, running_stack
 
@@ -67,6 +72,64 @@ class Secured:
         path = self.folder / f"{user}.password"
         path.write_text(password + "\n")
         return path
+
+    def grant(self, user: str, rights: Iterable[Right]) -> None:
+        """The user has these rights from now on."""
+        bindings = [_binding(user, right) for right in rights]
+        for future in self.admin.create_acls(bindings).values():
+            future.result(10)
+        self._until(lambda: all(self._has(binding) for binding in bindings))
+
+    def revoke(self, user: str, right: Right) -> None:
+        """The user has the right no more."""
+        binding = _binding(user, right)
+        for future in self.admin.delete_acls([_filter(binding)]).values():
+            assert len(future.result(10)) == 1
+        self._until(lambda: not self._has(binding))
+
+    def _has(self, binding: AclBinding) -> bool:
+        # Asked of the broker that decides, so that it has taken the change in when it answers.
+        found: list[AclBinding] = self.admin.describe_acls(_filter(binding)).result(10)
+        return bool(found)
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+RESOURCES = {
+    TOPIC: ResourceType.TOPIC,
+    GROUP: ResourceType.GROUP,
+    TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
+}
+
+
+def _binding(user: str, right: Right) -> AclBinding:
+    pattern = ResourcePatternType.PREFIXED if right.is_prefix else ResourcePatternType.LITERAL
+    operation = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", right.operation).upper()
+    return AclBinding(
+        RESOURCES[right.resource],
+        right.name,
+        pattern,
+        f"User:{user}",
+        "*",
+        AclOperation[operation],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _filter(binding: AclBinding) -> AclBindingFilter:
+    return AclBindingFilter(
+        binding.restype,
+        binding.name,
+        binding.resource_pattern_type,
+        binding.principal,
+        binding.host,
+        binding.operation,
+        binding.permission_type,
+    )
 
 
 @contextmanager

@@ -170,7 +170,9 @@ def test_clients_are_told_where_and_who_in_one_place_only() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 told = ast.unparse(node.args[0])
                 if node.func.id in {"Consumer", "Producer", "AdminClient"}:
-                    assert "client(" in told or told.startswith("self._settings"), f"{path}: {ast.unparse(node)}"
+                    assert "client(" in told or "reader(" in told or told.startswith("self._settings"), (
+                        f"{path}: {ast.unparse(node)}"
+                    )
                 if node.func.id in {"Registry", "Brokers"}:
                     assert not told.startswith("settings."), f"{path}: {ast.unparse(node)}"
 

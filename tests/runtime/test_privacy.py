@@ -40,7 +40,7 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
         assert "berta" not in text
 
         # On stream time an event is taken when all other topics have shown that they are past it.
-        erased = ["erase", "anna", "--requested-by", "privacy-team", "--yes", *options]
+        erased = ["erase", "anna", "--requested-by", "privacy-team", "--why", "request 7", "--yes", *options]
         assert run([*erased, "--timeout", "0"]) == 1
         assert "the request stands" in capsys.readouterr().err
         installation.heartbeat(at_ms=int(time.time() * 1000) + 1_000)

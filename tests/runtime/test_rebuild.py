@@ -197,31 +197,35 @@ STEPS = st.lists(
 
 def made_log(steps: Sequence[tuple[str, str, str, int, int]], sizes: Sequence[int], cut: int) -> Log:
     """A log in batches of these sizes; records may be late, come twice, or be refused. From batch `cut` on the journeys
-    ask for aggregates.
+    ask for aggregates; none of those records is from before the cut.
     """
-    log, at_ms, sent = Log(), START, list[tuple[str, int, Event]]()
+    log, at_ms, cut_ms = Log(), START, 0
     numbered = iter(enumerate(steps))
     known: dict[str, list[Event]] = {"before": [], "after": []}
     for number, size in enumerate([*sizes, len(steps)]):
-        sent = []
-        rejected = []
+        sent: list[tuple[str, int, Event]] = []
+        rejected: list[int] = []
         era = "after" if number >= cut else "before"
+        if number == cut:
+            cut_ms = at_ms
         for place, (index, (kind, topic, customer_id, step_ms, chance)) in zip(range(size), numbered, strict=False):
             at_ms += max(step_ms, 0)
             event = event_of(kind, customer_id, index)
             # What is delivered twice comes again within the same half: what comes in both is another test's.
             if chance == 0 and known[era]:
                 event = known[era][index % len(known[era])]
-            elif kind != ERASED:
+            elif kind in {"order_placed", "page_viewed"}:
+                # Of other types a rebuild does not read ids: one that comes again brings the customer's time on.
                 known[era].append(event)
-            if chance == 1:
+            # Who asks to be forgotten gets no past, also where that was refused.
+            if chance == 1 and kind != ERASED:
                 rejected.append(place)
-            sent.append((topic, at_ms + min(step_ms, 0), event))
+            sent.append((topic, max(at_ms + min(step_ms, 0), cut_ms), event))
         log.batch("asking" if number >= cut else "plain", sent, rejected)
     return log
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(steps=STEPS, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=6), cut=st.integers(0, 6))
 def test_the_past_and_what_was_kept_since_say_what_keeping_from_the_beginning_says(
     steps: list[tuple[str, str, str, int, int]], sizes: list[int], cut: int

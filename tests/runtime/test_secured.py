@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime.grants import Right
+from orchestrator.runtime.in_force import load_journeys
+from orchestrator.runtime.roles import ROLES, rights_of
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import topic_names
 from tests.runtime.secured import Secured, secured_stack
+from tests.runtime.worker_process import DAY_MS, START_MS, Installation, until
 
 pytestmark = pytest.mark.broker
 
@@ -128,3 +138,184 @@ def test_tls_on_a_plain_listener_is_told(
     said = failure(capsys, "topics", "check")
     assert "connecting to a PLAINTEXT broker listener?" in said
     assert "--security-protocol" in said
+
+
+PREFIX = "shop."
+WHO = ("--who", "olga", "--why", "test")
+
+
+class Shop:
+    """An installation on the secured broker. Topics, schemas and events come from its administrator."""
+
+    def __init__(self, secured: Secured, directory: Path) -> None:
+        self.secured = secured
+        self.installation = Installation(secured.stack, PREFIX, directory)
+        self.settings = self.installation.settings
+        self.journeys = load_journeys(journeys_dir(), schemas_dir()).journeys
+
+    def rights(self, role: str, settings: Settings | None = None) -> tuple[Right, ...]:
+        journeys = self.journeys
+        return rights_of(role, settings or self.settings, channels=journeys.destinations, emits=journeys.emits.values())
+
+    def environment(self, user: str) -> dict[str, str]:
+        """All that the user's commands are told."""
+        settings = self.settings
+        return {
+            "BOOTSTRAP_SERVERS": self.secured.servers,
+            "REGISTRY_URL": settings.registry_url,
+            "APP_ID": settings.app_id,
+            "TOPIC_PREFIX": settings.topic_prefix,
+            "PARTITIONS": str(settings.partitions),
+            "TIME": settings.time,
+            "SECURITY_PROTOCOL": "sasl_ssl",
+            "SASL_USERNAME": user,
+            "SASL_PASSWORD_FILE": str(self.secured.password_file(user)),
+            "SSL_CA_FILE": str(self.secured.ca_file),
+        }
+
+    def options(self, user: str) -> list[str]:
+        """The same as options, for a process of its own."""
+        names = self.environment(user).items()
+        return [part for name, value in names for part in (f"--{name.lower().replace('_', '-')}", value)]
+
+
+@pytest.fixture(scope="module")
+def shop(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    made = Shop(secured, tmp_path_factory.mktemp("shop"))
+    for role in ROLES:
+        secured.grant(role, made.rights(role))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        become(made, "operator", monkeypatch)
+        assert run(["apply", *WHO]) == 0
+    return made
+
+
+def become(shop: Shop, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
+        monkeypatch.delenv(name)
+    for name, value in shop.environment(user).items():
+        monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
+
+
+def test_a_worker_with_its_rights_only_sends_what_the_journeys_say_also_after_a_kill(shop: Shop) -> None:
+    installation = shop.installation
+    installation.register("anna", at_ms=START_MS)
+    installation.heartbeat(at_ms=START_MS + 1)
+    with installation.worker("a", *shop.options("worker")) as worker:
+        worker.until_ready()
+        until(lambda: len(installation.actions()) == 1, seconds=30, what="the first message")
+        worker.process.kill()
+        worker.process.wait()
+    installation.heartbeat(at_ms=START_MS + DAY_MS + 1)
+    # Another data directory: the customer's record comes from the changelog.
+    with installation.worker("b", *shop.options("worker")) as worker:
+        worker.until_ready()
+        until(lambda: len(installation.actions()) == 2, seconds=30, what="the second message")
+        assert worker.stop() == 0
+    assert [action["step"] for action in installation.actions()] == ["welcome", "how_it_works"]
+
+
+def test_a_worker_without_one_of_its_rights_names_it_and_how_to_grant_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async def started(_prepared: object) -> int:
+        return 99
+
+    become(shop, "worker", monkeypatch)
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path))
+    # A worker that gets as far as this has not noticed.
+    monkeypatch.setattr("orchestrator.runtime.worker._run", started)
+    monkeypatch.setattr("orchestrator.runtime.worker.os._exit", sys.exit)
+    unnoticed = []
+    for right in shop.rights("worker"):
+        shop.secured.revoke("worker", right)
+        capsys.readouterr()
+        try:
+            code = run(["worker"])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr().err
+        shop.secured.grant("worker", [right])
+        pattern = " --resource-pattern-type prefixed" * right.is_prefix
+        grant = f"--operation {right.operation} --{right.resource} '{right.name}'{pattern}"
+        is_named = f"User:worker has not the right to {right}" in said and f"'User:worker' {grant}" in said
+        if code != 3 or not is_named or "Traceback" in said:
+            unnoticed.append((code, str(right), said))
+    assert unnoticed == []
+    assert len(shop.rights("worker")) > 20
+
+
+def test_each_role_does_its_work_with_its_rights_only(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    events = tmp_path / "events.jsonl"
+    event = {
+        "type": "page_viewed",
+        "event_id": "e1",
+        "customer_id": "berta",
+        "occurred_at": "2023-11-14T22:13:20Z",
+        "page": "/",
+    }
+    events.write_text(json.dumps(event))
+    work = {
+        "producer": [["produce", "--events", str(events)]],
+        "operator": [["topics", "check"], ["dead-letters", "list"], ["versions"], ["apply", *WHO]],
+        "author": [["plan"], ["versions"], ["graph", "welcome_series", "--live"]],
+        "support": [["explain", "anna"], ["export", "anna"], ["tail", "--from-beginning", "--no-follow"], ["replay"]],
+    }
+    failed = {}
+    for role, commands in work.items():
+        become(shop, role, monkeypatch)
+        for command in commands:
+            capsys.readouterr()
+            # 1: nobody of that name is known, which is an answer too.
+            code = run(command)
+            if code not in ({0, 1} if command[0] in {"explain", "export"} else {0}):
+                failed[role, command[0]] = code, capsys.readouterr()
+    assert failed == {}
+
+
+def test_somebody_who_asks_for_erasure_needs_no_more_than_that(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    become(shop, "privacy", monkeypatch)
+    assert run(["erase", "zoe", "--requested-by", "p", "--yes", "--timeout", "1"]) in {0, 1}, capsys.readouterr()
+    assert "right" not in capsys.readouterr().err
+    assert "may not" in failure(capsys, "apply", *WHO) + failure(capsys, "explain", "anna")
+
+
+def test_an_operator_makes_topics_with_the_rights_for_these_topics(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = dataclasses.replace(shop.settings, topic_prefix="made.", app_id="made.app")
+    rights = shop.rights("operator", other)
+    shop.secured.grant("maker", rights)
+    become(shop, "maker", monkeypatch)
+    monkeypatch.setenv("ORCHESTRATOR_TOPIC_PREFIX", "made.")
+    monkeypatch.setenv("ORCHESTRATOR_APP_ID", "made.app")
+    creating = next(right for right in rights if (right.operation, right.name) == ("Create", "made.journeys.journal"))
+    shop.secured.revoke("maker", creating)
+    said = failure(capsys, "topics", "create")
+    assert "User:maker has not the right to Create topic made.journeys.journal" in said
+    shop.secured.grant("maker", [creating])
+    assert run(["topics", "create"]) == 0
+
+
+def test_a_worker_that_loses_a_right_while_it_runs_ends_and_names_it(shop: Shop) -> None:
+    installation = shop.installation
+    names = topic_names(shop.settings)
+    right = next(
+        right for right in shop.rights("worker") if (right.operation, right.name) == ("Write", names.transitions)
+    )
+    with installation.worker("c", *shop.options("worker")) as worker:
+        worker.until_ready()
+        shop.secured.revoke("worker", right)
+        try:
+            installation.register("carla", at_ms=START_MS + 2 * DAY_MS)
+            installation.heartbeat(at_ms=START_MS + 2 * DAY_MS + 1)
+            code = worker.process.wait(30)
+        finally:
+            shop.secured.grant("worker", [right])
+        assert f"User:worker has not the right to {right}" in worker.output(), worker.output()
+        assert code == 3
+        assert "Traceback" not in worker.output()

@@ -11,6 +11,7 @@ from orchestrator.cli.topics import command
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import (
+    TopicSpec,
     create_topics,
     ensure_topics,
     mismatches,
@@ -42,15 +43,25 @@ def test_event_topics_get_their_time_from_the_broker_on_the_wall_clock_and_from_
     assert config(replace(SETTINGS, time="stream")) == {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
 
 
-def test_all_topics_are_co_partitioned_but_the_definitions() -> None:
+def test_all_topics_are_co_partitioned_but_those_that_are_about_the_whole_installation() -> None:
     partitions = {spec.name: spec.partitions for spec in topic_specs(SETTINGS, ["email"])}
-    assert partitions.pop("eu.journeys.definitions") == 1
+    assert partitions.pop("eu.journeys.definitions") == partitions.pop("eu.orchestrator.audit") == 1
     assert set(partitions.values()) == {6}
 
 
 def test_state_is_compacted() -> None:
     compacted = {spec.name for spec in topic_specs(SETTINGS, []) if spec.config.get("cleanup.policy") == "compact"}
     assert compacted == {"shop-customers-changelog", "eu.journeys.definitions"}
+
+
+def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
+    def of(settings: Settings) -> TopicSpec:
+        (spec,) = (spec for spec in topic_specs(settings, []) if spec.name == "eu.orchestrator.audit")
+        return spec
+
+    assert dict(of(SETTINGS).config) == {"cleanup.policy": "delete"}
+    assert dict(of(SETTINGS).initial) == {"retention.ms": "-1"}
+    assert dict(of(replace(SETTINGS, audit_retention_ms=86_400_000)).initial) == {"retention.ms": "86400000"}
 
 
 def test_a_broker_that_is_not_there_is_a_problem_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:

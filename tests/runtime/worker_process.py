@@ -109,6 +109,8 @@ class Installation:
             text=True,
             timeout=120,
             check=False,
+            # Not all commands have the option.
+            env={**os.environ, "ORCHESTRATOR_REGISTRY_URL": self.registry_url},
         )
 
     def send(self, event_type: str, customer: str, *, at_ms: int, **fields: Any) -> None:

@@ -14,13 +14,14 @@ from orchestrator.cli.main import run
 from orchestrator.runtime.connectors import Connector
 from orchestrator.runtime.privacy import held
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.topics import create_topics, topic_specs
+from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
 from tests.sinks.receiver import Answer, Receiver
 from tests.sinks.traffic import Commands, dead_letters, eventually
 
 pytestmark = pytest.mark.broker
 
+YES = ("--why", "mended", "--yes")
 Call = Callable[..., tuple[int, list[Any], str]]
 
 
@@ -32,6 +33,10 @@ def orchestrator(
     monkeypatch.setenv("ORCHESTRATOR_BOOTSTRAP_SERVERS", stack.bootstrap_servers)
     monkeypatch.setenv("ORCHESTRATOR_REGISTRY_URL", stack.registry_url)
     monkeypatch.setenv("ORCHESTRATOR_TOPIC_PREFIX", topic_prefix)
+
+    settings = Settings(bootstrap_servers=stack.bootstrap_servers, topic_prefix=topic_prefix)
+    audit = topic_names(settings).audit
+    create_topics(settings, [spec for spec in topic_specs(settings, ()) if spec.name == audit])
 
     def call(*arguments: str) -> tuple[int, list[Any], str]:
         capsys.readouterr()
@@ -113,25 +118,25 @@ def test_a_selection_by_reason_time_topic_and_number(refused: str, orchestrator:
 def test_a_replay_brings_the_same_bytes_and_key_back_with_a_header_that_says_so(
     refused: str, orchestrator: Call, commands: Commands, receiver: Receiver
 ) -> None:
-    code, printed, _ = orchestrator("replay", "--reason", "http_404", "--yes")
+    code, printed, _ = orchestrator("replay", "--reason", "http_404", *YES)
     assert (code, printed) == (0, [f"replayed 2 of 2: 2 to {commands.topic}"])
     eventually(lambda: receiver.accepted == ["a", "b"])
     before, after = record(commands, 0), record(commands, 4)
     assert (before.key(), before.value()) == (after.key(), after.value())
     assert after.headers() == [("trace", b"t-1"), ("replayed-from", f"{refused}:0:0".encode())]
     # Once more: the same ids again, which receivers drop.
-    assert orchestrator("replay", f"{refused}:0:0", "--yes")[0] == 0
+    assert orchestrator("replay", f"{refused}:0:0", *YES)[0] == 0
     eventually(lambda: receiver.accepted == ["a", "b", "a"])
 
 
 def test_expired_commands_are_replayed_only_when_named(refused: str, orchestrator: Call, commands: Commands) -> None:
-    assert orchestrator("replay", "--topic", refused, "--yes")[1] == [f"replayed 3 of 3: 3 to {commands.topic}"]
-    assert orchestrator("replay", "--reason", "expired", "--yes")[1] == [f"replayed 1 of 1: 1 to {commands.topic}"]
+    assert orchestrator("replay", "--topic", refused, *YES)[1] == [f"replayed 3 of 3: 3 to {commands.topic}"]
+    assert orchestrator("replay", "--reason", "expired", *YES)[1] == [f"replayed 1 of 1: 1 to {commands.topic}"]
 
 
 def test_a_replay_without_a_selection_or_without_anyone_to_ask_does_nothing(refused: str, orchestrator: Call) -> None:
-    assert orchestrator("replay", "--yes")[0] == 2
-    code, printed, errors = orchestrator("replay", "--reason", "http_404")
+    assert orchestrator("replay", *YES)[0] == 2
+    code, printed, errors = orchestrator("replay", "--reason", "http_404", *YES[:2])
     assert (code, printed) == (2, [])
     assert "--yes" in errors
 
@@ -139,7 +144,7 @@ def test_a_replay_without_a_selection_or_without_anyone_to_ask_does_nothing(refu
 def test_what_is_not_there_is_said(refused: str, orchestrator: Call) -> None:
     assert orchestrator("show", f"{refused}:0:99")[0] == 1
     assert orchestrator("show", "nonsense")[0] == 2
-    assert orchestrator("replay", f"{refused}:7:0", "--yes")[0] == 1
+    assert orchestrator("replay", f"{refused}:7:0", *YES)[0] == 1
     assert orchestrator("list", "--topic", "nowhere.dead-letters")[0] == 3
 
 

@@ -72,9 +72,10 @@ def test_an_event_that_nobody_could_read_is_replayed_where_it_came_from(
         installation.producer.produce(topic, b"not avro", b"anna", 1, timestamp=START_MS)
         installation.heartbeat(at_ms=START_MS + 1)
         monkeypatch.setenv("ORCHESTRATOR_BOOTSTRAP_SERVERS", stack.bootstrap_servers)
+        monkeypatch.setenv("ORCHESTRATOR_REGISTRY_URL", stack.registry_url)
         monkeypatch.setenv("ORCHESTRATOR_TOPIC_PREFIX", topic_prefix)
         until(lambda: run(["dead-letters", "list", "--reason", "not_avro"]) == 1, seconds=30, what="a dead letter")
-        assert run(["dead-letters", "replay", "--reason", "not_avro", "--yes"]) == 0
+        assert run(["dead-letters", "replay", "--reason", "not_avro", "--why", "why not", "--yes"]) == 0
         # It is as unreadable as before, so it comes back: from the same topic and partition, at the time of the event.
         installation.heartbeat(at_ms=START_MS + 2)
         letters = until(lambda: two(stack, installation), seconds=30, what="a second dead letter")

@@ -63,6 +63,18 @@ class IngestMetrics:
             ("type",),
             registry=self.registry,
         )
+        self._receipts = Counter(
+            "orchestrator_ingest_receipts",
+            "Receipts in providers' webhooks: accepted, ignored (of no kind that is wanted), unusable.",
+            ("provider", "outcome"),
+            registry=self.registry,
+        )
+        self._lost = Counter(
+            "orchestrator_ingest_lost_events",
+            "Clicks and openings that were answered while no broker took their events.",
+            ("type",),
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "orchestrator_ingest_in_flight_records",
             "Events that wait for the broker's acknowledgement.",
@@ -93,6 +105,15 @@ class IngestMetrics:
         """The broker has these events."""
         for event_type in event_types:
             self._events.labels(event_type).inc()
+
+    def receipts(self, provider: str, **counts: int) -> None:
+        """What became of a webhook's receipts, by outcome."""
+        for outcome, count in counts.items():
+            self._receipts.labels(provider, outcome).inc(count)
+
+    def lost(self, event_type: str) -> None:
+        """An event that nobody will send again could not be published."""
+        self._lost.labels(event_type).inc()
 
 
 def log_request(route: str, status: int, seconds: float, *, client: str, events: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from contextlib import suppress
 
 import structlog
@@ -16,13 +15,10 @@ from orchestrator.authoring.event_values import event_shapes
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.health import HealthServer
-from orchestrator.runtime.ingest.buckets import Buckets
-from orchestrator.runtime.ingest.endpoint import Strangers, Traffic, new_application
-from orchestrator.runtime.ingest.events import ROUTE, EventRoute
+from orchestrator.runtime.ingest.assembly import ROUTES, Secrets, Surroundings, assemble, read_secrets
 from orchestrator.runtime.ingest.observing import IngestMetrics
 from orchestrator.runtime.ingest.publisher import Publisher
 from orchestrator.runtime.ingest.settings import IngestSettings
-from orchestrator.runtime.ingest.tokens import Tokens, read_tokens
 from orchestrator.runtime.logs import configure_logs
 from orchestrator.runtime.produce import Route, event_routes, produced_schemas, registered_ids
 from orchestrator.runtime.schemas import read_schema_files
@@ -41,15 +37,15 @@ def run_ingest(settings: Settings, ingest: IngestSettings) -> int:
     Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or a secret is not as needed.
     """
     configure_logs(log_format=settings.log_format, level=settings.log_level)
-    tokens = read_tokens(ingest.ingest_tokens_file)
+    secrets = read_secrets(ingest)
     files = produced_schemas(read_schema_files(settings.schemas))
     ids = registered_ids(registry_of(settings), files)
     routes = event_routes(files, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, ingest, tokens, routes))
+        return runner.run(_serve(settings, ingest, secrets, routes))
 
 
-async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, routes: dict[str, Route]) -> int:
+async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, routes: dict[str, Route]) -> int:
     stop = asyncio.Event()
     failures: list[str] = []
 
@@ -65,7 +61,7 @@ async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, rou
         delivery_timeout_ms=ingest.ingest_delivery_timeout_ms,
         on_fatal=fail,
     )
-    metrics = IngestMetrics((ROUTE,))
+    metrics = IngestMetrics(ROUTES)
     metrics.watch(in_flight=lambda: publisher.in_flight, is_broker_up=lambda: not publisher.away)
     health = HealthServer(
         metrics.registry,
@@ -74,10 +70,11 @@ async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, rou
         ailing=lambda: failures[0] if failures else "",
         unready=lambda: "stopping" if stop.is_set() else publisher.away,
     )
-    traffic = Traffic()
+    shapes = event_shapes(load_event_types(settings.schemas / "events"))
+    endpoint = assemble(ingest, secrets, Surroundings(shapes, publisher, metrics))
     # What is compressed is refused, so nobody can send a little that becomes much.
     runner = web.AppRunner(
-        _application(settings, ingest, tokens, publisher, metrics, traffic),
+        endpoint.application,
         auto_decompress=False,
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
@@ -94,12 +91,13 @@ async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, rou
     finally:
         # In this order: no new connection is taken, what has begun is read and answered, what was answered is on the
         # broker. The library's own way to stop drops bodies of which half has come.
-        traffic.is_stopping = True
+        endpoint.traffic.is_stopping = True
         for site in tuple(runner.sites):
             await site.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout((ingest.ingest_read_timeout_ms + ingest.ingest_delivery_timeout_ms) / 1000 + 5):
-                await traffic.until_quiet()
+                await endpoint.traffic.until_quiet()
+                await endpoint.links.until_followed()
         await runner.cleanup()
         await publisher.close()
         health.close()
@@ -108,29 +106,6 @@ async def _serve(settings: Settings, ingest: IngestSettings, tokens: Tokens, rou
         return EXIT_ENVIRONMENT
     log.info("stopped")
     return 0
-
-
-def _application(
-    settings: Settings,
-    ingest: IngestSettings,
-    tokens: Tokens,
-    publisher: Publisher,
-    metrics: IngestMetrics,
-    traffic: Traffic,
-) -> web.Application:
-    clock = time.monotonic
-    application = new_application(ingest, metrics, traffic, clock=clock)
-    EventRoute(
-        ingest,
-        metrics,
-        tokens,
-        event_shapes(load_event_types(settings.schemas / "events")),
-        publisher,
-        Strangers(hops=ingest.ingest_forwarded_hops, clock=clock),
-        Buckets(rate=ingest.ingest_rate, burst=ingest.ingest_burst),
-        clock,
-    ).add_to(application)
-    return application
 
 
 async def _listen(runner: web.AppRunner, ingest: IngestSettings) -> str:

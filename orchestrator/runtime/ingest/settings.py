@@ -42,6 +42,16 @@ class IngestSettings:
         "File with the clients' tokens, one NAME TOKEN [TYPE,TYPE] a line. Without it: ORCHESTRATOR_INGEST_TOKENS, "
         "with the same lines.",
     )
+    ingest_providers: str = _setting(
+        "",
+        "Directory with a YAML file for each provider whose webhooks are taken, such as deploy/ingest. Those whose "
+        "secret is not in the environment are left out.",
+    )
+    ingest_link_keys_file: str = _setting(
+        "",
+        "File with the keys of links in messages, one NAME HEX a line. Without it: ORCHESTRATOR_LINK_KEYS, with the "
+        "same lines. Without either no links are served.",
+    )
     ingest_body_bytes_max: int = _setting(1_000_000, "Largest body of a request.")
     ingest_events_max: int = _setting(500, "Most events in one request.")
     ingest_in_flight_max: int = _setting(

@@ -59,7 +59,7 @@ class Tokens:
 def read_tokens(path: str, environment: Mapping[str, str] = os.environ) -> Tokens:
     """The tokens of the file, or without one of the environment's variable.
 
-    Raises: EnvironmentProblem if there are none or a line is none; the message never holds a token.
+    Raises: EnvironmentProblem if a line is none, or a file has none; the message never holds a token.
     """
     source = path or VARIABLE
     if path:
@@ -70,10 +70,8 @@ def read_tokens(path: str, environment: Mapping[str, str] = os.environ) -> Token
     else:
         text = environment.get(VARIABLE, "")
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    if not lines:
-        raise EnvironmentProblem(
-            "nobody could send events: there is no token", hint=f"set --ingest-tokens-file: {_HINT}"
-        )
+    if path and not lines:
+        raise EnvironmentProblem(f"there is no token in {path}", hint=_HINT)
     return Tokens(tuple(_token(words, f"token {number} of {source}") for number, words in enumerate(lines, 1)))
 
 

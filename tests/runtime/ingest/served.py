@@ -13,11 +13,11 @@ from aiohttp.web import Application, Request
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.event_values import event_shapes
 from orchestrator.model.events import Event
-from orchestrator.resources import schemas_dir
-from orchestrator.runtime.ingest.buckets import Buckets
-from orchestrator.runtime.ingest.endpoint import Strangers, Traffic, new_application
-from orchestrator.runtime.ingest.events import EventRoute
+from orchestrator.resources import deploy_dir, schemas_dir
+from orchestrator.runtime.ingest.assembly import ROUTES, Endpoint, Secrets, Surroundings, assemble
+from orchestrator.runtime.ingest.links import LinkKey
 from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.ingest.providers import read_providers
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.tokens import Client, Tokens, read_tokens
 
@@ -32,6 +32,17 @@ TOKENS: Tokens = read_tokens(
     },
 )
 ANYBODY = Client("anybody", None)
+
+LINK_KEY = LinkKey("k1", bytes(range(32)))
+PROVIDER_SECRETS = {
+    "INGEST_SECRET_GENERIC": "g" * 32,
+    "INGEST_SECRET_RESEND": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "INGEST_SECRET_WHATSAPP": "w" * 32,
+}
+PROVIDERS = read_providers(str(deploy_dir() / "ingest"), PROVIDER_SECRETS)
+SECRETS = Secrets(TOKENS, PROVIDERS, {LINK_KEY.name: LINK_KEY})
+WALL_S = 1_772_442_000.0
+"""2026-03-02T09:00:00Z, to which the clock's reading is added."""
 
 Send = TestClient[Request, Application]
 
@@ -58,31 +69,28 @@ class Served:
     log: RememberingLog = field(default_factory=RememberingLog)
     now_s: float = 1_000.0
     settings: IngestSettings = field(default_factory=IngestSettings)
-    metrics: IngestMetrics = field(default_factory=lambda: IngestMetrics(("events",)))
+    metrics: IngestMetrics = field(default_factory=lambda: IngestMetrics(ROUTES))
+    secrets: Secrets = field(default_factory=lambda: SECRETS)
 
-    def application(self) -> Application:
-        application = new_application(self.settings, self.metrics, Traffic(), clock=self.clock)
-        EventRoute(
-            self.settings,
-            self.metrics,
-            TOKENS,
-            SHAPES,
-            self.log,
-            Strangers(hops=self.settings.ingest_forwarded_hops, clock=self.clock),
-            Buckets(rate=self.settings.ingest_rate, burst=self.settings.ingest_burst),
-            self.clock,
-        ).add_to(application)
-        return application
+    def endpoint(self) -> Endpoint:
+        around = Surroundings(SHAPES, self.log, self.metrics, self.clock, self.wall)
+        return assemble(self.settings, self.secrets, around)
 
     def clock(self) -> float:
         return self.now_s
+
+    def wall(self) -> float:
+        return WALL_S + self.now_s
 
     def run(self, test: Callable[[Send], Awaitable[Any]]) -> Any:
         """What the test gives, with a client that speaks to the endpoint over a socket."""
 
         async def run() -> Any:
-            async with TestClient(TestServer(self.application())) as client:
-                return await test(client)
+            endpoint = self.endpoint()
+            async with TestClient(TestServer(endpoint.application)) as client:
+                given = await test(client)
+                await endpoint.links.until_followed()
+                return given
 
         return asyncio.run(run())
 

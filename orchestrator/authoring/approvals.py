@@ -1,0 +1,175 @@
+"""Whether a journey set may be brought into force in an environment: what the rules of the house have against it.
+
+Both the rules that are in force and those that would come hold for a change, so no change can lift the rules that
+forbid it. An approval is of a content: of a journey's version, or of the rules as they are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.authoring.changes import Side
+from orchestrator.authoring.compiler import canonical
+from orchestrator.authoring.drafts import JourneyDraft
+from orchestrator.authoring.governance_source import RULES, ApprovalDraft, EnvironmentDraft, GovernanceDraft
+from orchestrator.authoring.rules_source import RULE_FILES
+from orchestrator.authoring.sources import hash_texts
+from orchestrator.authoring.yaml_source import parse_yaml
+from orchestrator.model.problems import Problem
+
+SUBJECT_OF_RULES = RULES
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Approval:
+    """Somebody's word for a content: `about` is `rules` or `journey/NAME`. `is_given` False takes it back."""
+
+    about: str
+    version: str
+    who: str
+    is_given: bool = True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Refusal:
+    """Why a set may not be brought into force, and what to do about it. `about` is a journey's name, or what else."""
+
+    about: str
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would come into force where `before` is, by whom and where. `environment_before` "" is the same."""
+
+    before: Side
+    after: Side
+    who: str
+    environment: str
+    environment_before: str = ""
+
+
+Given = Mapping[tuple[str, str], frozenset[str]]
+"""(about, version) → who approved of it."""
+
+
+def about_journey(name: str) -> str:
+    """What an approval of a journey is about."""
+    return f"journey/{name}"
+
+
+def given_approvals(approvals: Iterable[Approval]) -> Given:
+    """Whose word stands, after all that was given and taken back in this order."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for approval in approvals:
+        key = (approval.about, approval.version)
+        who = frozenset({approval.who})
+        found[key] = found.get(key, frozenset()) | who if approval.is_given else found.get(key, frozenset()) - who
+    return found
+
+
+def rules_version(files: Mapping[str, str]) -> str:
+    """A hash of what the files of rules say, without comments and spacing."""
+    return hash_texts((path, _content(path, files[path])) for path in RULE_FILES if path in files)
+
+
+def _content(path: str, text: str) -> str:
+    problems: list[Problem] = []
+    root = parse_yaml(path, text, problems)
+    return text if root is None else json.dumps(canonical(root), ensure_ascii=True)
+
+
+def refusals(change: Change, given: Given) -> list[Refusal]:
+    """All that the rules of the house have against the change, by what it is about."""
+    found: set[Refusal] = set()
+    after, before = change.after.governance, change.before.governance
+    if after is not None:
+        found |= _of_rules(after, change.environment, change, given)
+    if before is not None:
+        found |= _of_rules(before, change.environment_before or change.environment, change, given)
+    return sorted(found)
+
+
+def _of_rules(governance: GovernanceDraft, name: str, change: Change, given: Given) -> set[Refusal]:
+    if not governance.environments:
+        return set()
+    environment = governance.environment(name)
+    if environment is None:
+        known = ", ".join(one.name.name for one in governance.environments)
+        reason = f'governance.yaml knows no environment "{name}"'
+        return {Refusal("environment", reason, f"give --environment one of: {known}")}
+    return {*_forbidden(environment, change), *_unapproved(governance, environment, change, given)}
+
+
+def _forbidden(environment: EnvironmentDraft, change: Change) -> Iterator[Refusal]:
+    forbidden = {ref.name for ref in environment.forbidden}
+    for name, draft in change.after.drafts.items():
+        if draft.status.value in forbidden:
+            reason = f"a journey that is {draft.status.value} may not come into force in {environment.name.name}"
+            yield Refusal(name, reason, "give it another status, or take the file out")
+
+
+def _unapproved(
+    governance: GovernanceDraft, environment: EnvironmentDraft, change: Change, given: Given
+) -> Iterator[Refusal]:
+    for name, draft in change.after.drafts.items():
+        version = change.after.version(name)
+        rules = [
+            rule
+            for rule in environment.approvals
+            if rule.concerns(draft.status.value)
+            and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
+        ]
+        if not rules or version == change.before.version(name):
+            continue
+        yield from _missing_of_journey(name, draft, version, rules, governance, change, given)
+    rules = [rule for rule in environment.approvals if rule.concerns(RULES)]
+    version = rules_version(change.after.files)
+    if rules and version != rules_version(change.before.files):
+        approved = given.get((SUBJECT_OF_RULES, version), frozenset())
+        for rule in rules:
+            people = governance.people(rule.by) - ({change.who} if rule.not_author else set())
+            if len(approved & people) < rule.count:
+                yield _missing("rules", rule, people - approved, "they change", "--rules", version)
+
+
+def _missing_of_journey(
+    name: str,
+    draft: JourneyDraft,
+    version: str,
+    rules: list[ApprovalDraft],
+    governance: GovernanceDraft,
+    change: Change,
+    given: Given,
+) -> Iterator[Refusal]:
+    approved = given.get((about_journey(name), version), frozenset())
+    is_old = not approved and any(about == about_journey(name) for (about, _), who in given.items() if who)
+    reason = "it has changed since it was approved" if is_old else "it is new or changes"
+    own = frozenset({draft.owner, change.who})
+    for rule in rules:
+        people = governance.people(rule.by) - (own if rule.not_author else frozenset())
+        if len(approved & people) < rule.count:
+            yield _missing(name, rule, people - approved, reason, name, version)
+    named = governance.people(draft.approvers) - own
+    if draft.approvers and not approved & named:
+        what = f"version {version[:8]} is not approved by who approves of this journey ({reason})"
+        yield Refusal(name, what, f"{_any_of(named)}: orchestrator approve {name} --why ...")
+
+
+def _missing(
+    about: str, rule: ApprovalDraft, people: frozenset[str], reason: str, argument: str, version: str
+) -> Refusal:
+    groups = ", ".join(ref.name for ref in rule.by)
+    wanted = f"{rule.count} people" if rule.count > 1 else "somebody"
+    what = f"version {version[:8]} is not approved by {wanted} of {groups} ({reason})"
+    return Refusal(about, what, f"{_any_of(people)}: orchestrator approve {argument} --why ...")
+
+
+def _any_of(people: frozenset[str]) -> str:
+    return " or ".join(sorted(people)) or "nobody else may: add people to the group"

@@ -1,0 +1,60 @@
+"""``orchestrator approve``: somebody's word for journeys as they are written now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from orchestrator.authoring.approvals import SUBJECT_OF_RULES, about_journey, rules_version
+from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.cli._author import with_author
+from orchestrator.cli._journeys import compiled_journeys
+from orchestrator.cli._settings import with_settings
+from orchestrator.runtime.settings import Settings
+
+EXAMPLES = """\b
+Examples:
+  orchestrator approve welcome_series --who cora@shop.example --why "texts are checked"
+  orchestrator approve --rules --who ben@shop.example --why "caps as agreed" --journeys my_journeys
+  orchestrator approve welcome_series --withdraw --why "the offer has ended"
+"""
+
+
+@click.command("approve", epilog=EXAMPLES, short_help="Approve of journeys as they are written now.")
+@click.argument("names", metavar="[JOURNEY]...", nargs=-1)
+@with_author()
+@click.option("--rules", is_flag=True, help="Approve of the rules for all journeys: policies, channels, profile, ...")
+@click.option("--withdraw", is_flag=True, help="Take the approval back.")
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "journeys", "schemas", "environment")
+def command(*, names: Sequence[str], who: str, why: str, rules: bool, withdraw: bool, settings: Settings) -> int:
+    """Put on record that you approve of these JOURNEYs, as they are written in the directory of --journeys now.
+
+    What is approved is the content, by its version: a journey that changes afterwards needs another approval. Whose
+    approval is needed, governance.yaml says; whether anything is missing, `orchestrator plan` does. Names are taken at
+    their word: who may write to the audit topic has to be restricted at the broker.
+    """
+    from orchestrator.runtime.audit import append_audit, encoder, new_record  # noqa: PLC0415  (loads the Kafka client)
+    from orchestrator.runtime.publishing import APPROVE, WITHDRAW  # noqa: PLC0415
+
+    if not names and not rules:
+        raise click.UsageError("say what to approve of: journeys by name, or --rules")
+    compiled = compiled_journeys(settings.journeys, settings.schemas, "text")
+    if compiled is None:
+        return 1
+    current = compiled.journeys.current
+    for name in names:
+        if name not in current:
+            hint = did_you_mean(name, current)
+            raise click.UsageError(f'there is no journey "{name}" in {settings.journeys}; {hint}')
+    subjects = [(name, about_journey(name), current[name].version) for name in dict.fromkeys(names)]
+    if rules:
+        subjects.append(("", SUBJECT_OF_RULES, rules_version(compiled.sources.files)))
+    encode = encoder(settings)
+    act = WITHDRAW if withdraw else APPROVE
+    for name, about, version in subjects:
+        record = new_record(settings, act=act, about=about, who=who, why=why, journey=name, version=version)
+        append_audit(settings, record, encode)
+        verb = "takes back the approval" if withdraw else "approves"
+        click.echo(f"{who} {verb} of {about}, version {version}")
+    return 0

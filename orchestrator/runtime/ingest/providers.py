@@ -1,0 +1,173 @@
+"""What providers' webhooks look like: one YAML file for each provider, whose name is in the address.
+
+signature: {header: X-Signature, variable: INGEST_SECRET_MAIL, signed: "{timestamp}.{body}", timestamp: X-Timestamp}
+each: events
+kind: type
+occurred_at: {field: at, in: seconds}
+customer_id: metadata.customer_id
+action_id: metadata.action_id
+channel: email
+receipts:
+- {kind: delivered, event: message_delivered}
+- {kind: bounced, when: {class: permanent}, event: message_bounced, with: {hard: true}, take: {address: to}}
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.ingest.signatures import BODY, TIMESTAMP, Scheme
+
+SECRET_BYTES_MIN = 16
+RECEIPTS = frozenset(
+    {
+        "message_delivered",
+        "message_bounced",
+        "message_failed",
+        "message_complained",
+        "message_replied",
+        "email_opened",
+        "email_clicked",
+        "unsubscribed",
+    }
+)
+"""What a provider may say: nothing else can come out of a mapping."""
+
+
+class _Signature(msgspec.Struct, forbid_unknown_fields=True):
+    header: str
+    variable: str
+    """The environment variable that holds it; or the same with _FILE, which names a file that does."""
+    written_as: str = "text"
+    encoding: str = "hex"
+    prefix: str = ""
+    signed: str = BODY
+    timestamp: str = ""
+    id: str = ""
+    tolerance_seconds: int = 300
+
+
+class _When(msgspec.Struct, forbid_unknown_fields=True):
+    field: str
+    unit: str = msgspec.field(name="in", default="iso")
+
+
+class Receipt(msgspec.Struct, forbid_unknown_fields=True):
+    """What one kind of the provider's receipts is: an event, with constant fields and with fields that are taken."""
+
+    kind: str
+    event: str
+    when: dict[str, str] = {}
+    constant: dict[str, Any] = msgspec.field(name="with", default_factory=dict)
+    take: dict[str, str] = {}
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    signature: _Signature
+    kind: str
+    occurred_at: _When
+    channel: str
+    receipts: list[Receipt]
+    each: str = ""
+    id: str = ""
+    customer_id: str = ""
+    action_id: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider: how it signs, and where in its body the parts of a receipt are (paths, with `[]` for each item)."""
+
+    name: str
+    scheme: Scheme
+    mapping: _File
+
+
+def read_providers(directory: str, environment: Mapping[str, str] = os.environ) -> dict[str, Provider]:
+    """The providers of a directory whose secret is there, by name; none without a directory.
+
+    Raises: EnvironmentProblem if a file is not as it must be.
+    """
+    if not directory:
+        return {}
+    files = sorted(Path(directory).glob("*.yaml"))
+    if not files:
+        raise EnvironmentProblem(f"there are no providers (*.yaml) in {directory}", hint="set --ingest-providers")
+    found = (_provider(file, environment) for file in files)
+    return {provider.name: provider for provider in found if provider is not None}
+
+
+def _provider(file: Path, environment: Mapping[str, str]) -> Provider | None:
+    try:
+        mapping = msgspec.yaml.decode(file.read_bytes(), type=_File)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise EnvironmentProblem(f"{file} is not a provider: {error}", hint="see docs/operations/ingest.md") from error
+    _check(file, mapping)
+    own = mapping.signature
+    text = environment.get(own.variable, "")
+    if beside := environment.get(f"{own.variable}_FILE", ""):
+        try:
+            text = Path(beside).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise EnvironmentProblem(
+                f"the file in {own.variable}_FILE cannot be read: {type(error).__name__}"
+            ) from error
+    if not text:
+        # Those that ship are there for all; only whoever has the secret takes their receipts.
+        return None
+    secret = _secret(file, own, text)
+    scheme = Scheme(
+        header=own.header,
+        secret=secret,
+        encoding=own.encoding,
+        prefix=own.prefix,
+        signed=own.signed,
+        timestamp_header=own.timestamp,
+        id_header=own.id,
+        tolerance_s=own.tolerance_seconds,
+    )
+    return Provider(file.stem, scheme, mapping)
+
+
+def _check(file: Path, mapping: _File) -> None:
+    own = mapping.signature
+    unit = mapping.occurred_at.unit
+    problems = {
+        "signature.encoding is hex or base64": own.encoding in {"hex", "base64"},
+        "signature.written_as is text or base64": own.written_as in {"text", "base64"},
+        "signature.signed holds {body}": BODY in own.signed,
+        "signature.timestamp is named where it is signed": (TIMESTAMP in own.signed) == bool(own.timestamp),
+        "occurred_at.in is iso, seconds or milliseconds": unit in {"iso", "seconds", "milliseconds"},
+        "either reference, or customer_id and action_id": bool(mapping.reference)
+        != bool(mapping.customer_id and mapping.action_id),
+    }
+    for receipt in mapping.receipts:
+        problems[f"{receipt.event} is an event of receipts: {', '.join(sorted(RECEIPTS))}"] = receipt.event in RECEIPTS
+    wrong = next((text for text, is_right in problems.items() if not is_right), None)
+    if wrong is not None:
+        raise EnvironmentProblem(f"{file} is not a provider: {wrong}", hint="see docs/operations/ingest.md")
+
+
+def _secret(file: Path, own: _Signature, text: str) -> bytes:
+    try:
+        # Some providers show their secrets with a word before them.
+        bare = text.rpartition("_")[2] if own.written_as == "base64" else text
+        secret = base64.b64decode(bare, validate=True) if own.written_as == "base64" else bare.encode()
+    except (ValueError, binascii.Error):
+        secret = b""
+    if len(secret) < SECRET_BYTES_MIN:
+        raise EnvironmentProblem(
+            f"the secret in {own.variable} (of {file}) is too short, or no {own.written_as}",
+            hint=f"at least {SECRET_BYTES_MIN} bytes, as the provider shows it",
+        )
+    return secret

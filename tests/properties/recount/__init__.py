@@ -1,0 +1,16 @@
+"""What must hold for every case, counted again from commands, transitions and the log, without the engine's code."""
+
+from __future__ import annotations
+
+from tests.properties.recount import chance, consent, entries, messages, passages, past, requests, shared
+
+CHECKS = (
+    *messages.CHECKS,
+    *consent.CHECKS,
+    *passages.CHECKS,
+    *entries.CHECKS,
+    *requests.CHECKS,
+    *chance.CHECKS,
+    *shared.CHECKS,
+    *past.CHECKS,
+)

@@ -1,0 +1,243 @@
+"""POST /v1/receipts: who is believed, and what providers' webhooks become."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.resources import deploy_dir
+from orchestrator.runtime.ingest.providers import read_providers
+from orchestrator.runtime.ingest.publisher import Unavailable
+from orchestrator.runtime.ingest.reading import BadBody
+from orchestrator.runtime.ingest.receipts import read_receipts
+from orchestrator.runtime.ingest.signatures import refusal, sign
+from tests.runtime.ingest.served import PROVIDER_SECRETS, PROVIDERS, SHAPES, Send, Served
+
+ACTION = "a" * 32
+
+
+def bounced(**fields: Any) -> dict[str, Any]:
+    receipt = {
+        "id": "r1",
+        "type": "bounced",
+        "class": "permanent",
+        "at": "2026-03-02T09:00:00Z",
+        "customer_id": "anna",
+        "action_id": ACTION,
+        "to": "anna@example.com",
+    }
+    return receipt | fields
+
+
+RESEND = {
+    "type": "email.bounced",
+    "created_at": "2026-03-02T09:00:00.000Z",
+    "data": {
+        "email_id": "56761188",
+        "to": ["anna@example.com"],
+        "bounce": {"type": "Permanent", "subType": "Suppressed", "message": "…"},
+        "tags": {"customer_id": "anna", "action_id": ACTION},
+    },
+}
+WHATSAPP = {
+    "object": "whatsapp_business_account",
+    "entry": [
+        {
+            "id": "1",
+            "changes": [
+                {
+                    "field": "messages",
+                    "value": {
+                        "statuses": [
+                            {
+                                "id": "wamid.1",
+                                "status": status,
+                                "timestamp": "1772442000",
+                                "recipient_id": "4915100000",
+                                "biz_opaque_callback_data": f"{ACTION}:anna:of:the:shop",
+                                **({"errors": [{"code": 131049}]} if status == "failed" else {}),
+                            }
+                            for status in ("sent", "delivered", "failed")
+                        ]
+                    },
+                }
+            ],
+        }
+    ],
+}
+
+
+def post(
+    served: Served,
+    provider: str,
+    body: Any,
+    *,
+    age_s: int = 0,
+    secret_of: str = "",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, Any]:
+    """A webhook, signed so long ago with the secret of this provider or another."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    scheme = PROVIDERS[secret_of or provider].scheme
+    own = PROVIDERS[provider].scheme
+    stamp = str(int(served.wall()) - age_s)
+    given = {"Content-Type": "application/json", own.header: sign(scheme, stamp, sent, "msg_1")}
+    given |= {name: value for name, value in ((own.timestamp_header, stamp), (own.id_header, "msg_1")) if name}
+    given |= headers or {}
+
+    async def send(client: Send) -> tuple[int, Any]:
+        async with client.post(f"/v1/receipts/{provider}", data=sent, headers=given) as answer:
+            return answer.status, json.loads(await answer.read())
+
+    found: tuple[int, Any] = served.run(send)
+    return found
+
+
+def test_a_bounce_of_the_generic_form_becomes_an_event() -> None:
+    served = Served()
+    assert post(served, "generic", {"events": [bounced()]}) == (202, {"accepted": 1, "ignored": 0, "unusable": 0})
+    (event,) = served.log.events
+    assert (event.type, event.customer_id) == ("message_bounced", "anna")
+    assert event.fields["hard"] is True
+    assert event.fields["address"] == "anna@example.com"
+    assert event.fields["action_id"] == ACTION
+    assert event.fields["occurred_at"] == 1_772_442_000_000
+
+
+def test_a_webhook_that_is_sent_again_gives_the_same_event_ids() -> None:
+    served = Served()
+    for _ in range(2):
+        post(served, "generic", {"events": [bounced()]})
+        post(served, "whatsapp", WHATSAPP)
+    ids = [event.event_id for event in served.log.events]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+
+
+def test_the_public_form_of_resend() -> None:
+    served = Served()
+    assert post(served, "resend", RESEND)[0] == 202
+    (event,) = served.log.events
+    assert (event.type, event.fields["hard"], event.fields["reason"]) == ("message_bounced", True, "Suppressed")
+    assert event.fields["address"] == "anna@example.com"
+
+
+def test_the_public_form_of_whatsapp_with_one_field_for_action_and_customer() -> None:
+    served = Served()
+    assert post(served, "whatsapp", WHATSAPP) == (202, {"accepted": 2, "ignored": 1, "unusable": 0})
+    assert [event.type for event in served.log.events] == ["message_delivered", "message_failed"]
+    assert {event.customer_id for event in served.log.events} == {"anna:of:the:shop"}
+    assert served.log.events[1].fields["reason"] == "131049"
+    assert served.log.events[0].fields["channel"] == "whatsapp"
+
+
+def test_receipts_of_messages_that_are_not_ours_are_answered_and_counted() -> None:
+    served = Served()
+    found = post(
+        served, "generic", {"events": [bounced(customer_id=None), bounced(at="yesterday"), {"type": "odd"}, 7]}
+    )
+    assert found == (202, {"accepted": 0, "ignored": 2, "unusable": 2})
+    value = served.metrics.registry.get_sample_value
+    assert value("orchestrator_ingest_receipts_total", {"provider": "generic", "outcome": "unusable"}) == 2
+
+
+@pytest.mark.parametrize("provider", ["generic", "resend", "whatsapp"])
+def test_who_has_not_the_secret_is_not_believed(provider: str) -> None:
+    served = Served()
+    other = "generic" if provider != "generic" else "whatsapp"
+    assert post(served, provider, RESEND, secret_of=other)[0] == 401
+    for signature in ("", "nonsense"):
+        assert post(served, provider, RESEND, headers={PROVIDERS[provider].scheme.header: signature})[0] == 401
+    assert served.log.events == []
+
+
+def test_what_was_signed_long_ago_or_is_still_to_be_is_a_replay() -> None:
+    served = Served()
+    assert post(served, "generic", {"events": [bounced()]}, age_s=299)[0] == 202
+    assert post(served, "generic", {"events": [bounced()]}, age_s=301)[0] == 401
+    assert post(served, "generic", {"events": [bounced()]}, age_s=-301)[0] == 401
+    # Another time than was signed does not help.
+    stamp = str(int(served.wall()))
+    assert post(served, "generic", {"events": [bounced()]}, age_s=301, headers={"X-Timestamp": stamp})[0] == 401
+
+
+def test_an_address_that_guesses_signatures_is_answered_429_at_last() -> None:
+    served = Served()
+
+    async def guess(client: Send) -> list[int]:
+        statuses = []
+        for _ in range(101):
+            headers = {"X-Signature": "00", "X-Timestamp": str(int(served.wall()))}
+            async with client.post("/v1/receipts/generic", json={}, headers=headers) as answer:
+                statuses.append(answer.status)
+        return statuses
+
+    assert served.run(guess) == [401] * 100 + [429]
+
+
+def test_bodies_and_providers_that_there_are_not() -> None:
+    served = Served()
+    assert post(served, "generic", b"{")[0] == 400
+
+    async def unknown(client: Send) -> int:
+        async with client.post("/v1/receipts/nobody", json={}) as answer:
+            return answer.status
+
+    assert served.run(unknown) == 404
+    served.log.refusal = Unavailable("no broker answers")
+    assert post(served, "generic", {"events": [bounced()]})[0] == 503
+
+
+WORDS = st.sampled_from(["changes", "value", "statuses", "type", "status", "errors", "tags", "to", "bounce", "at"])
+SCALARS = st.none() | st.text(max_size=8) | st.integers()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner)))
+def test_whatever_a_provider_sends_is_read(body: Any) -> None:
+    for provider in PROVIDERS.values():
+        for sent in (body, {"events": body}, {"entry": body}, {"type": "email.bounced", "data": body}):
+            read = read_receipts(json.dumps(sent).encode(), provider, SHAPES)
+            assert not read.events
+
+
+@given(st.binary(max_size=50), st.text(max_size=20), st.text(max_size=20))
+def test_whatever_is_in_the_headers_is_refused(body: bytes, signature: str, stamp: str) -> None:
+    for provider in PROVIDERS.values():
+        scheme = provider.scheme
+        headers = {scheme.header: signature, scheme.timestamp_header: stamp, scheme.id_header: stamp}
+        assert refusal(scheme, headers, body, 1.0)
+        headers[scheme.header] = scheme.prefix + signature
+        assert refusal(scheme, headers, body, 1.0)
+        if body:
+            with pytest.raises(BadBody):
+                read_receipts(b"\xff" + body, provider, SHAPES)
+
+
+def test_providers_without_a_secret_are_left_out_and_bad_files_are_refused(tmp_path: Path) -> None:
+    shipped = str(deploy_dir() / "ingest")
+    assert set(read_providers(shipped, {})) == set()
+    (tmp_path / "secret").write_text("g" * 32 + "\n")
+    by_file = {"INGEST_SECRET_GENERIC_FILE": str(tmp_path / "secret")}
+    found = read_providers(shipped, by_file)
+    assert found["generic"].scheme == PROVIDERS["generic"].scheme
+    assert "gggg" not in repr(found)
+    with pytest.raises(EnvironmentProblem, match="too short"):
+        read_providers(shipped, {**PROVIDER_SECRETS, "INGEST_SECRET_GENERIC": "short"})
+    text = (deploy_dir() / "ingest" / "generic.yaml").read_text()
+    for wrong in (
+        text.replace("kind: type", "kinds: type"),
+        text.replace("message_failed", "customer_erased"),
+        text.replace("customer_id: customer_id\n", ""),
+        text.replace("{field: at}", "{field: at, in: days}"),
+        text.replace("timestamp: X-Timestamp", 'id: ""'),
+        "[",
+    ):
+        (tmp_path / "own.yaml").write_text(wrong)
+        with pytest.raises(EnvironmentProblem, match="is not a provider"):
+            read_providers(str(tmp_path), PROVIDER_SECRETS)
