@@ -17,6 +17,7 @@ from orchestrator.authoring.governance_source import RULES, ApprovalDraft, Envir
 from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import hash_texts
 from orchestrator.authoring.yaml_source import parse_yaml
+from orchestrator.model.journey import Status
 from orchestrator.model.problems import Problem
 
 SUBJECT_OF_RULES = RULES
@@ -123,8 +124,7 @@ def _unapproved(
         rules = [
             rule
             for rule in environment.approvals
-            if rule.concerns(draft.status.value)
-            and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
+            if _concerns(rule, draft.status) and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
         ]
         if not rules or version == change.before.version(name):
             continue
@@ -137,6 +137,13 @@ def _unapproved(
             people = governance.people(rule.by) - ({change.who} if rule.not_author else set())
             if len(approved & people) < rule.count:
                 yield _missing("rules", rule, people - approved, "they change", "--rules", version)
+
+
+def _concerns(rule: ApprovalDraft, status: Status) -> bool:
+    """Whether the rule is about journeys of this status. A paused one asks for what a live one does: that it is live
+    again makes no new version, and so would ask for nothing.
+    """
+    return rule.concerns(status.value) or (status is Status.PAUSED and rule.concerns(Status.LIVE.value))
 
 
 def _missing_of_journey(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.authoring.expression_closures import closure
 from orchestrator.authoring.expression_nodes import (
+    UNKNOWN,
     Aggregated,
     Ambient,
     Apply,
@@ -56,14 +57,14 @@ class Atom:
 
 
 def folded(node: Typed) -> Constant | None:
-    """The constant that the node is or always amounts to; None if it is not always the same."""
+    """The constant that the node is or always amounts to; None if it is not always the same, or could not be typed."""
     if isinstance(node, Constant):
-        return node
-    if not isinstance(node, Apply):
+        return None if node.type == UNKNOWN else node
+    if not isinstance(node, Apply) or node.name == "list":
         return None
-    arguments = [folded(argument) for argument in node.arguments]
-    if any(argument is None for argument in arguments) or node.name == "list":
-        return None
+    for argument in node.arguments:
+        if folded(argument) is None:
+            return None
     try:
         return Constant(node.type, closure(node, {})(None))
     except ArithmeticError:
@@ -75,9 +76,12 @@ def atom_of(node: Typed) -> Atom | bool:
     constant = folded(node)
     if constant is not None:
         return bool(constant.value)
-    if isinstance(node, Apply) and node.name in TURNED:
+    if not isinstance(node, Apply) or any(_is_untyped(argument) for argument in node.arguments):
+        # What is compared with an attribute whose type is not known may be of several types.
+        return Atom(node, values([True]))
+    if node.name in TURNED:
         return _comparison(node)
-    if isinstance(node, Apply) and node.name == "in":
+    if node.name == "in":
         item, where = node.arguments
         if isinstance(where, Apply) and where.name == "list":
             constants = [folded(one) for one in where.arguments]
@@ -85,6 +89,10 @@ def atom_of(node: Typed) -> Atom | bool:
             if len(known) == len(constants):
                 return _solved(item, values(known))
     return Atom(node, values([True]))
+
+
+def _is_untyped(node: Typed) -> bool:
+    return node.type.kind is Kind.NULL and folded(node) is None
 
 
 def _comparison(node: Apply) -> Atom | bool:
@@ -114,7 +122,7 @@ def _of_itself(operator: str) -> ValueSet:
 
 
 def _solved(node: Typed, passing: ValueSet) -> Atom:
-    """The atom of those values of a subject that lead to one of `passing`."""
+    """The atom of those values of a subject that lead to one of `passing`; the node's type is known."""
     if isinstance(node, Apply) and node.name == "??":
         default = folded(node.arguments[1])
         if default is not None:

@@ -14,7 +14,8 @@ from orchestrator.authoring.sources import Sources, is_scenario_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.tracking import listed_aggregates
 from orchestrator.authoring.yaml_source import MappingNode, Node
-from orchestrator.model.journey import JourneySet
+from orchestrator.model.journey import JourneySet, Status
+from orchestrator.model.pauses import AT_ONCE, Resume
 from orchestrator.model.types import EventType
 
 STEPS = "steps"
@@ -48,7 +49,8 @@ NOTHING = Side({}, None, {})
 @dataclass(frozen=True, slots=True)
 class JourneyChange:
     """`kind`: added, changed, removed. `settings` are keys of the journey, `steps` in three lists; where none of them
-    differs it is a template, a channel or a profile rule that the journey uses.
+    differs it is a template, a channel or a profile rule that the journey uses. `resume` says how those go on who stand
+    still, where the journey has been paused until now.
     """
 
     name: str
@@ -62,6 +64,7 @@ class JourneyChange:
     steps_removed: tuple[str, ...] = ()
     steps_changed: tuple[str, ...] = ()
     diff: str = ""
+    resume: Resume | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,15 @@ def _journey(name: str, before: Side, after: Side) -> JourneyChange | None:
         steps_removed=tuple(step for step in steps_before if step not in steps),
         steps_changed=tuple(step for step in common if canonical(steps[step]) != canonical(steps_before[step])),
         diff=_diff(new.path, before.files.get(old.path, ""), after.files.get(new.path, "")),
+        resume=(new.resume or AT_ONCE) if _goes_on(old, new) else None,
     )
     is_same = not (change.settings or change.steps_added or change.steps_removed or change.steps_changed)
     return None if is_same and version == version_before else change
+
+
+def _goes_on(old: JourneyDraft, new: JourneyDraft | None) -> bool:
+    """Whether those go on who have stood still."""
+    return old.status is Status.PAUSED and (new is None or new.status is not Status.PAUSED)
 
 
 def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
@@ -138,7 +147,10 @@ def _alone(draft: JourneyDraft, kind: str, version: str) -> JourneyChange:
     steps = tuple(step.name.name for step in draft.steps)
     if kind == "added":
         return JourneyChange(draft.name.name, kind, draft.status.value, version=version, steps_added=steps)
-    return JourneyChange(draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps)
+    resume = AT_ONCE if _goes_on(draft, None) else None
+    return JourneyChange(
+        draft.name.name, kind, draft.status.value, version_before=version, steps_removed=steps, resume=resume
+    )
 
 
 def _parts(node: Node | None) -> dict[str, Node]:

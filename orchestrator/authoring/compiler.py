@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from orchestrator.authoring.action_checks import check_starts
 from orchestrator.authoring.action_lowering import action_texts, emits_of, lower_audiences, services_of
+from orchestrator.authoring.channel_contents import NOTHING_KNOWN, ChannelContent
 from orchestrator.authoring.checks import (
     CheckedFormulas,
     Checks,
@@ -49,6 +50,7 @@ from orchestrator.authoring.lowering import (
     rules_behind,
 )
 from orchestrator.authoring.migrate_source import check_migrate
+from orchestrator.authoring.pause_source import RESUME
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -71,7 +73,7 @@ from orchestrator.authoring.rules_source import (
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
 from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
-from orchestrator.authoring.template_checks import check_templates
+from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
 from orchestrator.authoring.world import World, make_world
@@ -90,6 +92,8 @@ from orchestrator.model.types import EventType
 
 ORDERED_KEYS = frozenset({"steps", "split", "set", "increment"})
 """Mappings whose order means something; a version does not change when others are reordered."""
+RUNNING = frozenset({Status.LIVE, Status.SHADOW, Status.PAUSED})
+"""The status of journeys that let customers in; of one that is paused they do not get beyond that."""
 ALIGNED_TRIGGERS = (OnScheduleDraft, OnDateDraft)
 """Those for which each customer has a clock."""
 
@@ -125,8 +129,13 @@ class _Read:
     """Whether profile, channels and policies could be read, so that names can be looked up in them."""
 
 
-def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> Compilation:
-    """Everything that the engine needs to decide, and everything that is wrong with the sources."""
+def compile_journeys(
+    sources: Sources, event_types: Mapping[str, EventType], contents: Mapping[str, ChannelContent] = NOTHING_KNOWN
+) -> Compilation:
+    """Everything that the engine needs to decide, and everything that is wrong with the sources.
+
+    `contents` says what messages on a channel consist of; templates are checked against it, and nothing else changes.
+    """
     problems: Problems = list(sources.problems)
     read = _read(sources, problems)
     if not read.has_rules:
@@ -159,6 +168,7 @@ def compile_journeys(sources: Sources, event_types: Mapping[str, EventType]) -> 
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
+    check_parts(world.templates, contents, problems)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys, read.governance)
@@ -300,22 +310,34 @@ def _version(draft: JourneyDraft, world: World, checked: CheckedFormulas) -> str
             content = [[attribute.name, formula.text] for attribute, formula in rule.attributes]
             content += [[consent.key.text, consent.granted.text] for consent in rule.consents]
             texts.append((f"rule {index:04}", json.dumps([rule.on.name, content, *["clear"] * rule.nulls_clear])))
-    node = draft.node
-    entries = tuple(pair for pair in node.entries if pair[0].value != MIGRATE)
-    own = MappingNode(node.document, node.start, node.end, entries)
-    texts.append(("journey", json.dumps(canonical(own), ensure_ascii=True)))
+    texts.append(("journey", json.dumps(_said_of_those_inside(draft), ensure_ascii=True)))
     return hash_texts(texts)
 
 
-def _alignment(drafts: Iterable[JourneyDraft], policies: PoliciesDraft, made: JourneySet) -> str:
+def _said_of_those_inside(draft: JourneyDraft) -> object:
+    """What the journey says that belongs to its version.
+
+    Who comes in from older versions decides nothing about those who are in this one. That the journey is paused, and
+    how it goes on, is said of passages of all versions: pausing it makes no new one.
+    """
+    node = draft.node
+    entries = tuple(pair for pair in node.entries if pair[0].value not in {MIGRATE, RESUME})
+    said = canonical(MappingNode(node.document, node.start, node.end, entries))
+    if isinstance(said, dict) and draft.status is Status.PAUSED:
+        said["status"] = Status.LIVE.value
+    return said
+
+
+def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, made: JourneySet) -> str:
     """A hash of the rules that each customer record has to be in line with; "" if there are none."""
     rules = [
         (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
         for draft in drafts
-        if draft.status in {Status.LIVE, Status.SHADOW} and _is_aligned(draft.entry)
+        if draft.status in RUNNING and _is_aligned(draft.entry)
     ]
     if rules:
         rules.append(("default_zone", policies.default_zone or DEFAULT_ZONE))
+    rules += [(f"paused {draft.name.name}", "") for draft in drafts if draft.status is Status.PAUSED]
     rules += tracked_rules(made.tracked)
     rules += [(f"audience {name}", audience.consent) for name, audience in sorted(made.audiences.items())]
     for draft in drafts:
@@ -347,7 +369,7 @@ def canonical(node: Node, *, keeps_order: bool = False) -> object:
 def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFormulas, set_id: str) -> JourneySet:
     rules = lower_rules(world, checked)
     running = {name: journey for name, journey in journeys.items() if journey.status is not Status.DRAFT}
-    entered = [journey for journey in running.values() if journey.status in {Status.LIVE, Status.SHADOW}]
+    entered = [journey for journey in running.values() if journey.status in RUNNING]
     entry_events = {journey.entry.trigger.type for journey in entered if isinstance(journey.entry.trigger, OnEvent)}
     segments = lower_segments(world, checked)
     tracked = track(running.values(), segments)
@@ -376,6 +398,7 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         has_slides=any(map(slides, running.values())),
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
+        paused=frozenset(journey.name for journey in entered if journey.status is Status.PAUSED),
         migrating={name: journey for name, journey in running.items() if journey.migration is not None},
     )
     return with_entries(with_policies(made, world), entered)

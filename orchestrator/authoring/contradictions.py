@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from orchestrator.authoring.condition_checks import check_condition, check_conditions
 from orchestrator.authoring.drafts import AwaitedDraft, BranchDraft, Formula, JourneyDraft, WaitForDraft
 from orchestrator.authoring.expression_nodes import (
     Apply,
@@ -16,9 +17,11 @@ from orchestrator.authoring.expression_nodes import (
     Typed,
     walk,
 )
+from orchestrator.authoring.expression_text import written_value
 from orchestrator.authoring.expressions import Checked
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.model.types import Kind
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 Comparison = tuple[str, Any]
@@ -27,16 +30,26 @@ Comparison = tuple[str, Any]
 
 def check_contradictions(draft: JourneyDraft, formulas: Iterable[tuple[Formula, Checked]], problems: Problems) -> None:
     """Appends the conditions that never hold, and the cases and awaited events that an earlier one always takes."""
-    for formula, checked in formulas:
-        found = next(contradictions(checked.node), None)
-        if found is not None:
-            hint = "join the two with or, or correct one of them"
-            problems.append(problem_at(formula.node, "J460", f"this never holds: {found}", hint=hint))
+    sound = {formula: checked for formula, checked in formulas if not check_formula(formula, checked, problems)}
+    known = len(problems)
     for step in draft.steps:
         if isinstance(step, BranchDraft):
             _check_cases(step, problems)
         elif isinstance(step, WaitForDraft):
             _check_awaited(step, problems)
+    if len(problems) == known:
+        # Repeated conditions were found by their text; what they cover is the same once more.
+        check_conditions(draft, sound, problems)
+
+
+def check_formula(formula: Formula, checked: Checked, problems: Problems) -> bool:
+    """Appends what always or never holds in the formula; whether there is something."""
+    found = next(contradictions(checked.node), None)
+    if found is None:
+        return check_condition(formula, checked, problems)
+    hint = "join the two with or, or correct one of them"
+    problems.append(problem_at(formula.node, "J460", f"this never holds: {found}", hint=hint))
+    return True
 
 
 def _check_cases(step: BranchDraft, problems: Problems) -> None:
@@ -90,7 +103,7 @@ def _never_together(node: Apply) -> Iterator[str]:
         name, operator, value = compared
         for earlier, bound in known.get(name, ()):
             if _exclude((earlier, bound), (operator, value)):
-                yield f"{name} {earlier} {_written(bound)} and {name} {operator} {_written(value)}"
+                yield f"{name} {earlier} {written_value(bound)} and {name} {operator} {written_value(value)}"
         known.setdefault(name, []).append((operator, value))
 
 
@@ -111,7 +124,7 @@ def _compared(node: Typed) -> tuple[str, str, Any] | None:
     if isinstance(left, Constant):
         left, right, operator = right, left, _TURNED[operator]
     name = _named(left)
-    if name is None or not isinstance(right, Constant) or right.value is None:
+    if name is None or not isinstance(right, Constant) or right.value is None or left.type.kind is Kind.NULL:
         return None
     return name, operator, right.value
 
@@ -141,9 +154,3 @@ def _exclude(one: Comparison, other: Comparison) -> bool:
         return False
     low, high = (a, b) if first[0] == ">" else (b, a)
     return bool(low > high or (low == high and not (first.endswith("=") and second.endswith("="))))
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return f"'{value}'"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,6 +10,7 @@ from orchestrator.authoring.durations import Span
 from orchestrator.authoring.expression_syntax import Tree
 from orchestrator.authoring.yaml_source import MappingNode, Node, Scalar
 from orchestrator.model.journey import ClockTime, ReEntry, Status
+from orchestrator.model.pauses import Resume
 from orchestrator.model.triggers import Cron
 
 
@@ -450,6 +451,7 @@ class JourneyDraft:
     steps: tuple[StepDraft, ...]
     purpose: Ref | None = None
     max_duration: Span | None = None
+    resume: Resume | None = None
     approvers: tuple[Ref, ...] = ()
     """Who has to approve of it where approvals are demanded: people, or groups of governance.yaml."""
     migrate: MigrateDraft | None = None

@@ -43,7 +43,8 @@ def copy_of(example: str, name: str, files: Mapping[str, str]) -> dict[str, str]
     scenarios = files.get(f"{example}.scenarios.yaml")
     if scenarios is not None:
         replacements = _renamed(_named(_root(scenarios), "template"), templates)
-        replacements |= _renamed(_named(_root(scenarios), "journey"), {example: name})
+        for key in ("journey", "pause", "resume"):
+            replacements |= _renamed(_named(_root(scenarios), key), {example: name})
         copied[f"{name}.scenarios.yaml"] = _rewritten(scenarios, replacements)
     for path, content in files.items():
         folder, _, rest = path.removeprefix("templates/").partition("/")

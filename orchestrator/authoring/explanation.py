@@ -12,8 +12,9 @@ from orchestrator.engine.ids import address_digest
 from orchestrator.engine.population import is_entry_clock
 from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.actions import Transition
-from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Customer, Instance, wake_at_ms
+from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, PAUSED, Customer, Instance, wake_at_ms
 from orchestrator.model.journey import Journey, WaitFor
+from orchestrator.model.pauses import Pause
 
 MASK = "***"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +53,7 @@ NOT_ENTERED = {
 }
 LEFT = {
     "goal": "left: the goal was reached",
+    "expired_in_pause": "left: the journey was paused, and those who stood still do not go on",
     "expired": "left: the longest time that a passage may take is over",
     "exit_condition": "left: a condition that ends the journey holds",
     "runaway": "was stopped: too many steps without a wait",
@@ -76,6 +78,10 @@ ENDED = {
     "missing": "there is no date or instant to wait for",
     "past": "what it waits for is past",
 }
+DROPPED = {
+    "no_room": "the passage has kept as many events as it may",
+    "too_old": "it came too long before the journey ran again",
+}
 AUDIENCE_CHANGES = {
     "added": "asked to add the customer to",
     "removed": "asked to remove the customer from",
@@ -88,7 +94,7 @@ AUDIENCE_CHANGES = {
 }
 REFUSED = frozenset({"no_consent", "unreachable", "shadow"})
 GROUPS = {"held_out": " by the control group", "global_holdout": " without promotional messages (global holdout)"}
-WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
+WHEREABOUTS = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished", PAUSED: "paused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +241,8 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, f"{LEFT.get(reason, f'left: {reason}')}{at}", is_refusal=False)
         case "waiting":
             return Said(decision, _waiting_said(decision), is_refusal=False)
+        case "paused" | "resumed" | "dropped":
+            return Said(decision, _pause_said(decision), is_refusal=decision.kind == "dropped")
         case "exposed":
             sentence = f'"{decision.step}" exposed the customer to experiment {decision.reason}, arm {decision.value}'
             return Said(decision, sentence, is_refusal=False)
@@ -250,6 +258,18 @@ def _said(decision: Transition, versions: Versions) -> Said:
             return Said(decision, f'"{decision.step}" failed: {reason}', is_refusal=True)
         case _:
             return _step_said(decision, versions)
+
+
+def _pause_said(decision: Transition) -> str:
+    match decision.kind:
+        case "paused":
+            return f'stands still at "{decision.step}": the journey is paused'
+        case "resumed":
+            kept = f" with {decision.value} kept events" if decision.value not in {None, "0"} else ""
+            return f'goes on from "{decision.step}"{kept}: the journey runs again'
+        case _:
+            why = DROPPED.get(decision.value or "", decision.value)
+            return f"{decision.reason} came while the journey was paused and was dropped: {why}"
 
 
 def _waiting_said(decision: Transition) -> str:
@@ -305,6 +325,8 @@ def _place(instance: Instance, versions: Versions) -> Place:
         sentence = f"in the control group since {shown(instance.entered_at_ms)}{key}{measured}"
     elif instance.state == FINISHED:
         sentence = f"done with its steps{key}{measured}"
+    elif instance.pause is not None:
+        sentence = f"{_standing_still(instance, instance.pause)}{key}{measured}"
     else:
         sentence = f'in step "{instance.step}"{key}, entered on {shown(instance.entered_at_ms)}'
         step = None if journey is None else journey.steps.get(instance.step)
@@ -314,6 +336,17 @@ def _place(instance: Instance, versions: Versions) -> Place:
             sentence += f"; goes on at the latest on {shown(instance.timer_at_ms)}"
         sentence += measured
     return Place(instance, sentence, None if timer_at_ms >= NEVER_MS else timer_at_ms)
+
+
+def _standing_still(instance: Instance, pause: Pause) -> str:
+    """Since when a passage stands still, what it keeps, and when it goes on."""
+    where = f'{"before" if pause.is_before_step else "in"} step "{instance.step}"'
+    kept = Counter(event.type for event in pause.kept)
+    listed = ", ".join(f"{count} {event_type}" for event_type, count in kept.items()) or "nothing"
+    sentence = f"stands still {where} since {shown(pause.since_ms)}, because the journey is paused; has kept {listed}"
+    if instance.timer_at_ms < NEVER_MS:
+        return f"{sentence}; goes on at {shown(instance.timer_at_ms)}"
+    return sentence
 
 
 def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
@@ -392,6 +425,12 @@ def _place_values(place: Place, *, show_personal_data: bool) -> dict[str, Any]:
         "entered_at": iso(instance.entered_at_ms),
         "timer_at": _iso_or_none(instance.timer_at_ms),
         "goal_until": _iso_or_none(instance.goal_until_ms),
+        **({} if instance.pause is None else _pause_values(instance.pause)),
         "sentence": place.sentence,
         **({"entry": instance.entry} if show_personal_data else {}),
     }
+
+
+def _pause_values(pause: Pause) -> dict[str, Any]:
+    kept = Counter(event.type for event in pause.kept)
+    return {"paused_since": iso(pause.since_ms), "kept_events": dict(sorted(kept.items()))}

@@ -45,7 +45,9 @@ from orchestrator.authoring.graph_picture import (
     Way,
 )
 from orchestrator.authoring.lowering import GOAL_WITHIN_MS_DEFAULT
+from orchestrator.authoring.pause_source import resume_words
 from orchestrator.authoring.wait_words import wait_words
+from orchestrator.model.journey import Status
 
 BRACKETS: dict[Shape, tuple[str, str]] = {
     STADIUM: ("([", "])"),
@@ -89,6 +91,8 @@ def _parts(draft: JourneyDraft) -> Iterator[Box | Way]:
     if entry.key is not None:
         said.append(f"one passage for each {_text(entry.key)}")
     said.append(_reentry(draft))
+    if draft.status is Status.PAUSED:
+        said += ["PAUSED: nobody goes on", f"later all {resume_words(draft.resume)}"]
     yield _node("entry", STADIUM, said)
     first = draft.steps[0].name.name
     if draft.holdout:

@@ -15,6 +15,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.entry_source import read_entry
 from orchestrator.authoring.migrate_source import read_migrate
+from orchestrator.authoring.pause_source import read_resume
 from orchestrator.authoring.reading import (
     Problems,
     fields,
@@ -39,6 +40,7 @@ JOURNEY_KEYS = (
     "owner",
     "approver",
     "status",
+    "resume",
     "entry",
     "exit",
     "max_duration",
@@ -89,6 +91,7 @@ def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | No
         steps=steps,
         purpose=read_ref(found.get("purpose"), problems, what="the purpose"),
         max_duration=max_duration,
+        resume=read_resume(found.get("resume"), problems),
         approvers=read_refs(found.get("approver"), problems, what="approver"),
         migrate=migrate,
     )

@@ -30,6 +30,7 @@ from orchestrator.authoring.governance_source import (
 )
 from orchestrator.authoring.journey_source import JOURNEY_KEYS, REQUIRED_KEYS
 from orchestrator.authoring.migrate_source import ANY, MIGRATE_KEYS, MIGRATE_REQUIRED, PREFIX_PATTERN, TIMER_WAYS
+from orchestrator.authoring.pause_source import RESUME_KEYS, RESUME_MAX, RESUME_WORDS
 from orchestrator.authoring.policies_source import (
     CAP_KEYS,
     CAP_MAX,
@@ -309,6 +310,18 @@ def _step() -> Schema:
     return {"oneOf": kinds}
 
 
+def _resume() -> Schema:
+    how: Described = {
+        "over": (DURATION, "They go on one after the other, spread evenly over this time."),
+        "max": (whole(1, RESUME_MAX), "At most so many of all customers go on in any window of `per`."),
+        "per": (DURATION, "The length of the window."),
+        "skip_older_than": (DURATION, "Those leave whose step was due longer ago, and older events are not applied."),
+    }
+    spread = keys(picked(RESUME_KEYS, how), minProperties=1, dependencies={"max": ["per"], "per": ["max"]})
+    spread["not"] = {"required": ["over", "max"]}
+    return {"anyOf": [words(RESUME_WORDS), spread]}
+
+
 def _entry() -> Schema:
     return {
         "oneOf": [
@@ -332,8 +345,9 @@ def journey() -> Schema:
         "approver": (one_or_many(TEXT), "Who approves of it: people, or groups of governance.yaml."),
         "status": (
             words(status.value for status in Status),
-            "draft: only checked. shadow: decides and records, sends nothing. live: all of it. retired: nobody enters.",
+            "draft: only checked. shadow: sends nothing. live: all. paused: nobody goes on. retired: nobody enters.",
         ),
+        "resume": (_resume(), "How those go on who stood still while the journey was paused."),
         "entry": (_entry(), "Who enters, and when."),
         "exit": (one_or_many(exit_rule), "What ends the journey in any step."),
         "max_duration": (
@@ -629,11 +643,14 @@ def scenarios() -> Schema:
         "at": (OFFSET, "When, from the start; without it when the event above happens."),
         "event": (TEXT, "The type of event."),
         "with": ({"type": "object"}, "Its fields; {action_of: STEP} is the id of the message that the step sent."),
+        "pause": (TEXT, "This journey is paused."),
+        "resume": (TEXT, "This journey, which is paused, runs again."),
     }
+    happening = keys(event, oneOf=[{"required": [what]} for what in ("event", "pause", "resume")])
     scenario: Described = {
         "name": (TEXT, "What is shown, as a sentence."),
         "given": (keys(given), "How things are at the start."),
-        "when": ({"type": "array", "items": keys(event, required=["event"])}, "What happens, in order."),
+        "when": ({"type": "array", "items": happening}, "What happens, in order."),
         "then": ({"type": "array", "items": _expectation()}, "What is expected."),
         "until": (OFFSET, "When the scenario ends; without it when nothing more is due."),
     }

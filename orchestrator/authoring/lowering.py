@@ -249,6 +249,7 @@ def lower_journey(
         segments=_segments(draft, checked),
         max_duration_ms=0 if draft.max_duration is None else draft.max_duration.ms,
         max_duration_months=0 if draft.max_duration is None else draft.max_duration.months,
+        resume=draft.resume,
         migration=lower_migrate(draft.migrate, captured),
     )
 
@@ -291,6 +292,7 @@ def _trigger(draft: TriggerDraft, lowering: Lowering) -> Trigger:
                 at=draft.at,
                 zone=draft.zone,
                 is_yearly=draft.is_yearly,
+                attribute="".join(uses(lowering.checked[draft.date].node).attributes),
             )
         case OnCommandDraft():
             return OnCommand()

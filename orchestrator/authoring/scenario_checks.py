@@ -10,7 +10,7 @@ from orchestrator.authoring.durations import UNITS_MS
 from orchestrator.authoring.scenario_values import Expectation
 from orchestrator.engine.reach import is_cut_off
 from orchestrator.model.actions import ActionCommand, Transition
-from orchestrator.model.customer import ACTIVE, Customer, Instance
+from orchestrator.model.customer import ACTIVE, PAUSED, Customer, Instance
 from orchestrator.model.events import EmittedEvent
 from orchestrator.model.journey import Channel
 
@@ -182,7 +182,9 @@ def _instances(expectation: Expectation, happened: Happened) -> list[Instance]:
     state = happened.states[expectation.after_ms or 0]
     key = expectation.more.get("key")
     return [
-        i for i in state.instances if i.journey == expectation.journey and i.state == ACTIVE and key in {None, i.key}
+        i
+        for i in state.instances
+        if i.journey == expectation.journey and i.state in {ACTIVE, PAUSED} and key in {None, i.key}
     ]
 
 

@@ -36,16 +36,23 @@ from orchestrator.authoring.scenario_values import (
     Given,
     Scenario,
     SentBefore,
+    Switch,
     When,
     event_of,
 )
 from orchestrator.authoring.sources import is_scenario_file
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.ids import address_digest
+from orchestrator.engine.pausing import EXPIRED_IN_PAUSE
 from orchestrator.model.action_steps import Task
 from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
+
+SWITCHES = frozenset({"pause", "resume"})
+"""What can happen in a scenario beside events: a journey is paused, or runs again."""
+
+WHEN_KEYS = frozenset({"at", "event", "with", *SWITCHES})
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
@@ -283,11 +290,13 @@ class _StoryReader:
                 chosen[key.value] = arm
         return chosen
 
-    def _when(self, node: Node | None, given: Given) -> tuple[When, ...]:
-        found: list[When] = []
+    def _when(self, node: Node | None, given: Given) -> tuple[When | Switch, ...]:
+        found: list[When | Switch] = []
+        paused: set[str] = set()
         after_ms = 0
         for item in self._read.items(node):
-            entries = self._read.mapping(item, {"at", "event", "with"}, required={"event"})
+            is_switch = isinstance(item, MappingNode) and any(key.value in SWITCHES for key, _ in item.entries)
+            entries = self._read.mapping(item, WHEN_KEYS, required=set() if is_switch else {"event"})
             if not isinstance(item, MappingNode):
                 continue
             earlier_ms = after_ms
@@ -297,6 +306,10 @@ class _StoryReader:
                     self._read.problem(
                         entries["at"], "J811", "this event comes before the one above it", hint="put it above"
                     )
+            if is_switch:
+                switch = self._switch(entries, after_ms, paused)
+                found += [] if switch is None else [switch]
+                continue
             name = self._read.text(entries.get("event"))
             if name is None:
                 continue
@@ -305,6 +318,25 @@ class _StoryReader:
                 continue
             found.append(self._event(item, entries.get("with"), self._shapes[name], after_ms, given))
         return tuple(found)
+
+    def _switch(self, entries: Mapping[str, Node], after_ms: int, paused: set[str]) -> Switch | None:
+        """A journey that is paused or runs again; `paused` are those that are by then."""
+        is_pause = "pause" in entries
+        node = entries["pause" if is_pause else "resume"]
+        name = self._read.text(node)
+        if name is None:
+            return None
+        if len(entries.keys() - {"at"}) > 1:
+            self._read.problem(node, "J186", "a line of when says one thing", hint="write two lines, each with its at")
+        elif name not in self._journeys.current:
+            self._read.unknown(node, "journey", name, self._journeys.current)
+        elif (name in paused) is is_pause:
+            said = "is paused already" if is_pause else "is not paused"
+            self._read.problem(node, "J275", f'journey "{name}" {said}', hint="pause and resume take turns")
+        else:
+            paused ^= {name}
+            return Switch(after_ms, name, is_pause)
+        return None
 
     def _event(self, item: MappingNode, fields: Node | None, shape: EventShape, after_ms: int, given: Given) -> When:
         written: dict[str, Any] = {}
@@ -468,6 +500,8 @@ def _templates(journeys: JourneySet) -> set[str]:
 def _exit_reasons(journey: Journey) -> set[str]:
     reasons = {step.reason for step in journey.steps.values() if isinstance(step, Exit)}
     reasons |= {rule.on for rule in journey.exits_on} | {"runaway", "stopped_by_journey", "removed_by_operator"}
+    if journey.resume is not None and (journey.resume.expires or journey.resume.skip_older_than_ms is not None):
+        reasons.add(EXPIRED_IN_PAUSE)
     if journey.exits_when:
         reasons.add("exit_condition")
     if journey.max_duration_ms:

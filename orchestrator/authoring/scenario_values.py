@@ -40,6 +40,9 @@ TRANSITIONS = (
     "not_entered",
     "step",
     "waiting",
+    "paused",
+    "resumed",
+    "dropped",
     "audience",
     "exposed",
     "migrated",
@@ -94,6 +97,15 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """The journey is paused, or runs again, `after_ms` from the start."""
+
+    after_ms: int
+    journey: str
+    is_pause: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """One line of `then`: `kind` is one of EXPECTATIONS, `value` what it says, `more` the keys beside it.
 
@@ -119,7 +131,7 @@ class Scenario:
     name: str
     journey: str
     given: Given
-    when: tuple[When, ...]
+    when: tuple[When | Switch, ...]
     then: tuple[Expectation, ...]
     mentioned_ms: int
     until_ms: int | None

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
+from orchestrator.authoring.pause_source import with_paused
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
-from orchestrator.authoring.scenario_values import STATES, Given, Scenario, When, event_of
+from orchestrator.authoring.scenario_values import STATES, Given, Scenario, Switch, When, event_of
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.experiments import arm_of
@@ -68,6 +69,7 @@ def all_live(journeys: JourneySet) -> JourneySet:
         entered,
         versions={(name, journey.version): journey for name, journey in live.items()},
         current=live,
+        paused=frozenset(),
         # What drafts ask of a record is in no set that ever was in force.
         alignment=f"{journeys.alignment}+{','.join(entered.entries_by_clock)}",
         wanted=journeys.wanted.union(
@@ -85,6 +87,7 @@ def in_play(journeys: JourneySet, scenario: Scenario) -> JourneySet:
     the same caps is seen once it is in shadow. Journeys that the scenario names are there in any case.
     """
     named = {scenario.journey, *(line.journey for line in scenario.then)}
+    named |= {when.journey for when in scenario.when if isinstance(when, Switch)}
     is_draft = journeys.current[scenario.journey].status is Status.DRAFT
     kept = {
         name: journey
@@ -164,6 +167,8 @@ class _Play:
         self.happened = Happened(scenario.given.at_ms, channels=journeys.channels)
         self._customer_id = customer_id
         self._engine = OfflineEngine(journeys)
+        self._journeys = journeys
+        self._paused: set[str] = set()
         customer = _customer(scenario.given)
         if scenario.given.is_backfilled:
             customer.last_at_ms = scenario.given.at_ms
@@ -181,6 +186,9 @@ class _Play:
         for number, when in enumerate(self.scenario.when, 1):
             self._look_until(when.after_ms - 1)
             self._advance(when.after_ms - 1)
+            if isinstance(when, Switch):
+                self._switch(when)
+                continue
             refused = self._happen(when, number)
             if refused is not None:
                 return refused
@@ -216,6 +224,16 @@ class _Play:
 
     def _advance(self, after_ms: int) -> None:
         self._keep(self._engine.advance(self.scenario.given.at_ms + after_ms))
+
+    def _switch(self, switch: Switch) -> None:
+        """The journey is paused, or runs again, as with a set that comes into force."""
+        self._advance(switch.after_ms)
+        self._paused ^= {switch.journey}
+        self._engine.journeys = with_paused(self._journeys, self._paused)
+        said = "paused" if switch.is_pause else "runs again"
+        self.trace.append(TraceLine(switch.after_ms, f"journey {switch.journey}: {said}"))
+        self._keep(self._engine.align(self._customer_id, self.scenario.given.at_ms + switch.after_ms))
+        self._advance(switch.after_ms)
 
     def _happen(self, when: When, number: int) -> ScenarioResult | None:
         scenario = self.scenario
@@ -266,6 +284,10 @@ def describe(transition: Transition, action: ActionCommand | None) -> str:
             return f"{journey}: entered at {transition.to}{cause}"
         case "held_out":
             return f"{journey}: in the control group"
+        case "paused" | "resumed":
+            return f"{journey}: {transition.kind} at {transition.step}"
+        case "dropped":
+            return f"{journey}: event {transition.reason} dropped ({transition.value})"
         case "not_entered":
             return f"{journey}: not entered ({transition.reason})"
         case "goal":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.authoring.contradictions import check_formula
 from orchestrator.authoring.drafts import Formula
 from orchestrator.authoring.expression_horizons import loose_days_since
 from orchestrator.authoring.expression_types import described
@@ -31,6 +32,7 @@ def check_segments(world: World, problems: Problems, checked: dict[Formula, Chec
             hint = "write days_since(EVENT) >= 60: anything else changes every day for ever"
             problems.append(problem_at(draft.when.node, "J445", message, hint=hint))
             continue
+        check_formula(draft.when, found, problems)
         checked[draft.when] = found
     _check_circles(world, checked, problems)
 

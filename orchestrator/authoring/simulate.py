@@ -16,7 +16,7 @@ from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.event_files import BadLine, EventLine
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.model.actions import Effects, Transition
-from orchestrator.model.customer import ACTIVE
+from orchestrator.model.customer import ACTIVE, PAUSED
 from orchestrator.model.journey import JourneySet, Send
 
 AFTER_LAST_EVENT_MS = 30 * DAY_MS
@@ -185,7 +185,7 @@ def _run_out(engine: OfflineEngine, result: Simulation, journeys: JourneySet, un
         for name in customer.segments:
             result.segments[name] += 1
         for instance in customer.instances:
-            if instance.state == ACTIVE and instance.journey in result.journeys:
+            if instance.state in {ACTIVE, PAUSED} and instance.journey in result.journeys:
                 _step(result.journeys[instance.journey], instance.step).waiting += 1
 
 
@@ -238,6 +238,8 @@ def _count_transition(report: JourneyReport, transition: Transition, journeys: J
             report.failures[transition.step] += 1
         case "waiting":
             report.waiting_on[transition.reason] += 1
+        case "paused" | "resumed" | "dropped":
+            report.waiting_on[transition.kind] += 1
         case _:
             _step(report, transition.step).outcomes[transition.reason, transition.to] += 1
             _step(report, transition.to).visits += 1

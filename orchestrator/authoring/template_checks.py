@@ -1,15 +1,19 @@
-"""Templates against the steps that send them: every variable exists, every template is used."""
+"""Templates against the steps that send them and the channels that they are for: every variable and every part exists,
+every template is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from orchestrator.authoring.channel_contents import ChannelContent
 from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, SendDraft, TaskDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.templates import Part, TemplateFile, Variable
 from orchestrator.authoring.world import World
-from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.authoring.yaml_source import problem_at, problem_in
+from orchestrator.engine.actions import CONTEXT
 from orchestrator.model.action_steps import HUMAN
 from orchestrator.model.problems import Problem
 
@@ -41,6 +45,33 @@ def check_templates(journeys: Iterable[JourneyDraft], world: World, problems: Pr
                     severity="warning",
                 )
             )
+
+
+def check_parts(
+    templates: Mapping[str, tuple[TemplateFile, ...]], contents: Mapping[str, ChannelContent], problems: Problems
+) -> None:
+    """Appends which parts a channel does not know, and which a template lacks."""
+    for file in (file for files in templates.values() for file in files):
+        content = contents.get(file.channel)
+        if content is None:
+            continue
+        for part in file.parts:
+            if part.name not in content.parts:
+                message = f'a message on channel "{file.channel}" has no part "{part.name}"'
+                hint = did_you_mean(part.name, content.parts - {CONTEXT})
+                problems.append(_at_name(file, part, "J610", message, hint))
+        if file.is_whole:
+            for name in sorted(content.required - {part.name for part in file.parts}):
+                message = f'the message has no "{name}", which channel "{file.channel}" needs'
+                hint = f"add it between lines of three dashes at the top: {name}: ..."
+                problems.append(Problem(file.path, 1, 1, "J611", message, hint=hint))
+
+
+def _at_name(file: TemplateFile, part: Part, code: str, message: str, hint: str) -> Problem:
+    if part.node is None:
+        return Problem(file.path, 1, 1, code, message, hint=hint)
+    start = part.document.text.rindex(part.name, 0, part.node.start)
+    return problem_in(part.document, start, start + len(part.name), code, message, hint=hint)
 
 
 def _check_files(files: tuple[TemplateFile, ...], world: World, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.problem_text import render_json, render_text, summary
@@ -35,7 +36,7 @@ def compiled_journeys(directory: Path, schemas: Path, form: str) -> Compiled | N
     """
     event_types = load_event_types(event_schema_directory(schemas))
     sources = read_sources(directory)
-    compilation = compile_journeys(sources, event_types)
+    compilation = compile_journeys(sources, event_types, load_channel_contents(schemas))
     if compilation.journeys is None:
         show_problems([p for p in compilation.problems if p.severity == "error"], sources, form)
         return None

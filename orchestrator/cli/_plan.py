@@ -15,14 +15,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator.authoring.approvals import Refusal
 from orchestrator.authoring.changes import Changes, JourneyChange
+from orchestrator.authoring.durations import describe_duration
+from orchestrator.authoring.pause_source import resume_takes_ms, resume_words
 from orchestrator.authoring.problem_text import count_words
-from orchestrator.model.journey import Journey
+from orchestrator.model.journey import Journey, Status
 from orchestrator.model.migrations import covers, target_of
 from orchestrator.model.problems import Problem
-from orchestrator.runtime.places import Place, Places
+from orchestrator.runtime.places import INSIDE, Place, Places
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
+PAUSED = Status.PAUSED.value
 REBUILD = "it counts from when these journeys are in force; once they are, give it the past with:"
 
 
@@ -85,7 +88,7 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "changes": bool(plan.changes),
         "journeys": [
             msgspec.to_builtins(journey)
-            | ({} if places is None else {"inside": places.inside(journey.name)})
+            | ({} if places is None else {"inside": places.inside(journey.name), "paused": places.paused(journey.name)})
             | ({} if places is None else {"pinned": _pinned(journey, plan), "migrated": _moves(journey, plan)})
             for journey in plan.changes.journeys
         ],
@@ -113,7 +116,7 @@ def _headline(journey: JourneyChange) -> str:
     status = journey.status
     if journey.status_before and journey.status_before != journey.status:
         status = f"{journey.status_before} -> {journey.status}"
-    versions = " -> ".join(version for version in (journey.version_before, journey.version) if version)
+    versions = " -> ".join(dict.fromkeys(one for one in (journey.version_before, journey.version) if one))
     return f"{SIGNS[journey.kind]} journey {journey.name} ({status}), version {versions}"
 
 
@@ -155,12 +158,13 @@ def _pinned(journey: JourneyChange, plan: Plan) -> int:
     if plan.places is None:
         return 0
     others = plan.places.inside(journey.name) - plan.places.inside(journey.name, journey.version)
-    return others - sum(count for place, _, count in _coming_along(journey, plan) if place.state == "active")
+    return others - sum(count for place, _, count in _coming_along(journey, plan) if place.state in INSIDE)
 
 
 def _customers(journey: JourneyChange, plan: Plan) -> Iterable[str]:
     if plan.places is None or journey.kind == "added":
         return
+    yield from _standing_still(journey, plan.places)
     moves = _coming_along(journey, plan)
     pinned = _pinned(journey, plan)
     if moves:
@@ -173,8 +177,20 @@ def _customers(journey: JourneyChange, plan: Plan) -> Iterable[str]:
     if pinned:
         verb = "stays in the version it entered" if pinned == 1 else "stay in the versions they entered"
         yield f"{count_words(pinned, 'passage')} {verb}, to the end of it"
-    elif not moves:
+    elif not moves and not plan.places.inside(journey.name):
         yield "nobody is inside"
+
+
+def _standing_still(journey: JourneyChange, places: Places) -> Iterable[str]:
+    """What becomes of passages where a journey is paused, or runs again."""
+    if journey.status == PAUSED and journey.status_before not in {"", PAUSED}:
+        inside = places.inside(journey.name)
+        yield f"from then on {count_words(inside, 'passage')} {'stands' if inside == 1 else 'stand'} still"
+    elif journey.resume is not None:
+        standing = places.paused(journey.name)
+        takes_ms = resume_takes_ms(journey.resume, standing)
+        takes = f", which takes {describe_duration(takes_ms)}" if journey.resume.rate is not None and takes_ms else ""
+        yield f"{count_words(standing, 'passage')} stood still: all {resume_words(journey.resume)}{takes}"
 
 
 def _table(places: Places) -> list[str]:
@@ -182,7 +198,7 @@ def _table(places: Places) -> list[str]:
         return [f"{count_words(places.customers, 'customer')}, nobody is inside a journey"]
     rows = [("journey", "version", "step", "passages")]
     rows += [
-        (place.journey, place.version[:8], place.step or f"({place.state})", f"{count:,}")
+        (place.journey, place.version[:8], _place_words(place), f"{count:,}")
         for place, count in sorted(places.passages.items())
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -194,6 +210,12 @@ def _table(places: Places) -> list[str]:
     if places.damaged:
         lines.append(f"{count_words(places.damaged, 'record')} could not be read")
     return lines
+
+
+def _place_words(place: Place) -> str:
+    if not place.step:
+        return f"({place.state})"
+    return f"{place.step} ({PAUSED})" if place.state == PAUSED else place.step
 
 
 @contextmanager

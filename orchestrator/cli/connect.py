@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import click
 
 from orchestrator.cli._settings import with_settings
 from orchestrator.resources import deploy_dir
+from orchestrator.runtime.access import secret
 from orchestrator.runtime.connectors import (
     Connector,
     ConnectorState,
@@ -21,6 +23,7 @@ from orchestrator.runtime.connectors import (
     read_values,
 )
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.web import web_service
 from orchestrator.stack.connect import secrets_dir
 from orchestrator.stack.home import stack_dir
 
@@ -35,12 +38,39 @@ KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "SECRETS_DIR"})
 
 COMMANDS = ("templates", "validate", "apply", "status", "restart", "remove")
 
-connect_url = click.option(
-    "--connect-url",
-    default="http://127.0.0.1:8083",
-    show_default=True,
-    help="Address of Kafka Connect's REST interface.",
-)
+PASSWORD = "ORCHESTRATOR_CONNECT_PASSWORD"  # noqa: S105  (the name of a variable, not a secret)
+
+
+def connect_worker(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: the function gets `worker`, Kafka Connect behind the address that was given."""
+
+    @functools.wraps(function)
+    def call(
+        *, connect_url: str, connect_username: str, connect_password_file: str, connect_ca_file: str, **options: Any
+    ) -> Any:
+        service = web_service(
+            connect_url,
+            what="Kafka Connect",
+            option="--connect-url",
+            username=connect_username,
+            password=secret(os.environ.get(PASSWORD, ""), connect_password_file, "connect-password"),
+            ca_file=connect_ca_file,
+        )
+        return function(worker=ConnectWorker(service), **options)
+
+    decorated: Callable[..., Any] = call
+    for name, text in (
+        ("connect-ca-file", "PEM file with the authorities trusted for Kafka Connect's certificate."),
+        ("connect-password-file", f"File with the password to sign in to Kafka Connect with; or {PASSWORD}."),
+        ("connect-username", "Name to sign in to Kafka Connect with."),
+    ):
+        decorated = click.option(f"--{name}", default="", help=text)(decorated)
+    return click.option(
+        "--connect-url",
+        default="http://127.0.0.1:8083",
+        show_default=True,
+        help="Address of Kafka Connect's REST interface.",
+    )(decorated)
 
 
 def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +86,7 @@ def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="A file of values, one NAME=VALUE a line.",
             ),
             click.option("--name", default="", help="Name of the connector, if not the template's own."),
-            connect_url,
+            connect_worker,
             with_settings("registry_url", "topic_prefix"),
         )
     ):
@@ -93,12 +123,12 @@ def validate(
     pairs: Sequence[str],
     files: Sequence[Path],
     name: str,
-    connect_url: str,
+    worker: ConnectWorker,
     settings: Settings,
 ) -> int:
     """Let Kafka Connect check what it would be given; nothing is changed. Exits with 1 if something is wrong."""
     connectors = _connectors(templates, pairs, files, name, settings)
-    found = _faults(ConnectWorker(connect_url), connectors)
+    found = _faults(worker, connectors)
     for connector in connectors:
         if connector.name not in found:
             click.echo(f"{connector.name}: Kafka Connect finds nothing wrong")
@@ -113,12 +143,11 @@ def apply(
     pairs: Sequence[str],
     files: Sequence[Path],
     name: str,
-    connect_url: str,
+    worker: ConnectWorker,
     settings: Settings,
 ) -> int:
     """Start connectors, or give running ones a new configuration. All are checked before the first is changed."""
     connectors = _connectors(templates, pairs, files, name, settings)
-    worker = ConnectWorker(connect_url)
     if _faults(worker, connectors):
         return 1
     for connector in connectors:
@@ -127,11 +156,11 @@ def apply(
 
 
 @command.command("status", epilog="Example: orchestrator connect status --format json")
-@connect_url
+@connect_worker
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
-def status(*, connect_url: str, form: str) -> int:
+def status(*, worker: ConnectWorker, form: str) -> int:
     """Show how the connectors do. Exits with 1 if one of them, or one of its tasks, does not run."""
-    states = ConnectWorker(connect_url).states()
+    states = worker.states()
     for state in states:
         if form == "json":
             click.echo(json.dumps(_as_json(state)))
@@ -148,10 +177,9 @@ def status(*, connect_url: str, form: str) -> int:
 
 @command.command("restart", epilog="Example: orchestrator connect restart webhook")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@connect_url
-def restart(*, names: Sequence[str], connect_url: str) -> None:
+@connect_worker
+def restart(*, names: Sequence[str], worker: ConnectWorker) -> None:
     """Start again what failed of connectors. They go on where they stopped."""
-    worker = ConnectWorker(connect_url)
     for name in names:
         worker.restart_failed(name)
         click.echo(f"{name}: what had failed is started again")
@@ -159,10 +187,9 @@ def restart(*, names: Sequence[str], connect_url: str) -> None:
 
 @command.command("remove", epilog="Example: orchestrator connect remove webhook")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@connect_url
-def remove(*, names: Sequence[str], connect_url: str) -> int:
+@connect_worker
+def remove(*, names: Sequence[str], worker: ConnectWorker) -> int:
     """End connectors. Commands wait in their topics; under the same name a connector goes on where this one stopped."""
-    worker = ConnectWorker(connect_url)
     found = True
     for name in names:
         is_removed = worker.remove(name)

@@ -40,6 +40,8 @@ COMMANDS = (
     "audit",
     "versions",
     "rebuild",
+    "pause",
+    "resume",
     "produce",
     "ingest",
     "tail",

@@ -90,7 +90,7 @@ def planned(settings: Settings, path: Path, against: Path | None = None, *, who:
         older = () if before.journeys is None else (before.journeys,)
         known = "" if before.journeys is None else before.journeys.set_id
         found = refusals(Change(before, after, who, settings.environment), {})
-        plan = _plan(known, set_id, before, after, older, None)
+        plan = plan_between(known, set_id, before, after, older, None)
         return replace(plan, refusals=tuple(found), environment=settings.environment)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.publishing import standing, why_not  # noqa: PLC0415
@@ -99,13 +99,14 @@ def planned(settings: Settings, path: Path, against: Path | None = None, *, who:
     against_it = [] if now.set_id == set_id else why_not(settings, now, after, who=who)
     with counting() as progress:
         places = count_places(settings, progress=progress)
-    plan = _plan(now.set_id, set_id, now.side, after, now.kept, places)
+    plan = plan_between(now.set_id, set_id, now.side, after, now.kept, places)
     return replace(plan, refusals=tuple(against_it), environment=settings.environment)
 
 
-def _plan(
+def plan_between(
     known: str, set_id: str, before: Side, after: Side, older: Sequence[JourneySet], places: Places | None
 ) -> Plan:
+    """What changes from one set to another; `older` are the sets whose versions customers may be in."""
     changes = changes_between(before, after)
     if after.journeys is None:
         return Plan(known, set_id, changes, places)

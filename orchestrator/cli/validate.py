@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import event_types_from_texts, read_schema_texts
 from orchestrator.authoring.migration_proof import prove
@@ -62,7 +63,7 @@ def command(*, path: Path, form: str, schemas: Path, against: Path | None) -> in
     if found.problems:
         _show(found.problems, schema_sources, form, "the journeys were not checked", {})
         return 1
-    compilation = compile_journeys(sources, found.types)
+    compilation = compile_journeys(sources, found.types, load_channel_contents(schemas))
     if against is not None and compilation.journeys is not None:
         older = compile_journeys(read_sources(against), found.types).journeys
         if older is None:

@@ -266,7 +266,10 @@ def _catalogue() -> dict[str, tuple[str, Decimal]]:
 
 _CATALOGUE = _catalogue()
 _PRODUCT_IDS = tuple(_CATALOGUE)
-_ATTRIBUTES = "email phone push_token first_name language time_zone acquisition_channel lifecycle"
+_ATTRIBUTES = (
+    "email phone push_token first_name language time_zone acquisition_channel lifecycle"
+    " web_push_endpoint chat_handle postal_address wallet_pass"
+)
 _NO_CHANGE: dict[str, Any] = dict.fromkeys(_ATTRIBUTES.split())
 _PERSONAL: dict[str, Callable[[str], str]] = {"email": _email, "phone": _phone, "push_token": _push_token}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.model.actions import Transition
 from orchestrator.model.journey import Journey
+from orchestrator.runtime.command_schemas import is_command
 
 ARMS = ("treated", "held_out")
 NOT_SENT = frozenset({"capped", "no_consent", "unreachable", "template_failed", "shadow"})
@@ -105,7 +106,7 @@ class Picture:
         match record_type:
             case "journey_transition":
                 self.take_transition(transition_of(value))
-            case "action_command":
+            case _ if is_command(record_type):
                 self.actions[value["channel"]] += 1
                 self.samples.setdefault(value["channel"], dict(value))
             case "journal_entry":

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.engine.audiences import change_audiences
-from orchestrator.engine.turn import Request, Turn, ask, end_step, fail, id_of, note, record, value_of, values_of
+from orchestrator.engine.turn import (
+    Request,
+    Turn,
+    ask,
+    end_step,
+    fail,
+    id_of,
+    note,
+    note_change,
+    record,
+    value_of,
+    values_of,
+)
 from orchestrator.model.action_steps import (
     HUMAN,
     WEBHOOK,
@@ -63,7 +75,7 @@ def increment(turn: Turn, journey: Journey, instance: Instance, step: Increment)
         kept = total if store is None else store(total)
         if profile.get(attribute) != kept:
             profile[attribute] = kept
-            turn.profile_changed = True
+            note_change(turn, attribute)
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="incremented")
     return step.next
 

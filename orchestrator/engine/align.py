@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from orchestrator.engine.audiences import withdraw
 from orchestrator.engine.migration import migrate
+from orchestrator.engine.pausing import align_pauses
 from orchestrator.engine.population import align_entries, backfill
 from orchestrator.engine.segments import align_segments
 from orchestrator.engine.turn import Turn
@@ -19,6 +20,7 @@ def align(turn: Turn) -> None:
     A customer who was not known before (`last_at_ms` 0) has nothing to catch up on: what the event means follows
     anyway.
     """
+    align_pauses(turn)
     if turn.customer.audiences:
         withdraw(turn)
     align_segments(turn)

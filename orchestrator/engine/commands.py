@@ -9,11 +9,12 @@ from __future__ import annotations
 from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.histories import REBUILT, take_rebuilt
+from orchestrator.engine.pausing import leave_in_pause
 from orchestrator.engine.segments import update_segments
 from orchestrator.engine.steps import leave
 from orchestrator.engine.turn import Request, Turn, ask, version_of
 from orchestrator.model.actions import Failure
-from orchestrator.model.customer import ACTIVE
+from orchestrator.model.customer import ACTIVE, PAUSED
 
 REQUESTED = "journey_requested"
 STOP_REQUESTED = "journey_stop_requested"
@@ -64,6 +65,10 @@ def answer(turn: Turn, request: Request) -> None:
         return
     for instance in turn.customer.instances:
         is_meant = instance.journey == request.journey and request.key in {None, instance.key}
-        if is_meant and instance.state == ACTIVE:
+        if is_meant and instance.state in {ACTIVE, PAUSED}:
             turn.instance = instance
-            leave(turn, version_of(turn.journeys, instance), instance, request.reason)
+            journey = version_of(turn.journeys, instance)
+            if instance.pause is None:
+                leave(turn, journey, instance, request.reason)
+            else:
+                leave_in_pause(turn, journey, instance, instance.pause, request.reason)

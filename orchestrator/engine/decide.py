@@ -15,25 +15,23 @@ from orchestrator.engine.entry import enter
 from orchestrator.engine.entry_index import worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
-from orchestrator.engine.limits import measured_globally
+from orchestrator.engine.passages import apply_to_instance
+from orchestrator.engine.pausing import close_goal, take_up
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.segments import observe, update_segments
 from orchestrator.engine.slides import set_slides
 from orchestrator.engine.steps import (
     after_any_event,
-    after_event,
     after_timer,
-    leave,
     leaves_by_condition,
-    remove,
     run_steps,
     without_moment,
 )
-from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
+from orchestrator.engine.turn import Turn, record, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects, Failure
-from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
+from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import Journey, JourneySet, WaitUntilMoment, WaitUntilTime
 
@@ -141,12 +139,14 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
                 turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 turn.has_entries = bool(customer.clocks or journeys.entries_by_segment)
             journey = version_of(journeys, instance)
-            if not leaves_by_condition(turn, journey, instance):
+            if instance.state == PAUSED:
+                take_up(turn, journey, instance)
+            elif not leaves_by_condition(turn, journey, instance):
                 after_timer(turn, journey, instance)
             if turn.profile_changed or turn.segment_changes is not None or turn.requests:
                 settle(turn)
-        elif instance.state == ACTIVE:
-            instance.goal_until_ms = NEVER_MS
+        elif instance.state in {ACTIVE, PAUSED}:
+            close_goal(instance)
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
         if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
@@ -185,31 +185,6 @@ def give_room(turn: Turn) -> None:
         contend(turn)
         if turn.profile_changed or turn.segment_changes is not None or turn.requests:
             settle(turn)
-
-
-def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
-    """What the event means for one passage: goal, exit, exit condition, or a step on."""
-    journey = version_of(turn.journeys, instance)
-    turn.instance = instance
-    if event_type in journey.listens:
-        goal = journey.goal
-        if (
-            goal is not None
-            and goal.on == event_type
-            and instance.goal_until_ms < NEVER_MS
-            and holds(turn, goal.where, journey, instance, "goal")
-        ):
-            reach_goal(turn, journey, instance)
-            return
-        if instance.state == ACTIVE:
-            for rule in journey.exits_on:
-                if rule.on == event_type and holds(turn, rule.where, journey, instance, "exit"):
-                    leave(turn, journey, instance, event_type)
-                    return
-            if not leaves_by_condition(turn, journey, instance):
-                after_event(turn, journey, instance, event_type)
-    elif instance.state == ACTIVE and not leaves_by_condition(turn, journey, instance) and journey.waits_while:
-        after_any_event(turn, journey, instance)
 
 
 def settle(turn: Turn) -> None:
@@ -280,23 +255,3 @@ def rebase(turn: Turn, journey: Journey, instance: Instance) -> None:
             record(turn, journey, instance, "waiting", step=step.name, to=step.name, reason="rebased")
     elif isinstance(step, WaitUntilMoment) and not leaves_by_condition(turn, journey, instance):
         run_steps(turn, journey, instance, without_moment(turn, journey, instance, step, due_ms))
-
-
-def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:
-    """Records the goal with what it is worth; a passage that is still under way ends with it."""
-    goal = journey.goal
-    value = None
-    if goal is not None and goal.value is not None:
-        worth = value_of(turn, goal.value, journey, instance, "goal")
-        value = None if worth is None else str(worth)
-    reason = "held_out" if instance.state == HELD_OUT else "treated"
-    if (
-        turn.journeys.global_holdout is not None
-        and reason == "treated"
-        and measured_globally(turn.journeys, journey, turn.customer_id)
-    ):
-        reason = "global_holdout"
-    record(turn, journey, instance, "goal", step=instance.step, reason=reason, value=value)
-    if instance.state == ACTIVE:
-        record(turn, journey, instance, "exited", step=instance.step, reason="goal")
-    remove(turn, instance)

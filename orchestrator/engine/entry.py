@@ -6,8 +6,9 @@ from orchestrator.engine.expiry import bound_passage
 from orchestrator.engine.ids import draw
 from orchestrator.engine.limits import measured_globally
 from orchestrator.engine.local_time import months_later
+from orchestrator.engine.pausing import begin
 from orchestrator.engine.shared import take
-from orchestrator.engine.steps import remove, run_steps
+from orchestrator.engine.steps import remove
 from orchestrator.engine.turn import Turn, fail, holds, record, value_of
 from orchestrator.engine.waits import later, zone_for
 from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, NEVER_MS, Instance
@@ -78,7 +79,7 @@ def enter(turn: Turn, journey: Journey, cause: str = "", key: str = "") -> None:
     group = "global_holdout" if is_global else None
     record(turn, journey, instance, "entered", to=journey.first, reason=cause, value=group)
     bound_passage(turn, journey, instance)
-    run_steps(turn, journey, instance, journey.first)
+    begin(turn, journey, instance)
 
 
 def may_enter(turn: Turn, journey: Journey, where: Expression) -> bool:

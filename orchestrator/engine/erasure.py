@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.engine.audiences import withdraw_from
 from orchestrator.engine.turn import Turn, record, version_of
-from orchestrator.model.customer import ACTIVE, Customer
+from orchestrator.model.customer import ACTIVE, PAUSED, Customer
 
 ERASED = "customer_erased"
 """The event type that asks for it, and the reason with which passages end."""
@@ -17,7 +17,7 @@ def erase(turn: Turn) -> None:
     """
     customer = turn.customer
     for instance in customer.instances:
-        if instance.state == ACTIVE:
+        if instance.state in {ACTIVE, PAUSED}:
             journey = version_of(turn.journeys, instance)
             record(turn, journey, instance, "exited", step=instance.step, reason=ERASED)
     withdraw_from(turn, list(customer.audiences), reason=ERASED)

@@ -9,7 +9,7 @@ from orchestrator.engine.clocks import EXPIRY, FIRE, set_clock
 from orchestrator.engine.steps import leave
 from orchestrator.engine.turn import Turn, version_of
 from orchestrator.engine.waits import later
-from orchestrator.model.customer import ACTIVE, Instance
+from orchestrator.model.customer import ACTIVE, PAUSED, Instance
 from orchestrator.model.journey import Journey
 
 EXPIRED = "expired"
@@ -23,8 +23,11 @@ def bound_passage(turn: Turn, journey: Journey, instance: Instance) -> None:
 
 
 def fire_expiry(turn: Turn, number: str) -> None:
-    """Ends the passage of this number, if it still is under way."""
+    """Ends the passage of this number, if it still is under way. One that stands still ends when it would go on."""
     for instance in turn.customer.instances:
+        if str(instance.number) == number and instance.state == PAUSED and instance.pause is not None:
+            instance.pause.expired_at_ms = turn.now_ms
+            return
         if str(instance.number) == number and instance.state == ACTIVE:
             turn.instance = instance
             leave(turn, version_of(turn.journeys, instance), instance, EXPIRED)

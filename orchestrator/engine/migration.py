@@ -16,7 +16,7 @@ from orchestrator.engine.sending import give_back
 from orchestrator.engine.steps import after_any_event, drop_expiry, leave, leaves_by_condition, remove, run_steps
 from orchestrator.engine.turn import Turn, fail, record, version_of
 from orchestrator.engine.waits import zone_for
-from orchestrator.model.customer import ACTIVE, NEVER_MS, Instance, StepResult
+from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, Instance, StepResult
 from orchestrator.model.journey import (
     Journey,
     Send,
@@ -29,6 +29,7 @@ from orchestrator.model.journey import (
     WaitWhile,
 )
 from orchestrator.model.migrations import Migration, covers, holds_same, target_of
+from orchestrator.model.pauses import Pause
 
 MIGRATED = "migrated"
 """The kind of the transition: from a step of the older version, which is its reason, to one of the version in force."""
@@ -75,8 +76,10 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
     old = version_of(turn.journeys, instance)
     turn.instance = instance
     before, target = instance.step, ""
-    if instance.state == ACTIVE:
-        target = target_of(migration, before)
+    is_in_step = instance.state in {ACTIVE, PAUSED}
+    if is_in_step:
+        has_begun = instance.pause is None or not instance.pause.is_before_step or before != old.first
+        target = target_of(migration, before) if has_begun else journey.first
         if target not in journey.steps:
             fail(turn, old, instance, before, f"version {journey.version} has no step for it")
             return
@@ -84,13 +87,15 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
     instance.version = journey.version
     _renew_goal(turn, journey, instance)
     record(turn, journey, instance, MIGRATED, step=before, to=target, reason=old.version)
-    if instance.state != ACTIVE:
+    if not is_in_step:
         if instance.goal_until_ms == NEVER_MS:
             remove(turn, instance)
         return
     instance.results = _results(old, journey, migration, instance)
     instance.step = target
-    if _is_over(turn, journey, instance):
+    if instance.pause is not None:
+        _stand_on(turn, journey, migration, instance, instance.pause, old.steps.get(before))
+    elif _is_over(turn, journey, instance):
         leave(turn, journey, instance, EXPIRED)
     elif not leaves_by_condition(turn, journey, instance):
         _arrive(turn, journey, migration, instance, old.steps.get(before))
@@ -104,6 +109,18 @@ def _arrive(turn: Turn, journey: Journey, migration: Migration, instance: Instan
     if instance.reserved:
         give_back(turn, instance)
     run_steps(turn, journey, instance, instance.step)
+
+
+def _stand_on(
+    turn: Turn, journey: Journey, migration: Migration, instance: Instance, pause: Pause, old_step: Step | None
+) -> None:
+    """The passage stands still in its new step. If that is come to anew, it is as the passage goes on, before it sees
+    what it kept.
+    """
+    if not pause.is_before_step and not keeps_timer(old_step, journey.steps[instance.step], migration):
+        pause.is_before_step = True
+        pause.due_at_ms = pause.kept[0].at_ms if pause.kept else turn.now_ms
+    pause.expired_at_ms = turn.now_ms if _is_over(turn, journey, instance) else None
 
 
 def _entry(old: Journey, journey: Journey, migration: Migration, instance: Instance) -> list[Any]:
@@ -154,6 +171,9 @@ def _renew_goal(turn: Turn, journey: Journey, instance: Instance) -> None:
     if goal is not None:
         due_ms = _after_entry(turn, instance, goal.within_ms, goal.within_months)
     instance.goal_until_ms = due_ms if due_ms > turn.now_ms else NEVER_MS
+    if instance.pause is not None:
+        # A goal that came before that counts, as in the older version.
+        instance.pause.goal_closed_at_ms = None if due_ms > turn.now_ms else due_ms
 
 
 def _is_over(turn: Turn, journey: Journey, instance: Instance) -> bool:

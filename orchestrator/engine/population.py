@@ -14,11 +14,12 @@ from orchestrator.engine.clocks import FIRE, set_clock
 from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.entry_index import index_of
+from orchestrator.engine.local_time import ZONE_ATTRIBUTE
 from orchestrator.engine.schedule import next_tick
 from orchestrator.engine.turn import Turn
 from orchestrator.engine.waits import date_due, is_date_ahead, zone_for
 from orchestrator.model.customer import NEVER_MS
-from orchestrator.model.journey import Journey, JourneySet, OnDate
+from orchestrator.model.journey import Journey, JourneySet, OnDate, Trigger
 from orchestrator.model.triggers import OnCommand, OnEvent, OnSchedule, OnSegment
 
 CLOCK = "tick"
@@ -35,12 +36,14 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
     by_event: dict[str, tuple[Journey, ...]] = {}
     by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = {}
     by_clock: dict[str, Journey] = {}
-    by_profile: list[Journey] = []
+    by_profile: dict[str, tuple[Journey, ...]] = {}
     by_backfill: dict[str, Journey] = {}
     by_command: dict[str, Journey] = {}
     has_limits_of_all = False
     for journey in entered:
         trigger, bounds = journey.entry.trigger, journey.entry.bounds
+        for attribute in _attributes(trigger):
+            by_profile[attribute] = (*by_profile.get(attribute, ()), journey)
         if journey.entry.is_backfilled:
             by_backfill[journey.name] = journey
         if bounds is not None and any(limit.is_of_all for limit in bounds.limits):
@@ -52,11 +55,8 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
                 by_segment[segment, enters] = (*by_segment.get((segment, enters), ()), journey)
             case OnSchedule():
                 by_clock[journey.name] = journey
-                if trigger.zone is None:
-                    by_profile.append(journey)
             case OnDate():
                 by_clock[journey.name] = journey
-                by_profile.append(journey)
             case OnCommand():
                 by_command[journey.name] = journey
             case _:
@@ -67,11 +67,28 @@ def with_entries(journeys: JourneySet, entered: Iterable[Journey]) -> JourneySet
         entry_indexes={on: index for on, entered in by_event.items() if (index := index_of(entered)) is not None},
         entries_by_segment=by_segment,
         entries_by_clock=by_clock,
-        entries_by_profile=tuple(by_profile),
+        entries_by_profile=by_profile,
         entries_by_backfill=by_backfill,
         entries_by_command=by_command,
-        uses_shared=has_limits_of_all or bool(journeys.rates),
+        uses_shared=has_limits_of_all or bool(journeys.rates) or _resumes_at_a_rate(journeys),
     )
+
+
+def _attributes(trigger: Trigger) -> tuple[str, ...]:
+    """The attributes that the trigger's next instant depends on."""
+    match trigger:
+        case OnDate(attribute=attribute, zone=None):
+            return (attribute,) if attribute == ZONE_ATTRIBUTE else (attribute, ZONE_ATTRIBUTE)
+        case OnDate(attribute=attribute):
+            return (attribute,)
+        case OnSchedule(zone=None):
+            return (ZONE_ATTRIBUTE,)
+        case _:
+            return ()
+
+
+def _resumes_at_a_rate(journeys: JourneySet) -> bool:
+    return any(one.resume is not None and one.resume.rate is not None for one in journeys.current.values())
 
 
 def is_entry_clock(name: str) -> bool:
@@ -91,9 +108,15 @@ def align_entries(turn: Turn) -> None:
 
 
 def rebase_entries(turn: Turn) -> None:
-    """Looks again at the dates and zones that let customers in, now that the profile changed."""
-    for journey in turn.journeys.entries_by_profile:
-        reset_clock(turn, journey)
+    """Looks again at the dates and zones that let customers in, of those attributes that changed.
+
+    Where they did not, the clock is set to the next instant already, and what its journey waits for stays as it was.
+    """
+    changed, turn.changed_attributes = turn.changed_attributes, None
+    by_profile = turn.journeys.entries_by_profile
+    for attribute in changed or ():
+        for journey in by_profile.get(attribute, ()):
+            reset_clock(turn, journey)
 
 
 def reset_clock(turn: Turn, journey: Journey) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.engine.reach import apply_reach_rule
-from orchestrator.engine.turn import Turn
+from orchestrator.engine.turn import Turn, note_change
 from orchestrator.model.actions import Failure
 from orchestrator.model.journey import ProfileRule
 
@@ -23,12 +23,12 @@ def apply_profile_rules(turn: Turn, rules: tuple[ProfileRule, ...]) -> None:
                 value = expression.evaluate(turn)
                 if value is None:
                     if rule.nulls_clear and profile.pop(attribute, None) is not None:
-                        turn.profile_changed = True
+                        note_change(turn, attribute)
                 else:
                     kept = value if store is None else store(value)
                     if profile.get(attribute) != kept:
                         profile[attribute] = kept
-                        turn.profile_changed = True
+                        note_change(turn, attribute)
             for key_of, granted_of in rule.consent:
                 key = key_of.evaluate(turn)
                 granted = granted_of.evaluate(turn)

@@ -9,7 +9,7 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, go_on, holds, record, takes_part, value_of
+from orchestrator.engine.turn import Turn, go_on, holds, note_change, record, takes_part, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
@@ -20,7 +20,7 @@ from orchestrator.model.action_steps import (
     Task,
     Webhook,
 )
-from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, Instance
+from orchestrator.model.customer import ACTIVE, FINISHED, NEVER_MS, PAUSED, Instance
 from orchestrator.model.experiments import MeetExperiment
 from orchestrator.model.journey import (
     Branch,
@@ -190,7 +190,7 @@ def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfi
         kept = value if value is None or store is None else store(value)
         if profile.get(attribute) == kept:
             continue
-        turn.profile_changed = True
+        note_change(turn, attribute)
         if kept is None:
             profile.pop(attribute, None)
         else:
@@ -204,8 +204,9 @@ def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None
     the control group are measured over the same window.
     """
     record(turn, journey, instance, "exited", step=instance.step, reason=reason)
-    if instance.state == ACTIVE and turn.now_ms < instance.goal_until_ms < NEVER_MS:
+    if instance.state in {ACTIVE, PAUSED} and turn.now_ms < instance.goal_until_ms < NEVER_MS:
         instance.state = FINISHED
+        instance.pause = None
         drop_expiry(turn, instance)
         instance.step = ""
         instance.timer_at_ms = NEVER_MS

@@ -46,6 +46,7 @@ class Turn(Scope):
     """One decision about one customer; also the scope in which the decision's expressions are evaluated."""
 
     __slots__ = (
+        "changed_attributes",
         "contenders",
         "effects",
         "event_id",
@@ -76,12 +77,23 @@ class Turn(Scope):
         self.effects = effects
         self.instance = None
         self.profile_changed = False
+        # Those of which the entry clocks have not been told yet; None for none.
+        self.changed_attributes: set[str] | None = None
         self.requests: list[Request] | None = None
         self.segment_changes: list[tuple[str, bool]] | None = None
         self.rounds = 0
         self.contenders: list[Contender] | None = None
         # Whether this decision may let the customer into further journeys.
         self.has_entries = True
+
+
+def note_change(turn: Turn, attribute: str) -> None:
+    """Says that the attribute has another value now, for all that depends on the profile."""
+    turn.profile_changed = True
+    if turn.changed_attributes is None:
+        turn.changed_attributes = {attribute}
+    else:
+        turn.changed_attributes.add(attribute)
 
 
 def version_of(journeys: JourneySet, instance: Instance) -> Journey:

@@ -47,10 +47,12 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     `kind`: `entered` (to = first step; `reason` says what let the customer in where it was no event, `value` is
     `global_holdout` for those of it), `held_out` (control group), `not_entered` (reason says why), `step` (a step ended
     with outcome `reason`, such as `skipped_quiet_hours`, and went on to `to`), `waiting` (it waits on, `reason` says
-    why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `audience` (the
-    audience `value` was changed, or why not), `exposed` (to arm `value` of the experiment that `reason` names), `goal`
-    (the goal was reached, `value` as text), `exited` (`reason` says why), `failed` (a condition or template failed;
-    `reason` names it, the instance goes on).
+    why: `held` for quiet hours, `rate` for a slot of a channel's rate, `rebased` to another moment), `paused` (it
+    stands still because the journey is paused), `resumed` (it goes on; `value` is how many events it kept), `dropped`
+    (an event of type `reason` that came in a pause is not applied; `value` says why: `no_room`, `too_old`), `audience`
+    (the audience `value` was changed, or why not), `exposed` (to arm `value` of the experiment that `reason` names),
+    `goal` (the goal was reached, `value` as text), `exited` (`reason` says why), `failed` (a condition or template
+    failed; `reason` names it, the instance goes on).
     `at_ms` is the decision's time. `event_id` is the event that caused it, or None for a timer.
     """
 

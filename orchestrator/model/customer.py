@@ -10,14 +10,17 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.model.pauses import Pause
+
 FORMAT = 1
 NEVER_MS = 0x7FFF_FFFF_FFFF_FFFF
 HEADER_BYTES = 9
 RECENT_EVENTS_MAX = 32
 """How many event ids are remembered to recognise a redelivered event; 8 bytes each in every customer record."""
 
-ACTIVE, HELD_OUT, FINISHED = 0, 1, 2
-"""Instance states: in a step; in the control group; done with the steps but still able to reach its goal."""
+ACTIVE, HELD_OUT, FINISHED, PAUSED = 0, 1, 2, 3
+"""Instance states: in a step; in the control group; done with the steps but still able to reach its goal; standing
+still in a step, because the journey is paused."""
 
 
 class StepResult(msgspec.Struct, array_like=True, gc=False):
@@ -47,7 +50,8 @@ class Instance(msgspec.Struct, array_like=True):
     `Journey.captured`, in stored form (decimals as text). `timer_at_ms` is when the current step's timer is due,
     `goal_until_ms` when the goal can no longer be reached; NEVER_MS for none. `reserved` is the channel of whose rate a
     slot is reserved for the step's message, at `timer_at_ms`; "" for none. `exposed` is the arm of each named
-    experiment that the passage has met.
+    experiment that the passage has met. `pause` is what a passage keeps that stands still (`PAUSED`); its `timer_at_ms`
+    is then when it goes on again.
     """
 
     number: int
@@ -63,6 +67,7 @@ class Instance(msgspec.Struct, array_like=True):
     results: dict[str, StepResult]
     reserved: str = ""
     exposed: dict[str, str] = {}
+    pause: Pause | None = None
 
 
 class Customer(msgspec.Struct, array_like=True):

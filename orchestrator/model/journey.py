@@ -12,6 +12,7 @@ from orchestrator.model.aggregates import Aggregate, Segment, Tracked
 from orchestrator.model.customer import Customer, Instance
 from orchestrator.model.experiments import Experiment, MeetExperiment
 from orchestrator.model.migrations import Migration
+from orchestrator.model.pauses import Resume
 from orchestrator.model.policies import GlobalHoldout, Purpose
 from orchestrator.model.triggers import Bounds, FieldIndex, Need, OnCommand, OnEvent, OnSchedule, OnSegment
 from orchestrator.model.types import Type
@@ -49,11 +50,14 @@ class Expression:
 
 
 class Status(Enum):
-    """Draft is only checked, shadow decides and records but sends nothing, retired lets nobody in."""
+    """Draft is only checked, shadow decides and records but sends nothing, paused lets customers in and nobody go on,
+    retired lets nobody in.
+    """
 
     DRAFT = "draft"
     SHADOW = "shadow"
     LIVE = "live"
+    PAUSED = "paused"
     RETIRED = "retired"
 
 
@@ -285,6 +289,8 @@ class OnDate:
     at: ClockTime | None
     zone: str | None
     is_yearly: bool
+    attribute: str = ""
+    """The attribute that `value` is, so that the moment is looked at again when it changes."""
 
 
 Trigger = OnEvent | OnSegment | OnSchedule | OnDate | OnCommand
@@ -368,6 +374,8 @@ class Journey:
     max_duration_ms: int = 0
     """How long a passage may last at most, or at least how long if it is in months; 0: as long as it takes."""
     max_duration_months: int = 0
+    resume: Resume | None = None
+    """How those go on who stood still while the journey was paused; None for at once."""
     migration: Migration | None = None
     """How those inside older versions come into this one; None: they keep the version that they entered."""
 
@@ -522,8 +530,8 @@ class JourneySet:
     entries_by_segment: dict[tuple[str, bool], tuple[Journey, ...]] = field(default_factory=dict)
     entries_by_clock: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that a schedule or a date lets customers into."""
-    entries_by_profile: tuple[Journey, ...] = ()
-    """Those of them whose next instant depends on the profile: on a date or on the customer's zone."""
+    entries_by_profile: dict[str, tuple[Journey, ...]] = field(default_factory=dict)
+    """Attribute → those of them whose next instant depends on it: a date, or the customer's zone."""
     entries_by_backfill: dict[str, Journey] = field(default_factory=dict)
     """The journeys, by name and in name order, that those enter who match as they come into force."""
     audiences: dict[str, Audience] = field(default_factory=dict)
@@ -535,6 +543,8 @@ class JourneySet:
     """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()
     """Of the channels of tasks and of webhooks, those that some journey uses."""
+    paused: frozenset[str] = frozenset()
+    """The journeys, by name, in any version of which nobody goes on."""
     migrating: dict[str, Journey] = field(default_factory=dict)
     """The current journeys, by name, that passages of older versions come into."""
 

@@ -76,6 +76,11 @@ class Brokers:
             return f"User:{self.username}"
         return "the owner of the client certificate" if self.certificate_file else "User:ANONYMOUS"
 
+    @property
+    def or_hidden(self) -> str:
+        """What else it may mean that a topic is not there: brokers do not show what one may not describe."""
+        return "" if self.principal == "User:ANONYMOUS" else f", or {self.principal} may not see it"
+
     def client(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings with everything that a client needs for reaching the brokers."""
         return {"bootstrap.servers": self.servers, "error_cb": self._said.append, **self._security(), **settings}

@@ -20,8 +20,10 @@ import fastavro
 import msgspec
 from fastavro.schema import to_parsing_canonical_form
 
+from orchestrator.authoring.channel_contents import ChannelContent
 from orchestrator.model.actions import ActionCommand, Transition
 from orchestrator.model.events import Event
+from orchestrator.runtime.command_schemas import COMMAND, command_name, contents_of
 from orchestrator.runtime.ports import Clock, Record, SchemaSource
 from orchestrator.runtime.wire import Reader, Schema, Unsupported, compile_reader, compile_writer
 
@@ -318,20 +320,28 @@ class JournalEntry(msgspec.Struct, frozen=True):
 class RecordEncoder:
     """Frames and encodes what the orchestrator sends.
 
-    `schemas` maps record names (`action_command`, `journey_transition`, `journal_entry`) to schema texts, `ids` to the
-    ids under which the registry has them.
+    `schemas` maps record names (`action_command`, `email_command`, `journey_transition`, `journal_entry`, …) to schema
+    texts, `ids` to the ids under which the registry has them.
     """
 
     def __init__(self, *, schemas: Mapping[str, str], ids: Mapping[str, int]) -> None:
-        def writer(name: str, attributes: Mapping[str, str], repeated: frozenset[str]) -> Callable[[Any], bytes]:
-            return compile_writer(schemas[name], prefix=frame(ids[name]), attributes=attributes, repeated=repeated)
+        def writer(
+            name: str,
+            attributes: Mapping[str, str],
+            repeated: frozenset[str],
+            mapped: frozenset[str] = frozenset(),
+        ) -> Callable[[Any], bytes]:
+            prefix = frame(ids[name])
+            return compile_writer(schemas[name], prefix=prefix, attributes=attributes, repeated=repeated, mapped=mapped)
 
         journey_words = frozenset({"journey", "version", "step", "kind", "to", "reason"})
-        self.action: Callable[[ActionCommand], bytes] = writer(
-            "action_command",
-            {"created_at": "created_at_ms", "expires_at": "expires_at_ms", "due_at": "due_at_ms"},
-            journey_words | {"channel", "template", "language", "target"},
-        )
+        instants = {"created_at": "created_at_ms", "expires_at": "expires_at_ms", "due_at": "due_at_ms"}
+        words = journey_words | {"channel", "template", "language", "target"}
+        self._any_command: Callable[[ActionCommand], bytes] = writer(COMMAND, instants, words)
+        self._commands: dict[str, tuple[ChannelContent, Callable[[ActionCommand], bytes]]] = {
+            channel: (content, writer(command_name(channel), instants, words, frozenset({"content"})))
+            for channel, content in contents_of(schemas).items()
+        }
         self.transition: Callable[[Transition], bytes] = writer("journey_transition", {"at": "at_ms"}, journey_words)
         self.journal: Callable[[JournalEntry], bytes] = writer(
             "journal_entry", {}, frozenset({"topic", "reason", "journeys"})
@@ -339,6 +349,15 @@ class RecordEncoder:
         self._schemas = schemas
         self._ids = ids
         self._event_writers: dict[str, tuple[bytes, Any]] = {}
+
+    def action(self, command: ActionCommand) -> bytes:
+        """A command, framed: by the schema of its channel if there is one and the content is as it says."""
+        known = self._commands.get(command.channel)
+        if known is not None:
+            content, write = known
+            if content.required <= command.content.keys() <= content.parts:
+                return write(command)
+        return self._any_command(command)
 
     def event(self, event: Event) -> bytes:
         """An event that a journey emits, framed, by the schema that its type has now.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.web import REACHED_BY, WebService, connection_problem, web_service
 
 TIMEOUT_S = 30.0
 """Connect validates a configuration while it answers, and may wait for its group to be in order."""
@@ -160,13 +161,15 @@ class ConnectWorker:
     Every call raises EnvironmentProblem if it cannot be reached or refuses.
     """
 
-    __slots__ = ("_base",)
+    __slots__ = ("_base", "_headers", "_opener")
 
-    def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise EnvironmentProblem("the address of Kafka Connect is not an http(s) address", hint="set --connect-url")
-        self._base = url.rstrip("/")
+    def __init__(self, service: WebService | str) -> None:
+        """An address is enough where nobody needs to sign in and the machine's authorities are those to trust."""
+        if isinstance(service, str):
+            service = web_service(service, what="Kafka Connect", option="--connect-url")
+        self._base = service.base
+        self._opener = service.opener()
+        self._headers = {"Accept": "application/json", "Content-Type": "application/json", **service.headers}
 
     def faults(self, connector: Connector) -> list[Fault]:
         """What Connect finds wrong with the configuration; nothing is changed."""
@@ -217,24 +220,22 @@ class ConnectWorker:
 
     def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> tuple[int, Any]:
         payload = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        # The scheme was checked to be http(s) above.
-        request = urllib.request.Request(self._base + path, payload, headers, method=method)  # noqa: S310
+        # The scheme was checked to be http(s) when the worker was made.
+        request = urllib.request.Request(self._base + path, payload, self._headers, method=method)  # noqa: S310
         status, answer = 0, b""
         for _ in range(ATTEMPTS):
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+                with self._opener.open(request, timeout=TIMEOUT_S) as reply:
                     return reply.status, _parsed(reply.read())
             except urllib.error.HTTPError as error:
                 status, answer = error.code, error.read()
                 if status != http.client.CONFLICT:
                     break
                 time.sleep(PAUSE_S)
-            except (OSError, http.client.HTTPException) as error:
-                raise EnvironmentProblem(
-                    f"Kafka Connect at {self._base} does not answer: {getattr(error, 'reason', error)}",
-                    hint="start one with `orchestrator up --connect`, or set --connect-url",
-                ) from error
+            except REACHED_BY as error:
+                hint = "start one with `orchestrator up --connect`, or set --connect-url"
+                said, what_to_do = connection_problem("Kafka Connect", self._base, error, hint=hint)
+                raise EnvironmentProblem(said, hint=what_to_do) from error
         return status, _parsed(answer)
 
 

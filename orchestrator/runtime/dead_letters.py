@@ -131,7 +131,8 @@ def read_dead_letters(
         for topic in topics:
             if topic not in existing:
                 raise EnvironmentProblem(
-                    f"topic {topic} does not exist", hint="`orchestrator dead-letters list --count` names those that do"
+                    f"topic {topic} does not exist{brokers.or_hidden}",
+                    hint="`orchestrator dead-letters list --count` names those that do",
                 )
             for number in range(existing[topic]):
                 for letter in _partition(consumer, topic, number, since_ms):

@@ -143,12 +143,13 @@ def places(consumer: Consumer, settings: Settings, topics: Mapping[str, int | No
 
     Raises: EnvironmentProblem if a topic does not exist.
     """
-    existing = brokers_of(settings).metadata(consumer, timeout_s=TIMEOUT_S).topics
+    brokers = brokers_of(settings)
+    existing = brokers.metadata(consumer, timeout_s=TIMEOUT_S).topics
     found: list[TopicPartition] = []
     for topic, since_ms in topics.items():
         if topic not in existing:
             raise EnvironmentProblem(
-                f"topic {topic} does not exist on {settings.bootstrap_servers}",
+                f"topic {topic} does not exist on {settings.bootstrap_servers}{brokers.or_hidden}",
                 hint="set --topic-prefix and --app-id as the workers have them; see `orchestrator topics check`",
             )
         numbers = existing[topic].partitions

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
-from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, decode_customer
+from orchestrator.model.customer import ACTIVE, FINISHED, HELD_OUT, PAUSED, decode_customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.model.shared import SHARED_KEY
 from orchestrator.runtime.access import brokers_of
@@ -25,7 +25,8 @@ from orchestrator.runtime.topics import topic_names
 TIMEOUT_S = 15.0
 GIVE_UP_S = 30.0
 READ_RECORDS = 5_000
-STATES = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished"}
+STATES = {ACTIVE: "active", HELD_OUT: "held_out", FINISHED: "finished", PAUSED: "paused"}
+INSIDE = frozenset({"active", "paused"})
 
 Progress = Callable[[int, int], None]
 """Told the offsets that were read so far, and all that are to be read."""
@@ -54,7 +55,13 @@ class Places:
         return sum(
             count
             for place, count in self.passages.items()
-            if place.journey == journey and place.state == "active" and version in {None, place.version}
+            if place.journey == journey and place.state in INSIDE and version in {None, place.version}
+        )
+
+    def paused(self, journey: str) -> int:
+        """How many stand still in the journey, because it is paused or they have not gone on yet."""
+        return sum(
+            count for place, count in self.passages.items() if place.journey == journey and place.state == "paused"
         )
 
     def versions(self) -> frozenset[tuple[str, str]]:
@@ -65,7 +72,7 @@ class Places:
         """Step → how many are there, over all versions of the journey."""
         found: Counter[str] = Counter()
         for place, count in self.passages.items():
-            if place.journey == journey and place.state == "active":
+            if place.journey == journey and place.state in INSIDE:
                 found[place.step] += count
         return dict(found)
 

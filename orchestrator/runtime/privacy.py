@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from confluent_kafka import KafkaException
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import Customer
 from orchestrator.model.events import Event
+from orchestrator.model.pauses import revived
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.dead_letters import SUFFIX
@@ -73,7 +75,7 @@ def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _:
         consumer.close()
     return {
         "customer_id": customer_id,
-        "record": None if customer is None else _plain(customer),
+        "record": None if customer is None else plain_record(customer),
         "topics": dict(sorted(found.items())),
     }
 
@@ -130,14 +132,17 @@ def _topics(names: TopicNames, existing: Any) -> list[str]:
     return [*names.events, names.transitions, names.dead_letters, names.changelog, *actions, *refused]
 
 
-def _plain(value: Any) -> Any:
-    """A record's parts by name; ids of events, which are hashes, as hexadecimal digits."""
+def plain_record(value: Any) -> Any:
+    """A record's parts by name; ids of events, which are hashes, as hexadecimal digits, decimals as text."""
+    value = revived(value)
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain_record(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_record(part) for part in value]
     if hasattr(value, "__struct_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        return {name: plain_record(getattr(value, name)) for name in value.__struct_fields__}
     return value

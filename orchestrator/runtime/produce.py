@@ -254,7 +254,7 @@ class EventProducer:
         missing = [topic for topic in self._topics if topic not in found]
         if missing:
             raise EnvironmentProblem(
-                f"topic {missing[0]} does not exist",
+                f"topic {missing[0]} does not exist{brokers.or_hidden}",
                 hint="run `orchestrator topics create`, or set --topic-prefix and --event-topics",
             )
         counts = {topic: len(found[topic].partitions) for topic in self._topics}

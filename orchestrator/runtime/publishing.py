@@ -120,7 +120,7 @@ def summary(changes: Changes) -> list[str]:
     lines = []
     for journey in changes.journeys:
         status = " -> ".join(dict.fromkeys(word for word in (journey.status_before, journey.status) if word))
-        versions = " -> ".join(version for version in (journey.version_before, journey.version) if version)
+        versions = " -> ".join(dict.fromkeys(one for one in (journey.version_before, journey.version) if one))
         lines.append(f"journey {journey.name} {journey.kind} ({status}), version {versions}")
     lines += [f"{file.path} {file.kind}" for file in (*changes.rules, *changes.templates)]
     lines += [f"aggregate {text} starts" for text in changes.aggregates]

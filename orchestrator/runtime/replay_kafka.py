@@ -305,6 +305,8 @@ def found_actions(
     for message in reader.read(topic, partition, bounds.first, bounds.end):
         fields = avro.fields(message.value() or b"")
         instants = {f"{name}_ms": fields.pop(name) for name in ("created_at", "expires_at", "due_at")}
+        # In a channel's own commands a part that the template lacks is null.
+        fields["content"] = {part: text for part, text in fields["content"].items() if text is not None}
         yield ActionCommand(**instants, **fields)
 
 

@@ -102,6 +102,7 @@ class Replay:
         self._reader = TopicReader(brokers_of(settings))
         self._avro = Avro(registry_of(settings))
         self._topics = self._reader.topics()
+        self._or_hidden = brokers_of(settings).or_hidden
         count = self._partitions_of(self._names.journal)
         self.partitions = tuple(sorted(set(partitions))) or tuple(range(count))
         if self.partitions[-1] >= count:
@@ -204,6 +205,7 @@ class Replay:
     def _partitions_of(self, topic: str) -> int:
         if topic not in self._topics:
             raise EnvironmentProblem(
-                f"topic {topic} does not exist", hint="are --bootstrap-servers, --topic-prefix and --app-id right?"
+                f"topic {topic} does not exist{self._or_hidden}",
+                hint="are --bootstrap-servers, --topic-prefix and --app-id right?",
             )
         return self._topics[topic]

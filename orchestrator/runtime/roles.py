@@ -39,8 +39,9 @@ ROLES = {
     "producer": "Publishes events. `orchestrator produce`, `ingest`, and every service that publishes by itself.",
     "sinks": "Delivers commands: Kafka Connect with the connectors of deploy/connect.",
     "author": "Sees what is in force and who is where. `orchestrator plan`, `versions`, `graph --live`.",
-    "operator": "Makes topics, brings journeys into force, puts back what was refused. `orchestrator topics`, `apply`, "
-    "`versions --collect`, `dead-letters`.",
+    "approver": "Approves journeys. `orchestrator approve`.",
+    "operator": "Makes topics, brings journeys into force, puts back what was refused, sees who did what. "
+    "`orchestrator topics`, `apply`, `versions --collect`, `dead-letters`, `audit`.",
     "support": "Sees what happened to a customer, and personal data with it. `orchestrator tail`, `explain`, `export`, "
     "`replay`.",
     "privacy": "Lets customers be forgotten. `orchestrator erase`.",
@@ -61,10 +62,13 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "dead_letters": {"worker": WRITE, "operator": READ, "support": READ},
     "definitions": {"worker": READ, "author": READ, "operator": "Read Write", "support": READ},
     "changelog": {"worker": "Read Write", "author": READ, "operator": READ, "support": READ, "privacy": READ},
-    "audit": {"operator": "Read Write", "privacy": WRITE, "support": READ},
+    "audit": {"author": READ, "approver": WRITE, "operator": "Read Write", "support": WRITE, "privacy": WRITE},
     "sinks": {"sinks": WRITE, "operator": READ, "support": READ},
 }
 """Kind of topic (a field of `TopicNames`) → role → what it does there. `sinks` are the sinks' own, by their prefix."""
+
+READING = frozenset({"worker", "author", "operator", "support", "privacy"})
+"""Who reads topics with consumers that are in no group."""
 
 CHECKING = frozenset({"worker", "operator"})
 """Who compares all topics with what they must be."""
@@ -82,24 +86,17 @@ def rights_of(
 ) -> tuple[Right, ...]:
     """What the role needs, sorted; `channels` and `emits` are what the journeys send and the topics they emit to."""
     found = {right: right for right in _topic_rights(role, settings, channels)}
-    names = topic_names(settings)
+    more: list[Right] = []
     if role == "worker":
-        transactions = f"{settings.app_id}-"
-        more = [
-            Right(GROUP, settings.app_id, is_prefix=False, operation=READ, why="share the events among workers"),
-            Right(TRANSACTIONAL_ID, transactions, is_prefix=True, operation=WRITE, why="commit, and end open ones"),
-            Right(GROUP, READERS, is_prefix=False, operation=DESCRIBE, why="the client asks for it"),
-        ]
-        emitted = sorted({settings.topic_prefix + topic for topic in emits})
-        more += [Right(TOPIC, name, is_prefix=False, operation=WRITE, why="journeys emit to it") for name in emitted]
-        if settings.publish:
-            more.append(Right(TOPIC, names.definitions, is_prefix=False, operation=WRITE, why="--publish"))
+        more = _worker_rights(settings, emits)
     elif role == "sinks":
         more = _connect_rights()
-    elif role == "producer":
-        more = []
-    else:
-        more = [Right(GROUP, READERS, is_prefix=False, operation=DESCRIBE, why="the client asks for it")]
+    elif role == "operator":
+        audited = f"{settings.app_id}-audit-"
+        why = "publish, and put it on record at once"
+        more = [Right(TRANSACTIONAL_ID, audited, is_prefix=True, operation=WRITE, why=why)]
+    if role in READING:
+        more.append(Right(GROUP, READERS, is_prefix=False, operation=DESCRIBE, why="the client asks for it"))
     for right in more:
         found.setdefault(right, right)
     return tuple(sorted(found))
@@ -194,8 +191,24 @@ def _topic_rights(role: str, settings: Settings, channels: Iterable[str]) -> Ite
                 yield right(spec.name, DESCRIBE_CONFIGS, "see that it is as it must be")
             if role == "operator" or settings.create_topics:
                 yield right(spec.name, CREATE, "make it where it is missing")
+    if role == "sinks":
+        yield right(names.sinks_prefix, CREATE, "make the topics of dead letters", is_prefix=True)
     for operation in TOPICS["sinks"].get(role, "").split():
         yield right(names.sinks_prefix, operation, f"sinks' dead letters: {operation.lower()}", is_prefix=True)
+
+
+def _worker_rights(settings: Settings, emits: Iterable[str]) -> list[Right]:
+    names, transactions = topic_names(settings), f"{settings.app_id}-"
+    more = [
+        Right(GROUP, settings.app_id, is_prefix=False, operation=READ, why="share the events among workers"),
+        Right(TRANSACTIONAL_ID, transactions, is_prefix=True, operation=WRITE, why="commit, and end open ones"),
+    ]
+    emitted = sorted({settings.topic_prefix + topic for topic in emits})
+    more += [Right(TOPIC, name, is_prefix=False, operation=WRITE, why="journeys emit to it") for name in emitted]
+    if settings.publish:
+        published = ((names.definitions, WRITE), (names.audit, READ), (names.audit, WRITE))
+        more += [Right(TOPIC, name, is_prefix=False, operation=done, why="--publish") for name, done in published]
+    return more
 
 
 def _connect_rights() -> list[Right]:

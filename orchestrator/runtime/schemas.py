@@ -23,7 +23,9 @@ import avro.schema
 import fastavro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
+from orchestrator.authoring.channel_contents import is_content
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.command_schemas import COMMAND, command_name, command_schema
 from orchestrator.runtime.web import REACHED_BY, WebService, connection_problem, web_service
 
 TIMEOUT_S = 10.0
@@ -69,6 +71,7 @@ def read_schema_files(directory: Path) -> tuple[SchemaFile, ...]:
         if not isinstance(parsed, avro.schema.RecordSchema):
             raise EnvironmentProblem(f"schema {shown} is not a record", hint="an event or record schema is a record")
         files.append(SchemaFile(parsed.name, parsed.fullname, shown, text))
+    files = with_commands(files)
     if not files:
         raise EnvironmentProblem(f"no *.avsc files below {directory}", hint="set --schemas to the directory of schemas")
     names = [file.name for file in files]
@@ -78,6 +81,28 @@ def read_schema_files(directory: Path) -> tuple[SchemaFile, ...]:
                 f"two schemas are named {file.name}", hint="the record's name is the event type, so it must be unique"
             )
     return tuple(files)
+
+
+def with_commands(files: Sequence[SchemaFile]) -> list[SchemaFile]:
+    """The schemas, with the whole command of a channel in the place of what its messages consist of.
+
+    Raises: EnvironmentProblem if one of these is not as it has to be.
+    """
+    envelope = next((json.loads(file.text) for file in files if file.name == COMMAND), None)
+    made = []
+    for file in files:
+        if envelope is None or not is_content(file.name):
+            made.append(file)
+            continue
+        try:
+            shape, schema = command_schema(envelope, json.loads(file.text))
+        except ValueError as error:
+            raise EnvironmentProblem(
+                f"schema {file.path} is no channel's content: {error}", hint="see docs/operations/channels.md"
+            ) from error
+        name = command_name(shape.channel)
+        made.append(SchemaFile(name, f"{envelope['namespace']}.{name}", file.path, json.dumps(schema)))
+    return made
 
 
 def incompatibilities(reader: str, writer: str) -> list[str]:

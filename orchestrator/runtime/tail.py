@@ -119,7 +119,8 @@ class Tail:
         self._decoder = decoder
         self._consumer = _consumer(brokers)
         try:
-            wanted = _places(_partitions(self._consumer, brokers), topics, from_beginning=from_beginning)
+            existing = _partitions(self._consumer, brokers)
+            wanted = _places(existing, topics, from_beginning=from_beginning, or_hidden=brokers.or_hidden)
             self._partitions = {(partition.topic, partition.partition) for partition in wanted}
             self._at_end: set[tuple[str, int]] = set()
             self._consumer.assign(wanted)
@@ -233,12 +234,15 @@ def _consumer(brokers: Brokers) -> Consumer:
     )
 
 
-def _places(existing: Mapping[str, int], topics: Sequence[str], *, from_beginning: bool) -> list[TopicPartition]:
+def _places(
+    existing: Mapping[str, int], topics: Sequence[str], *, from_beginning: bool, or_hidden: str
+) -> list[TopicPartition]:
     start = OFFSET_BEGINNING if from_beginning else OFFSET_END
     for topic in topics:
         if topic not in existing:
             raise EnvironmentProblem(
-                f"topic {topic} does not exist", hint="see `orchestrator topics check`, or set --topic-prefix"
+                f"topic {topic} does not exist{or_hidden}",
+                hint="see `orchestrator topics check`, or set --topic-prefix",
             )
     return [TopicPartition(topic, number, start) for topic in topics for number in range(existing[topic])]
 

@@ -224,7 +224,7 @@ def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: boo
     else:
         hint = "set --time to suit the topics, or use another --topic-prefix and --app-id"
     missing = [problem.topic for problem in wrong if not problem.found]
-    said = [f"topics do not exist: {', '.join(missing)}"] if missing else []
+    said = [f"topics do not exist: {', '.join(missing)}{brokers_of(settings).or_hidden}"] if missing else []
     said += [str(problem) for problem in wrong if problem.found]
     raise EnvironmentProblem("; ".join(said), hint=hint)
 

@@ -66,18 +66,24 @@ def compile_reader(schema_text: str) -> Reader:
 
 
 def compile_writer(
-    schema_text: str, *, prefix: bytes, attributes: Mapping[str, str], repeated: frozenset[str]
+    schema_text: str,
+    *,
+    prefix: bytes,
+    attributes: Mapping[str, str],
+    repeated: frozenset[str],
+    mapped: frozenset[str] = frozenset(),
 ) -> Writer:
     """A writer for values of this record schema, with `prefix` before each.
 
     `attributes` names the attribute for each field whose attribute has another name. The strings of `repeated` fields
-    come from a small set (journey names, reasons), so their encoded form is remembered.
+    come from a small set (journey names, reasons), so their encoded form is remembered. The records of `mapped` fields
+    are mappings, in which what is null may be left out.
 
     Raises: Unsupported for types that the orchestrator's own records do not use.
     """
     schema = json.loads(schema_text)
     fastavro.parse_schema(schema)
-    source = _WriterSource(attributes, repeated)
+    source = _WriterSource(attributes, repeated, mapped)
     parts = source.value(schema, "value", field="")
     body = [*source.lines, f"return join(({', '.join(['prefix', *parts])},))"]
     constants = source.constants | {"prefix": prefix, "join": b"".join}
@@ -362,7 +368,7 @@ def _encode_map(entries: Mapping[str, str]) -> bytes:
 class _WriterSource:
     """The lines of a writer under construction, and the expressions whose bytes make up the record."""
 
-    def __init__(self, attributes: Mapping[str, str], repeated: frozenset[str]) -> None:
+    def __init__(self, attributes: Mapping[str, str], repeated: frozenset[str], mapped: frozenset[str]) -> None:
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {
             "size": _encode_size,
@@ -375,6 +381,7 @@ class _WriterSource:
         }
         self._attributes = attributes
         self._repeated = repeated
+        self._mapped = mapped
 
     def constant(self, value: Any) -> str:
         name = f"c{len(self.constants)}"
@@ -387,10 +394,11 @@ class _WriterSource:
             return [self._optional(schema, access, field)]
         kind = schema if isinstance(schema, str) else schema["type"]
         if kind == "record":
+            of = self._item if field in self._mapped else self._attribute
             return [
                 part
                 for inner in schema["fields"]
-                for part in self.value(inner["type"], self._attribute(access, inner["name"]), field=inner["name"])
+                for part in self.value(inner["type"], of(access, inner["name"]), field=inner["name"])
             ]
         if kind == "enum":
             symbols = {symbol: encode_long(number) for number, symbol in enumerate(schema["symbols"])}
@@ -410,6 +418,9 @@ class _WriterSource:
             is_instant = isinstance(schema, dict) and schema.get("logicalType") == "timestamp-millis"
             return [f"{'instant' if is_instant else 'integer'}({access})"]
         raise Unsupported(f"field {field} has a type that is not written: {kind}")
+
+    def _item(self, access: str, field: str) -> str:
+        return f"{access}.get({self.constant(field)})"
 
     def _attribute(self, access: str, field: str) -> str:
         attribute = self._attributes.get(field, field)

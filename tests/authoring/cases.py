@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_schemas import EventTypes, event_types_from_texts, read_schema_texts
 from orchestrator.authoring.event_values import event_shapes
@@ -48,6 +49,7 @@ class Case:
         schemas = read_schema_texts(FIXTURES / "schemas")
         if (folder / "schemas").is_dir():
             schemas |= read_schema_texts(folder / "schemas")
+        self.contents = load_channel_contents(folder)
         self.schemas = {name: text for name, text in schemas.items() if f"schemas/{name}" not in without}
 
     def problems(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
@@ -55,7 +57,7 @@ class Case:
         found = event_types_from_texts(self.schemas)
         if found.problems:
             return found.problems, ()
-        compilation = compile_journeys(self.sources, found.types)
+        compilation = compile_journeys(self.sources, found.types, self.contents)
         if compilation.journeys is None:
             return (), compilation.problems
         older = compile_journeys(Sources(files=self.older), found.types).journeys

@@ -10,6 +10,7 @@ from orchestrator.authoring.compiler import compile_journeys
 from orchestrator.authoring.event_values import event_from, event_shapes
 from orchestrator.authoring.explanation import Explanation, explain, explanation_values, render_explanation
 from orchestrator.authoring.offline import OfflineEngine
+from orchestrator.engine.ids import address_digest
 from orchestrator.model.actions import Transition
 from orchestrator.model.customer import Customer
 from tests.authoring.cases import GOLDEN, fixture_events, fixture_sources
@@ -93,6 +94,16 @@ def test_where_the_customer_is_and_what_comes_next_is_told() -> None:
     assert place.timer_at_ms == place.instance.timer_at_ms
     values = explanation_values(story, show_personal_data=False)
     assert values["next_timer_at"] == min(p["timer_at"] or p["goal_until"] for p in values["places"])
+
+
+def test_an_address_of_no_use_is_told_as_long_as_the_profile_has_it() -> None:
+    transitions, customer, versions = lived()
+    customer.unreachable["email"] = address_digest("ada@example.com")
+    story = explain("ada", transitions, customer, versions)
+    assert explanation_values(story, show_personal_data=False)["unreachable"] == ["email"]
+    assert "the address is of no use on: email" in render_explanation(story, show_personal_data=False)
+    customer.profile["email"] = "ada@example.org"
+    assert explanation_values(story, show_personal_data=False)["unreachable"] == []
 
 
 def test_a_journey_in_shadow_says_that_it_sent_nothing() -> None:

@@ -74,6 +74,14 @@ def test_a_live_journey_needs_an_approval_of_just_this_content() -> None:
     assert "it has changed since it was approved" in reason
 
 
+def test_a_paused_journey_needs_the_approvals_of_a_live_one_and_pausing_needs_none() -> None:
+    live = side()
+    paused = side(cart=CART.replace("status: live", "status: paused\nresume: expire"))
+    assert len(against(paused)) == 1
+    assert against(paused, word(live, ANNA)) == []
+    assert against(paused, before=live) == against(live, before=paused) == []
+
+
 def test_a_journey_that_does_not_change_needs_none_again() -> None:
     before = side()
     after = side(cart=f"# A comment is no change.\n{CART}")

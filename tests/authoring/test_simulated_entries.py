@@ -18,7 +18,7 @@ def dated(*limits: EntryLimit) -> JourneySet:
     """A journey that is entered at the instant `at` of the profile, for three hours."""
     moment = expression(lambda scope: scope.customer.profile.get("at"), "profile.at")
     one = journey(
-        Wait("pause", 3 * HOUR, "_end"), name="dated", trigger=OnDate(moment, False, 0, 0, 0, None, None, False)
+        Wait("pause", 3 * HOUR, "_end"), name="dated", trigger=OnDate(moment, False, 0, 0, 0, None, None, False, "at")
     )
     one = replace(one, entry=replace(one.entry, bounds=Bounds(0, NEVER_MS, limits)))
     rules: dict[str, tuple[ProfileRule, ...]] = {

@@ -16,6 +16,7 @@ import yaml
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ingest.settings import IngestSettings
+from orchestrator.runtime.roles import CONNECT_GROUP, CONNECT_TOPICS
 from orchestrator.runtime.settings import Settings
 from orchestrator.stack.java import java
 from tests.deploy.exported import ROOT
@@ -26,6 +27,7 @@ from tests.deploy.tooling import linter, program
 
 CONTAINER = ROOT / "deploy" / "container"
 COMPOSE = ROOT / "deploy" / "compose" / "compose.yaml"
+SECURED = COMPOSE.with_name("compose.secured.yaml")
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
 SETTINGS = {
@@ -49,7 +51,7 @@ class TestLinters:
         run(linter("hadolint"), "--failure-threshold", "info", CONTAINER / "Containerfile")
 
     def test_the_compose_file_against_the_compose_specification(self) -> None:
-        run(linter("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE)
+        run(linter("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE, SECURED)
 
     @pytest.mark.parametrize("name", ["base", "example"])
     def test_the_manifests_are_rendered_and_fit_kubernetes_own_schemas(self, name: str, tmp_path: Path) -> None:
@@ -64,12 +66,26 @@ class TestLinters:
         assert unknown <= {"ScaledObject", "PrometheusRule", "ServiceMonitor"}
         assert {kind.lower() for kind in kinds - unknown} == checked
 
+    def test_the_manifests_of_the_endpoint_select_its_pods_and_no_workers(self, tmp_path: Path) -> None:
+        rendered = tmp_path / "rendered.yaml"
+        rendered.write_text(run(program("kustomize"), "build", KUBERNETES / "ingest"))
+        said = run(linter("kubernetes-validate"), "--strict", rendered)
+        checked = set(re.findall(r"passed for resource (\w+)/", said))
+        assert checked == {"deployment", "service", "poddisruptionbudget", "networkpolicy"}
+        for document in yaml.safe_load_all(rendered.read_text()):
+            found = document["spec"].get("podSelector") or document["spec"]["selector"]
+            assert found.get("matchLabels", found) == {"app.kubernetes.io/name": "orchestrator-ingest"}, document[
+                "kind"
+            ]
+
     def test_an_installation_takes_over_what_it_says_about_its_workers(self) -> None:
         rendered = list(yaml.safe_load_all(run(program("kustomize"), "build", KUBERNETES / "example")))
         (workers,) = (document for document in rendered if document["kind"] == "StatefulSet")
         (pod,) = workers["spec"]["template"]["spec"]["containers"]
         assert pod["image"] == "registry.example/orchestrator:0.1.0"
         assert "replicas" not in workers["spec"], "KEDA decides"
+        secrets = {volume["secret"]["secretName"] for volume in workers["spec"]["template"]["spec"]["volumes"][1:]}
+        assert secrets == {"orchestrator-kafka", "orchestrator-registry"}
         names = {document["metadata"]["name"] for document in rendered if document["kind"] == "ConfigMap"}
         assert pod["envFrom"][0]["configMapRef"]["name"] in names
         selector = workers["spec"]["selector"]["matchLabels"]
@@ -101,9 +117,22 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"] 
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    for path in (CONTAINER / "Containerfile", COMPOSE, *KUBERNETES.rglob("*.yaml")):
+    for path in (CONTAINER / "Containerfile", COMPOSE, SECURED, *KUBERNETES.rglob("*.yaml")):
         for name in re.findall(r"\bORCHESTRATOR_[A-Z_]+", path.read_text()):
             assert name in SETTINGS, f"{path.name}: {name}"
+
+
+def test_the_endpoint_in_kubernetes_is_confined_as_workers_are_and_has_the_time_it_takes_to_stop() -> None:
+    pod = MANIFESTS["ingest-deployment"]["spec"]["template"]["spec"]
+    worker = MANIFESTS["stateful-set"]["spec"]["template"]["spec"]
+    (container,), (of_worker,) = pod["containers"], worker["containers"]
+    assert container["securityContext"] == of_worker["securityContext"]
+    assert pod["securityContext"].items() <= worker["securityContext"].items()
+    assert problem_of(container["args"]) == ""
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")} == PROBES
+    settings = IngestSettings()
+    longest_ms = settings.ingest_read_timeout_ms + 2 * settings.ingest_delivery_timeout_ms + 10_000
+    assert pod["terminationGracePeriodSeconds"] * 1000 > longest_ms
 
 
 def test_every_command_that_is_run_exists() -> None:
@@ -177,12 +206,55 @@ def test_prometheus_in_compose_scrapes_the_workers_in_compose() -> None:
 
 
 def test_no_secret_is_written_anywhere() -> None:
+    # The name of a Secret of Kubernetes is none.
+    written = re.compile(r"(?i)(?!secretname\b)(password|secret|token|api_?key)\w*[\"']?\s*[:=]\s*[\"']?[a-z0-9]{6}")
     for path in (ROOT / "deploy").rglob("*"):
         if path.suffix in {".yaml", ".properties", ".json"} or path.name == "Containerfile":
-            text = path.read_text()
-            assert not re.search(r"(?i)(password|secret|token|api_?key)\w*[\"']?\s*[:=]\s*[\"']?[a-z0-9]{6}", text), (
-                path
-            )
+            assert not written.search(path.read_text()), path
+
+
+def test_secrets_come_as_files_from_mounts_and_as_nothing_else() -> None:
+    component = yaml.safe_load((KUBERNETES / "secured" / "kustomization.yaml").read_text())
+    (generated,) = component["configMapGenerator"]
+    given = dict(line.split("=", 1) for line in generated["literals"])
+    added = [entry for patch in component["patches"] for entry in yaml.safe_load(patch["patch"])]
+    mounts = [entry["value"] for entry in added if entry["path"].endswith("/volumeMounts/-")]
+    assert all(mount["readOnly"] for mount in mounts)
+    volumes = {
+        entry["value"]["name"] for entry in added if isinstance(entry["value"], dict) and "secret" in entry["value"]
+    }
+    assert {mount["name"] for mount in mounts} == volumes
+    files = {name: value for name, value in given.items() if name.endswith("_FILE")}
+    assert len(files) == 3
+    for value in files.values():
+        assert str(Path(value).parent) in {mount["mountPath"] for mount in mounts}
+    Settings(**{name.removeprefix("ORCHESTRATOR_").lower(): value for name, value in given.items()})
+
+    secured = yaml.safe_load(SECURED.read_text())
+    assert set(secured["services"]) <= set(SERVICES)
+    for service in secured["services"].values():
+        assert set(service["secrets"]) <= set(secured["secrets"])
+    mounted = {f"/run/secrets/{name}" for name in secured["secrets"]}
+    environment = secured["services"]["worker-1"]["environment"]
+    assert {value for name, value in environment.items() if name.endswith("_FILE")} <= mounted
+
+
+def test_a_secured_connect_is_the_plain_one_and_says_for_each_client_how_it_signs_in() -> None:
+    plain, secured = (
+        dict(line.split("=", 1) for line in path.read_text().splitlines() if line and not line.startswith("#"))
+        for path in (COMPOSE.with_name("connect.properties"), COMPOSE.with_name("connect.secured.properties"))
+    )
+    differing = {"bootstrap.servers", "config.providers", "config.providers.env.param.allowlist.pattern"}
+    assert {name: secured[name] for name in plain if name not in differing} == {
+        name: plain[name] for name in plain if name not in differing
+    }
+    names = [name for name in secured if name.startswith(("security.", "sasl.", "ssl."))]
+    assert len(names) == 5
+    for name in names:
+        for client in ("consumer", "producer", "admin"):
+            assert secured[f"{client}.{name}"] == secured[name]
+    assert {secured["group.id"], CONNECT_GROUP} == {"connect"}
+    assert {value for name, value in secured.items() if name.endswith("storage.topic")} == set(CONNECT_TOPICS)
 
 
 def test_workers_in_kubernetes_are_confined_and_probed_at_what_they_serve() -> None:

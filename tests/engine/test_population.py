@@ -50,7 +50,8 @@ def at(text: str) -> int:
 
 def on_date(**changes: Any) -> OnDate:
     plain = OnDate(BIRTHDAY, True, 0, 0, 0, None, None, False)
-    return replace(plain, **changes)
+    changed = replace(plain, **changes)
+    return replace(changed, attribute=changed.value.text.removeprefix("profile."))
 
 
 def on_schedule(text: str, zone: str | None = "UTC", segment: str | None = None) -> OnSchedule:
@@ -74,7 +75,7 @@ def as_it_is(name: str) -> Segment:
 
 
 def profile_set(*every: Journey) -> JourneySet:
-    attributes = tuple((name, event_field(name), None) for name in ("birthday", "renewal", "time_zone"))
+    attributes = tuple((name, event_field(name), None) for name in ("birthday", "renewal", "time_zone", "mood"))
     rules: dict[str, tuple[ProfileRule, ...]] = {"changed": (ProfileRule("changed", attributes, ()),)}
     tracked = Tracked(segments=(as_it_is("lapsing"), as_it_is("vip")))
     return replace(journeys(*every), profile_rules=rules, alignment="rules", tracked=tracked)
@@ -231,7 +232,7 @@ def test_a_journey_that_is_gone_leaves_no_clock() -> None:
     customer = Customer()
     apply_event(given, customer, changed(1), at("2026-03-03"), Effects())
     assert list(customer.clocks) == ["tick:welcome"]
-    without = replace(given, entries_by_clock={}, entries_by_profile=(), alignment="other")
+    without = replace(given, entries_by_clock={}, entries_by_profile={}, alignment="other")
     apply_event(without, customer, changed(2), at("2026-03-03") + HOUR, Effects())
     assert customer.clocks == {}
 
@@ -258,7 +259,7 @@ def test_a_clock_due_as_the_profile_changes_still_fires(which: int) -> None:
 
 moves = st.tuples(
     st.integers(0, 40 * 24),
-    st.sampled_from(["", "birthday", "time_zone", "renewal"]),
+    st.sampled_from(["", "birthday", "time_zone", "renewal", "mood"]),
     st.integers(0, 3),
 )
 
@@ -275,6 +276,7 @@ def test_a_restart_and_a_late_worker_change_nothing(steps: list[tuple[int, str, 
         "birthday": [days("2000-02-29"), days("1990-03-20"), days("2026-04-01"), None],
         "time_zone": ["America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "nowhere"],
         "renewal": [at("2026-04-10"), at("2026-05-10"), at("2020-05-10"), None],
+        "mood": ["fine", "low", "fine", "gone"],
     }
     now_ms, events, ticked = at("2026-02-20"), [], []
     for number, (hours, name, which) in enumerate(steps):
@@ -285,6 +287,24 @@ def test_a_restart_and_a_late_worker_change_nothing(steps: list[tuple[int, str, 
     end = (now_ms + YEAR, None)
     plain = run(given, *events, end)
     assert run(given, *ticked, end, restart=True).transitions == plain.transitions
+    everyone = tuple(given.current.values())
+    at_any_change = replace(given, entries_by_profile=dict.fromkeys(("mood", *values), everyone))
+    assert run(at_any_change, *events, end).transitions == plain.transitions
+
+
+def test_a_change_of_another_attribute_looks_at_no_date() -> None:
+    looked: list[int] = []
+
+    def look(scope: Scope) -> Any:
+        looked.append(scope.now_ms)
+        return BIRTHDAY.evaluate(scope)
+
+    value = replace(BIRTHDAY, evaluate=look)
+    given = profile_set(replace(greeting(on_date(value=value, zone="UTC")), name="a"))
+    run(given, (at("2026-01-01"), changed(1, birthday=days("2030-03-03"))))
+    before = len(looked)
+    run(given, (at("2026-01-01"), changed(1, birthday=days("2030-03-03"))), (at("2026-01-02"), changed(2, renewal=5)))
+    assert len(looked) == 2 * before
 
 
 def bounded(*limits: EntryLimit, opens: str = "2000-01-01", closes: str = "2100-01-01") -> Bounds:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.compiler import Compilation, compile_journeys, with_pinned
+from orchestrator.authoring.migration_proof import prove
 from orchestrator.authoring.sources import Sources
-from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.actions import ActionCommand, Effects, Transition
 from orchestrator.model.customer import Customer, decode_customer, encode_customer, wake_at_ms
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.shared import Shared
-from tests.properties.random_journeys import journey_sets, likely_events
+from tests.properties.random_journeys import changed_sources, files_of, journey_sets, likely_events, sources_of_sets
 from tests.properties.random_logs import CUSTOMERS, LAST_ACTION, Moment, logs
 from tests.properties.shop import EVENT_TYPES, FILES
 
-REFUSED = frozenset({"J239", "J330", "J331", "J460", "J714"})
+REFUSED = frozenset({"J239", "J330", "J331", "J332", "J334", "J460", "J461", "J462", "J463", "J464", "J714"})
 """What is refused for what it means, not for how it is written: a random case may be like that, and is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Other files come into force before the log's moment `at`; `sweeps` says whether all customers are brought in line
+    then, or each with the next decision.
+    """
+
+    at: int
+    files: dict[str, str]
+    sweeps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,22 @@ class Case:
 
     files: dict[str, str]
     log: tuple[Moment, ...]
+    change: Change | None = None
 
     def __repr__(self) -> str:
-        own = {path: text for path, text in self.files.items() if FILES.get(path) != text}
-        texts = [f"--- {path}\n{text}" for path, text in sorted(own.items())]
-        lines = [f"  {number:3} {moment}" for number, moment in enumerate(self.log)]
-        return "\n".join(["", *texts, "--- log", *lines, ""])
+        lines = ["", *_texts(self.files, FILES), "--- log", *(f"  {n:3} {one}" for n, one in enumerate(self.log))]
+        if self.change is not None:
+            swept = "for everybody at once" if self.change.sweeps else "for each with the next decision"
+            lines += [f"--- before {self.change.at}, {swept}, this comes into force:"]
+            lines += _texts(self.change.files, self.files)
+        return "\n".join([*lines, ""])
 
     def _repr_pretty_(self, printer: Any, _is_cycle: bool) -> None:
         printer.text(repr(self))
+
+
+def _texts(files: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
+    return [f"--- {path}\n{text}" for path, text in sorted(files.items()) if known.get(path) != text]
 
 
 @st.composite
@@ -49,23 +70,52 @@ def cases(draw: st.DrawFn, *, most: int = 25) -> Case:
     return Case(files, draw(logs(likely_events(files), most=most)))
 
 
+@st.composite
+def changing_cases(draw: st.DrawFn, *, most: int = 25) -> Case:
+    """A random case in which other journeys come into force on the way."""
+    sources = draw(sources_of_sets())
+    files = files_of(sources)
+    log = draw(logs(likely_events(files), most=most))
+    changed = files_of(draw(changed_sources(sources)))
+    return Case(files, log, Change(draw(st.integers(2, len(log) - len(CUSTOMERS))), changed, draw(st.booleans())))
+
+
 def compiled(files: dict[str, str]) -> JourneySet:
     """The journeys of the files, which must be valid."""
+    found = _compilation(files).journeys
+    assert found is not None
+    return found
+
+
+def compiled_after(files: dict[str, str], older: JourneySet) -> JourneySet:
+    """The journeys of the files as they come into force after others. Those that cannot take customers along, as is
+    proved beforehand, leave them in their versions.
+    """
+    found = _compilation(files)
+    assert found.journeys is not None
+    if any(problem.severity == "error" for problem in prove(found.drafts, found.journeys, [older])):
+        pinning = {path: re.sub(r"^migrate:.*\n", "", text, flags=re.MULTILINE) for path, text in files.items()}
+        return with_pinned(compiled(pinning), [older])
+    return with_pinned(found.journeys, [older])
+
+
+def _compilation(files: dict[str, str]) -> Compilation:
     found = compile_journeys(Sources(files), EVENT_TYPES)
     wrong = [problem for problem in found.problems if problem.severity == "error"]
     if wrong and all(problem.code in REFUSED for problem in wrong):
         reject()
     assert found.journeys is not None, wrong
-    return found.journeys
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
     """One decision as it was made: the event, or None for timers that were due at this instant; and what came of it.
 
-    `was` and `then` are the customer's record before and after.
+    `was` and `then` are the customer's record before and after, `journeys` the set in force.
     """
 
+    journeys: JourneySet
     at_ms: int
     customer_id: str
     event: Event | None
@@ -80,9 +130,13 @@ LogEntry = tuple[int, str, Event | None]
 
 @dataclass(slots=True)
 class Played:
-    """Everything that came of a case. `log` holds the events that came, those that journeys emitted among them."""
+    """Everything that came of a case. `log` holds the events that came, those that journeys emitted among them.
+
+    `journeys` is the set in force at the end, and `before` the one that was in force first.
+    """
 
     journeys: JourneySet
+    before: JourneySet
     partitions: int = 1
     happenings: list[Happening] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
@@ -117,8 +171,11 @@ def play(case: Case, *, partitions: int = 1) -> Played:
     """Plays the log: at each moment first the timers that are due, each at its time, then the event. What journeys emit
     comes back right after the decision.
     """
-    played = Played(compiled(case.files), partitions)
+    first = compiled(case.files)
+    played = Played(first, first, partitions)
     for number, moment in enumerate(case.log):
+        if case.change is not None and number == case.change.at:
+            _change(played, case.change, case.log[number - 1].at_ms)
         customer = played.customers.setdefault(moment.customer_id, Customer())
         event = _event(case, number, played)
         # Of somebody who is to be forgotten nothing is done any more that was due.
@@ -131,6 +188,20 @@ def play(case: Case, *, partitions: int = 1) -> Played:
     return played
 
 
+def _change(played: Played, change: Change, at_ms: int) -> None:
+    """Brings other journeys into force. Whatever is due by then is still done under those before."""
+    changed = compiled_after(change.files, played.journeys)
+    for customer_id, customer in sorted(played.customers.items()):
+        while change.sweeps and (due_ms := wake_at_ms(customer)) <= at_ms:
+            _decide(played, due_ms, customer_id, None)
+    played.journeys = changed
+    for customer_id, customer in sorted(played.customers.items()) if change.sweeps else ():
+        effects, was = played.fresh_effects(customer_id), reopened(customer)
+        bring_in_line(changed, customer, customer_id, at_ms, effects)
+        assert not bring_in_line(changed, customer, customer_id, at_ms, effects)
+        _keep(played, at_ms, customer_id, None, effects, was)
+
+
 def _decide(played: Played, at_ms: int, customer_id: str, event: Event | None) -> None:
     """Makes one decision, and those about the events that come of it."""
     customer = played.customers[customer_id]
@@ -140,7 +211,13 @@ def _decide(played: Played, at_ms: int, customer_id: str, event: Event | None) -
         assert wake_at_ms(customer) > at_ms
     else:
         apply_event(played.journeys, customer, event, at_ms, effects)
-    played.happenings.append(Happening(at_ms, customer_id, event, effects, was, reopened(customer)))
+    _keep(played, at_ms, customer_id, event, effects, was)
+
+
+def _keep(played: Played, at_ms: int, customer_id: str, event: Event | None, effects: Effects, was: Customer) -> None:
+    """Keeps the decision, and makes those about the events that came of it."""
+    then = reopened(played.customers[customer_id])
+    played.happenings.append(Happening(played.journeys, at_ms, customer_id, event, effects, was, then))
     for emitted in effects.events:
         assert emitted.at_ms == at_ms
         if emitted.event.type in played.journeys.wanted:

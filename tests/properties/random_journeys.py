@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -29,35 +29,105 @@ RESULTS = frozenset({"send", "task", "webhook", "emit"})
 """The kinds of steps with an action id."""
 
 
-@st.composite
-def journey_sets(draw: st.DrawFn) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class SetSource:
+    """A journeys folder before it is written: each journey by name with what it can refer to, and the rules for all."""
+
+    journeys: dict[str, dict[str, Any]]
+    entered_by: dict[str, str]
+    around: dict[str, Around]
+    policies: dict[str, Any]
+    experiments: dict[str, Any]
+
+
+def files_of(source: SetSource) -> dict[str, str]:
+    """The files of the folder: path → text."""
+    return {
+        **FILES,
+        **{f"{name}.yaml": written(journey) for name, journey in source.journeys.items()},
+        "policies.yaml": written(source.policies),
+        "experiments.yaml": written({"experiments": source.experiments}),
+    }
+
+
+def journey_sets() -> st.SearchStrategy[dict[str, str]]:
     """The files of a journeys folder: path → text."""
+    return sources_of_sets().map(files_of)
+
+
+@st.composite
+def sources_of_sets(draw: st.DrawFn) -> SetSource:
+    """A journeys folder."""
     names = NAMES[: draw(st.sampled_from([1, 1, 2, 3, 4]))]
     ways = {name: draw(st.sampled_from([BY_EVENT] * 3 + [BY_COMMAND, BY_ITSELF])) for name in names}
     purposes = draw(st.sampled_from([PURPOSES, ()]))
     if len(names) > 1 and draw(st.booleans()):
         ways[names[-1]] = BY_COMMAND
-    files = dict(FILES)
+    around = {}
     for number, name in enumerate(names):
         # Only later ones are started, so that journeys do not start each other without end.
         commanded = tuple(other for other in names[number + 1 :] if ways[other] == BY_COMMAND)
-        files[f"{name}.yaml"] = written(draw(journeys(name, ways[name], Around(names, commanded, purposes))))
-    files["policies.yaml"] = written(draw(policies(names, purposes)))
-    files["experiments.yaml"] = written({"experiments": draw(experiments())})
-    return files
+        around[name] = Around(names, commanded, purposes)
+    found = {name: draw(journeys(name, ways[name], around[name])) for name in names}
+    return SetSource(found, ways, around, draw(policies(names, purposes)), draw(experiments()))
 
 
 @st.composite
-def journeys(draw: st.DrawFn, name: str, entered_by: str, around: Around) -> dict[str, Any]:
-    """One journey, as keys with values."""
-    entered_on = draw(st.sampled_from(ENTRIES)) if entered_by == BY_EVENT else None
+def changed_sources(draw: st.DrawFn, source: SetSource) -> SetSource:
+    """Such a folder a while later: journeys with other steps, another status, customers taken along or filled in.
+
+    What lets customers in stays, and so do the rules for all: they are counted again over the whole log.
+    """
+    changed: dict[str, dict[str, Any]] = {}
+    for name, journey in source.journeys.items():
+        other = dict(journey)
+        entered_on = journey["entry"].get("on")
+        if draw(st.sampled_from([True, True, False])):
+            drawn = draw(journeys(name, source.entered_by[name], source.around[name], entered_on=entered_on))
+            other = drawn | {"entry": journey["entry"]}
+            if draw(st.sampled_from([True, True, False])):
+                other["migrate"] = draw(_migrate(journey, other))
+        elif draw(st.booleans()):
+            other["status"] = draw(st.sampled_from(["live", "shadow", "retired"]))
+        entry = journey["entry"]
+        may_fill = "schedule" in entry or entry.get("when") == "enters" or str(entry.get("offset", "")).startswith("-")
+        if may_fill and draw(st.sampled_from([True, True, False])):
+            other["entry"] = {**entry, "backfill": "true"}
+        changed[name] = other
+    return replace(source, journeys=changed)
+
+
+@st.composite
+def _migrate(draw: st.DrawFn, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"from": "any"}
+    moved: dict[str, str] = {}
+    for name in old["steps"]:
+        others = sorted(new["steps"].keys() - {name})
+        if others and (name not in new["steps"] or draw(st.sampled_from([False, False, True]))):
+            moved[name] = draw(st.sampled_from(others))
+    if moved:
+        found["steps"] = moved
+    if draw(st.booleans()):
+        found["timers"] = draw(st.sampled_from(["keep", "restart"]))
+    return found
+
+
+@st.composite
+def journeys(
+    draw: st.DrawFn, name: str, entered_by: str, around: Around, *, entered_on: str | None = None
+) -> dict[str, Any]:
+    """One journey, as keys with values; entered on this event, if one is said."""
+    if entered_by == BY_EVENT and entered_on is None:
+        entered_on = draw(st.sampled_from(ENTRIES))
     ways = _reachable(draw(_ways(around, may_emit=entered_on != "told")))
     kinds = {step: kind if kind in RESULTS else "other" for step, (kind, _) in ways.items()}
     inside = Place(entry=entered_on, steps=kinds, around=around)
+    # A journey that is asked for although nobody is let in.
+    closed = ["retired"] * 2 if entered_by == BY_COMMAND else []
     found: dict[str, Any] = {
         "journey": name,
         "owner": "tests@shop.example",
-        "status": draw(st.sampled_from(["live"] * 6 + ["shadow", "shadow", "retired"])),
+        "status": draw(st.sampled_from(["live"] * 6 + ["shadow", "shadow", "retired", *closed])),
         "entry": draw(_entry(entered_by, entered_on)),
     }
     if draw(st.booleans()) and around.purposes:

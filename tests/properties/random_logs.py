@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tests.properties.shop import ASKED, CONSENTS, EVENTS
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+UNLIKELY = ("journey_stop_requested",) * 4 + ("moved",) * 2
+"""Event types that have to come at the right time to bring something about."""
 LAST_ACTION = "<last>"
 """Stands for the id of the message that the customer was sent last, which is known when the log is played."""
 
@@ -85,9 +87,7 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
         match draw(st.sampled_from(["event"] * 8 + ["again", "time"])):
             case "event":
                 event_type = draw(
-                    st.sampled_from(
-                        [*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), "journey_stop_requested"]
-                    )
+                    st.sampled_from([*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), *UNLIKELY])
                 )
                 moments.append(Moment(now_ms, customer_id, event_type, draw(_fields(event_type, now_ms))))
             case "again":
@@ -131,4 +131,6 @@ def _value(name: str, kind: str, now_ms: int, *, nullable: bool) -> st.SearchStr
         "date": st.sampled_from([-40_000, 0, now_ms // DAY, now_ms // DAY + 3, 2_000_000]),
     }
     found = by_name.get(name, by_kind[kind])
+    if name == "key":
+        return st.one_of(st.none(), st.none(), found)
     return st.one_of(st.none(), found, found) if nullable else found

@@ -49,7 +49,7 @@ def _until_time(draw: st.DrawFn, _targets: Targets, _inside: Place) -> Keys:
     found: Keys = {"until": draw(st.sampled_from(CLOCKS))}
     if draw(st.booleans()):
         found["on"] = draw(st.lists(st.sampled_from(WEEKDAYS), min_size=1, unique=True))
-    found["zone"] = draw(st.sampled_from(ZONES))
+    found["zone"] = draw(st.sampled_from(["customer", "customer", "customer", *ZONES]))
     return {"wait": found}
 
 
@@ -98,7 +98,8 @@ def _exit(_targets: Targets, _inside: Place) -> st.SearchStrategy[Keys]:
 def _moment(draw: st.DrawFn, targets: Targets, inside: Place) -> Keys:
     may_miss = "missing" in targets
     moments = [(name, kind) for name, kind, null in inside.names() if kind in {"instant", "date"} and null == may_miss]
-    name, kind = draw(st.sampled_from(moments))
+    # The one that an event can change while somebody waits comes up more often.
+    name, kind = draw(st.sampled_from([*moments, *[each for each in moments if each[0] == "profile.renewal"] * 3]))
     found: Keys = {"until": name, "past": targets["past"] or "now"}
     has_time = draw(st.booleans())
     if has_time:

@@ -10,7 +10,7 @@ from orchestrator.model.actions import Effects
 from orchestrator.model.customer import Customer, encode_customer
 from orchestrator.model.shared import Shared, decode_shared, encode_shared
 from tests.properties.effort import examples
-from tests.properties.playing import Case, Played, cases, effects_in, play, reopened
+from tests.properties.playing import Case, Played, cases, changing_cases, effects_in, play, reopened
 from tests.properties.random_logs import CUSTOMERS
 from tests.properties.recount import CHECKS
 
@@ -19,6 +19,18 @@ from tests.properties.recount import CHECKS
 def test_the_rules_for_all_journeys_hold_and_nothing_fails(partitions: int) -> None:
     @given(case=cases())
     @examples(100)
+    def holds(case: Case) -> None:
+        played = play(case, partitions=partitions)
+        for check in CHECKS:
+            check(played)
+
+    holds()
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_they_hold_also_where_other_journeys_come_into_force_on_the_way(partitions: int) -> None:
+    @given(case=changing_cases())
+    @examples(50)
     def holds(case: Case) -> None:
         played = play(case, partitions=partitions)
         for check in CHECKS:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+import pytest
 from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from tests.properties.effort import SLOW_TO_DRAW
-from tests.properties.playing import Case, Played, cases, play
+from tests.properties.playing import Case, Played, cases, changing_cases, play
 from tests.properties.random_logs import CUSTOMERS
 from tests.properties.shop import EXPERIMENTS
 
@@ -45,22 +48,26 @@ def marks(played: Played) -> set[str]:
 
 
 WANTED = KINDS | REASONS | ACTIONS | STEPS | {"promotional", "transactional", "duplicate"}
+WANTED_OF_CHANGES = {"migrated", "backfill"}
 ROUNDS_MAX = 12
 
 
-def test_everything_that_can_happen_happens_in_random_cases() -> None:
+@pytest.mark.parametrize(("random", "wanted"), [(cases, WANTED), (changing_cases, WANTED_OF_CHANGES)])
+def test_everything_that_can_happen_happens_in_random_cases(
+    random: Callable[[], st.SearchStrategy[Case]], wanted: set[str]
+) -> None:
     seen: Counter[str] = Counter()
     for number in range(ROUNDS_MAX):
-        look(seen, number)
-        if not WANTED - set(seen):
+        look(random(), seen, number)
+        if not wanted - set(seen):
             return
-    raise AssertionError(f"never seen: {sorted(WANTED - set(seen))}, among {seen.most_common()}")
+    raise AssertionError(f"never seen: {sorted(wanted - set(seen))}, among {seen.most_common()}")
 
 
-def look(seen: Counter[str], number: int) -> None:
+def look(random: st.SearchStrategy[Case], seen: Counter[str], number: int) -> None:
     """Plays a hundred cases, the same ones for the same number."""
 
-    @given(case=cases())
+    @given(case=random)
     @seed(number)
     @settings(
         max_examples=100, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW_TO_DRAW

@@ -27,7 +27,8 @@ from orchestrator.runtime.codec import (
     event_reader,
     frame,
 )
-from orchestrator.runtime.schemas import incompatibilities
+from orchestrator.runtime.command_schemas import COMMAND
+from orchestrator.runtime.schemas import incompatibilities, read_schema_files
 from orchestrator.runtime.wire import Unsupported, compile_reader, encode_long, read_long
 from tests.runtime.cycle_build import OUTPUT_IDS, OUTPUTS, FakeClock, FakeRecord, FakeRegistry
 
@@ -207,6 +208,66 @@ def test_actions_are_encoded_as_their_schema_says(action: ActionCommand) -> None
     fields["expires_at"] = fields.pop("expires_at_ms")
     fields["due_at"] = fields.pop("due_at_ms")
     assert decoded("action_command", ENCODER.action(action)) == fields
+
+
+CHANNELS = {file.name: file for file in read_schema_files(SCHEMAS / "actions")}
+OF_CHANNELS = RecordEncoder(
+    schemas=OUTPUTS | {name: file.text for name, file in CHANNELS.items()},
+    ids=OUTPUT_IDS | {name: number for number, name in enumerate(CHANNELS, 200)},
+)
+
+
+def by_channel(action: ActionCommand) -> tuple[str, dict[str, Any]]:
+    """(record name, fields) of the command as a sink reads it."""
+    value = OF_CHANNELS.action(action)
+    number = int.from_bytes(value[1:5], "big")
+    name = next((name for name, given in zip(CHANNELS, range(200, 300), strict=False) if given == number), COMMAND)
+    fields: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), json.loads(CHANNELS[name].text), None)
+    return name, fields
+
+
+def mail(**content: str) -> ActionCommand:
+    return ActionCommand(
+        "a1", "c1", "cart", "v1", 1, "remind", "email", "a@example.com", "reminder", "en",
+        content, "promotional", 5, 1, 2, experiments={"subject_line": "short"},
+    )  # fmt: skip
+
+
+@given(st.fixed_dictionaries({"subject": text, "body": text}, optional={"preheader": text}))
+def test_a_command_is_encoded_as_the_schema_of_its_channel_says(content: dict[str, str]) -> None:
+    name, fields = by_channel(mail(**content))
+    assert name == "email_command"
+    assert fields["content"] == {"preheader": None, **content}
+    assert (fields["address"], fields["experiments"]) == ("a@example.com", {"subject_line": "short"})
+
+
+@pytest.mark.parametrize("content", [{}, {"subject": "a"}, {"subject": "a", "body": "b", "banner": "c"}])
+def test_a_content_of_before_its_channel_had_a_schema_is_sent_as_it_is(content: dict[str, str]) -> None:
+    name, fields = by_channel(mail(**content))
+    assert (name, fields["content"]) == ("action_command", content)
+
+
+def test_every_channel_has_the_same_envelope() -> None:
+    envelope = json.loads(CHANNELS["action_command"].text)["fields"]
+    assert len(CHANNELS) > 10
+    for name, file in CHANNELS.items():
+        schema = json.loads(file.text)
+        assert file.subject == f"orchestrator.actions.{name}"
+        assert [field for field in schema["fields"] if field["name"] != "content"] == [
+            field for field in envelope if field["name"] != "content"
+        ]
+
+
+def test_a_part_can_be_added_to_a_channel_and_an_envelope_can_grow() -> None:
+    text = CHANNELS["email_command"].text
+    less = json.loads(text)
+    content = next(field["type"] for field in less["fields"] if field["name"] == "content")
+    content["fields"] = [field for field in content["fields"] if field["name"] != "preheader"]
+    assert incompatibilities(text, json.dumps(less)) == []
+    content["fields"] = [field for field in content["fields"] if field["name"] != "subject"]
+    assert incompatibilities(text, json.dumps(less)) == [
+        'field "content.subject" was added without a default, so records written before cannot be read'
+    ]
 
 
 def test_actions_of_before_there_were_kinds_are_read_as_messages() -> None:

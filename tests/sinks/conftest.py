@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from orchestrator.resources import deploy_dir, schemas_dir
 from orchestrator.runtime.connectors import Connector, ConnectWorker, read_connector
+from orchestrator.runtime.ingest.links import LinkKey
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.stack.connect import drivers_dir
 from orchestrator.stack.stack import Stack, start_stack
@@ -23,6 +24,8 @@ TEMPLATES = sorted((deploy_dir() / "connect").glob("*.json"))
 SECRETS = {
     name: f"s3cret-{name.lower()}" for path in TEMPLATES for name in re.findall(r"env:(SINK_\w+)", path.read_text())
 }
+LINK_KEY = LinkKey("k1", bytes(range(32)))
+SECRETS["SINK_LINK_KEY"] = f"{LINK_KEY.name} {LINK_KEY.secret.hex()}"
 TOKEN, MAIL_PASSWORD = SECRETS["SINK_HTTP_TOKEN"], SECRETS["SINK_SMTP_PASSWORD"]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestrator.runtime.connectors import Connector
-from tests.sinks.conftest import MAIL_PASSWORD
+from orchestrator.runtime.connectors import Connector, ConnectWorker
+from orchestrator.runtime.ingest.links import Kind, Link, seal, unseal
+from orchestrator.stack.stack import Stack
+from tests.sinks.conftest import LINK_KEY, MAIL_PASSWORD
 from tests.sinks.mail_server import OK, MailServer
 from tests.sinks.traffic import Commands, dead_letter_count, dead_letters, eventually
 
@@ -154,3 +157,72 @@ def test_it_signs_in_with_a_secret_that_only_connect_knows(
         server.close()
     assert server.logins == [MAIL_PASSWORD]
     assert MAIL_PASSWORD not in connect_log()
+
+
+LINKED = """<html><body><p>href="https://shop.example/no-link"</p>
+<a class='x' href="https://shop.example/cart?a=1&amp;b=%C3%A4">Cart</a> <A HREF='https://shop.example/two'>Two</A>
+<a href="mailto:shop@example.test">Mail</a> <a href="unsubscribe:">No more</a> <a href="unsubscribe:newsletter">News</a>
+</body></html>"""
+
+
+def links_of(server: MailServer, kind: Kind) -> list[Link]:
+    """What the endpoint reads in the links of the last mail."""
+    tokens = re.findall(rf'"https://go\.example\.test/in/{kind}/([^"]+?)(?:\.gif)?"', server.mails[-1].get_content())
+    found = [unseal({LINK_KEY.name: LINK_KEY}, kind, token) for token in tokens]
+    assert None not in found
+    return [link for link in found if link is not None]
+
+
+def test_links_lead_by_way_of_the_endpoint_which_can_read_them(
+    apply: Apply, commands: Commands, server: MailServer
+) -> None:
+    start(apply, commands, server, LINKS_URL="https://go.example.test/in/", LINKS_TRACK="clicks,opens")
+    content = {"subject": "Cart", "body": LINKED}
+    commands.send("act-1", customer_id="anna@example.test", channel="email", address="a@example.test", content=content)
+    eventually(lambda: bool(server.mails))
+    received = server.mails[-1]
+    assert links_of(server, "c") == [
+        Link("anna@example.test", "act-1", "email", "https://shop.example/cart?a=1&b=%C3%A4"),
+        Link("anna@example.test", "act-1", "email", "https://shop.example/two"),
+    ]
+    plain = Link("anna@example.test", "act-1", "email")
+    news = Link("anna@example.test", "act-1", "email", consent="newsletter")
+    assert links_of(server, "u") == [plain, news]
+    assert links_of(server, "o") == [plain]
+    shown = received.get_content()
+    assert '<p>href="https://shop.example/no-link"</p>' in shown
+    assert 'href="mailto:shop@example.test"' in shown
+    assert "anna" not in shown
+    assert received["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    one_click = re.fullmatch(r"<https://go\.example\.test/in/u/(\S+)>", "".join(received["List-Unsubscribe"].split()))
+    assert one_click is not None
+    assert unseal({LINK_KEY.name: LINK_KEY}, "u", one_click[1]) == plain
+    # The token is the one that the endpoint would make.
+    assert one_click[1] == seal(LINK_KEY, "u", plain)
+    assert len(server.mails) == 1
+
+
+def test_a_mail_that_must_come_offers_no_button_and_nothing_is_tracked_unless_asked_for(
+    apply: Apply, commands: Commands, server: MailServer
+) -> None:
+    start(apply, commands, server, LINKS_URL="https://go.example.test/in")
+    content = {"subject": "Terms", "body": LINKED}
+    commands.send("act-1", channel="email", message_class="transactional", address="a@example.test", content=content)
+    eventually(lambda: bool(server.mails))
+    assert server.mails[-1]["List-Unsubscribe"] is None
+    assert (links_of(server, "c"), links_of(server, "o")) == ([], [])
+    assert len(links_of(server, "u")) == 2
+    assert "https://shop.example/two" in server.mails[-1].get_content()
+
+
+BAD_LINKS = [("links.url", "https://go.example.test/?x"), ("links.secret", "k1 abcdef"), ("links.track", "all")]
+
+
+@pytest.mark.parametrize(("setting", "value"), BAD_LINKS)
+def test_links_that_could_not_work_are_refused_before_anything_is_sent(
+    mail: Connector, connect: Stack, setting: str, value: str
+) -> None:
+    links = {"links.url": "https://go.example.test", setting: value}
+    faults = ConnectWorker(connect.connect_url).faults(Connector(mail.name, {**mail.config, **links}))
+    assert [fault.setting for fault in faults] == [setting]
+    assert "abcdef" not in str(faults)

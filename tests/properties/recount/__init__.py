@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.properties.recount import chance, consent, entries, messages, passages, past, requests, shared
+from tests.properties.recount import chance, consent, entries, messages, migrations, passages, past, requests, shared
 
 CHECKS = (
     *messages.CHECKS,
@@ -13,4 +13,5 @@ CHECKS = (
     *chance.CHECKS,
     *shared.CHECKS,
     *past.CHECKS,
+    *migrations.CHECKS,
 )

@@ -29,10 +29,11 @@ def check_entries(played: Played) -> None:
                 if made.kind == "exited":
                     inside.pop(made.instance, None)
                 if made.kind == "not_entered" and made.reason == "limit":
-                    assert _is_full(played.journeys.current[made.journey], admitted[made.journey], made.at_ms, room=1)
+                    assert _is_full(one.journeys.current[made.journey], admitted[made.journey], made.at_ms, room=1)
                 if made.kind not in IN:
                     continue
-                journey = played.journeys.current[made.journey]
+                journey = one.journeys.current[made.journey]
+                assert journey.version == made.version
                 who = (made.journey, _key(journey, one, made))
                 assert who not in inside.values(), made
                 _check_entry(journey, made, entered.get(who))

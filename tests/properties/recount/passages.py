@@ -71,17 +71,20 @@ def check_exit_criteria(played: Played) -> None:
             made.reason in {"set", "incremented"} or made.kind in {"audience", "exposed"}
             for made in one.effects.transitions
         )
-        for instance in one.was.instances:
-            if instance.state != ACTIVE or instance.number in moved - _inside(one.then):
+        inside = _inside(one.then)
+        for before in one.was.instances:
+            if before.state != ACTIVE or before.number in moved - inside.keys():
                 continue
+            # It may have come into another version.
+            instance = inside[before.number]
             journey = played.journeys.versions[instance.journey, instance.version]
             assert all(rule.on != one.event.type or rule.where is not None for rule in journey.exits_on), one
             if instance.number not in moved and not has_changed:
                 assert not any(_holds(one, instance, condition) for condition in journey.exits_when), one
 
 
-def _inside(customer: Customer) -> set[int]:
-    return {instance.number for instance in customer.instances if instance.state == ACTIVE}
+def _inside(customer: Customer) -> dict[int, Instance]:
+    return {instance.number: instance for instance in customer.instances if instance.state == ACTIVE}
 
 
 def _holds(one: Happening, instance: Instance, condition: Expression) -> bool:
@@ -96,8 +99,9 @@ def _holds(one: Happening, instance: Instance, condition: Expression) -> bool:
 def check_waits(played: Played) -> None:
     """Each wait lasts as long as it says, counted from the step that led to it; nobody stays longer than allowed."""
     for life in all_lives(played):
-        arrived: dict[int, tuple[str, int]] = {}
+        arrived: dict[int, tuple[str, int | None]] = {}
         entered: dict[int, int] = {}
+        migrated: dict[int, int] = {}
         for made in transitions_of(life):
             if made.kind == "entered":
                 entered[made.instance] = made.at_ms
@@ -105,8 +109,12 @@ def check_waits(played: Played) -> None:
                 _check_wait(played, made, *arrived[made.instance])
             if made.kind in {"entered", "step"}:
                 arrived[made.instance] = (made.to, made.at_ms)
-            # Of somebody who is to be forgotten nothing is done any more that was due.
-            if made.reason == "customer_erased":
+            if made.kind == "migrated":
+                # Whether its wait goes on or begins anew depends on both versions.
+                arrived[made.instance], migrated[made.instance] = (made.to, None), made.at_ms
+            # Of somebody who is to be forgotten nothing is done any more that was due; and another version may allow
+            # less than has gone by.
+            if made.reason == "customer_erased" or migrated.get(made.instance) == made.at_ms:
                 continue
             if made.instance in entered and made.kind in {"step", "waiting", "exited", "audience", "exposed"}:
                 journey = played.journeys.versions[made.journey, made.version]
@@ -114,8 +122,10 @@ def check_waits(played: Played) -> None:
                 assert not most or made.at_ms <= entered[made.instance] + most, made
 
 
-def _check_wait(played: Played, made: Transition, arrived_at: str, since_ms: int) -> None:
+def _check_wait(played: Played, made: Transition, arrived_at: str, since_ms: int | None) -> None:
     assert made.step == arrived_at, made
+    if since_ms is None:
+        return
     step = played.journeys.versions[made.journey, made.version].steps[made.step]
     if isinstance(step, Wait):
         assert made.at_ms == since_ms + step.duration_ms, made

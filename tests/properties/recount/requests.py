@@ -18,19 +18,19 @@ def check_requests(played: Played) -> None:
         for one in life:
             if any(failure.step == "settle" for failure in one.effects.failures):
                 continue
-            for asked in _asked(played, one):
+            for asked in _asked(one):
                 if asked[2]:
-                    _check_start(played, one, asked)
+                    _check_start(one, asked)
                 else:
                     _check_stop(one, asked)
 
 
-def _asked(played: Played, one: Happening) -> Iterator[Asked]:
+def _asked(one: Happening) -> Iterator[Asked]:
     if one.event is not None and not one.effects.duplicates:
         journey, key = one.event.fields.get("journey"), one.event.fields.get("key")
         if one.event.type == "journey_stop_requested":
             yield 0, str(journey), False, key
-        if one.event.type == "journey_requested" and journey in played.journeys.entries_by_command:
+        if one.event.type == "journey_requested" and journey in one.journeys.entries_by_command:
             yield 0, str(journey), True, key or ""
     for number, made in enumerate(one.effects.transitions):
         if made.reason == "start_asked":
@@ -39,9 +39,9 @@ def _asked(played: Played, one: Happening) -> Iterator[Asked]:
             yield number, str(made.value), False, None
 
 
-def _check_start(played: Played, one: Happening, asked: Asked) -> None:
+def _check_start(one: Happening, asked: Asked) -> None:
     number, name, _, key = asked
-    journey = played.journeys.entries_by_command[name]
+    journey = one.journeys.entries_by_command[name]
     bounds = journey.entry.bounds
     is_closed = bounds is not None and not bounds.opens_ms <= one.at_ms < bounds.closes_ms
     if is_closed or journey.entry.where is not None:

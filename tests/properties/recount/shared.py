@@ -30,17 +30,15 @@ def _share(played: Played, rate: Rate, partition: int) -> tuple[int, int]:
 
 
 def check_waiting_for_rates(played: Played) -> None:
-    """Nobody waits for a slot where nothing was sent or promised in the window before."""
-    for customer_id in CUSTOMERS:
-        for made in played.transitions(customer_id):
-            if made.reason in {"rate", "rate_limited"}:
-                others = [
-                    other
-                    for who in CUSTOMERS
-                    for other in played.transitions(who)
-                    if other is not made and other.reason in {"rate", "sent", "template_failed"}
-                ]
-                assert others, made
+    """Nobody waits for a slot, or is refused one, before a slot was given to somebody."""
+    given: set[int] = set()
+    for one in played.happenings:
+        partition = _partition(played, one.customer_id)
+        for made in one.effects.transitions:
+            assert made.reason not in {"rate", "rate_limited"} or partition in given, made
+            # A message that fails after it has got its slot leaves it empty.
+            if made.reason in {"rate", "sent", "template_failed"}:
+                given.add(partition)
 
 
 def check_limits(played: Played) -> None:

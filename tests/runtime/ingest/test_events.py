@@ -210,3 +210,18 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
             return answer.status
 
     assert served.run(send) == 408
+
+
+def test_a_body_that_is_said_to_be_too_large_is_refused_before_it_comes() -> None:
+    served = Served()
+
+    async def announce(client: Send) -> bytes:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer()['Authorization']}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            line = await reader.readline()
+        writer.close()
+        return line
+
+    assert served.run(announce).startswith(b"HTTP/1.1 413 ")

@@ -69,6 +69,8 @@ final class CommandDecoder {
     ObjectNode json = Json.object(record);
     JsonNode content = json.path("content");
     Map<String, String> parts = new HashMap<>();
+    // A part that the message does not have is null where the channel has a schema of its own.
+    content.properties().removeIf(entry -> entry.getValue().isNull());
     content.properties().forEach(entry -> parts.put(entry.getKey(), entry.getValue().asText()));
     String actionId = json.path("action_id").asText();
     if (actionId.isEmpty() || !json.path("address").isTextual() || !(record.hasField("expires_at"))) {

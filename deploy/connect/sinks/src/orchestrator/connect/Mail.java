@@ -20,7 +20,7 @@ final class Mail {
 
   private Mail() {}
 
-  static MimeMessage of(Command command, Session session, InternetAddress from, InternetAddress replyTo)
+  static MimeMessage of(Command command, Session session, InternetAddress from, InternetAddress replyTo, MailLinks links)
       throws Refused, MessagingException {
     MimeMessage message = new WithId(session, command.actionId().replace(':', '-') + "@" + domain(from));
     message.setFrom(from);
@@ -29,7 +29,11 @@ final class Mail {
     }
     message.setRecipient(Message.RecipientType.TO, recipient(command.address()));
     message.setSubject(oneLine(part(command, "subject")), "UTF-8");
-    message.setText(part(command, "body"), "UTF-8", "html");
+    String body = part(command, "body");
+    message.setText(links == null ? body : links.body(command, body), "UTF-8", "html");
+    if (links != null) {
+      links.offerSigningOff(command, message);
+    }
     message.setHeader("X-Action-Id", command.actionId());
     message.setSentDate(new Date());
     message.saveChanges();
