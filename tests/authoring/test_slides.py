@@ -111,7 +111,7 @@ def test_days_that_are_compared_with_more_than_a_number_are_looked_at_every_day(
 
 def test_an_older_version_that_waits_for_time_alone_goes_on_doing_so() -> None:
     older = compiled(CONDITIONS[0])
-    current = compiled("not consent.email and consent.email")
+    current = compiled("consent.sms")
     assert (older.has_slides, current.has_slides) == (True, False)
     engine = OfflineEngine(older)
     for number in range(2):
