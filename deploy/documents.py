@@ -17,6 +17,7 @@ from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.roles import ROLES, rights_of
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import DAY_MS, topic_specs
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = "<!-- Written by python -m deploy.documents from {}; do not edit. -->"
@@ -85,6 +86,35 @@ def _setting_row(field: dataclasses.Field[Any]) -> str:
     return f"| {option} | `ORCHESTRATOR_{field.name.upper()}` | {shown} | {meaning} |"
 
 
+def retention_page() -> str:
+    """Every topic: what it holds about customers, and for how long."""
+    lines = [
+        "# What is kept, and for how long",
+        "",
+        WRITTEN.format("orchestrator/runtime/topics.py"),
+        "",
+        "As topics are created by `orchestrator topics create`, `--create-topics` and `apply`, on the wall clock.",
+        "Topics that exist are never changed: `kafka-configs` does that, and `orchestrator topics check` names those",
+        "that keep data about customers for ever. On stream time events are kept for ever: their records carry",
+        "historic times.",
+        "",
+        "| topic | holds | records are gone after | setting |",
+        "|---|---|---|---|",
+    ]
+    settings = Settings()
+    for spec in topic_specs(settings, ["CHANNEL"]):
+        if spec.retention:
+            days = getattr(settings, spec.retention)
+            gone = "never" if days < 0 else f"{days} days"
+            setting = f"`--{spec.retention.replace('_', '-')}`"
+        else:
+            lag_days = int(spec.initial.get("max.compaction.lag.ms", 0)) // DAY_MS
+            gone = f"compaction: former records of a key {lag_days} days" if lag_days else "never (compacted by key)"
+            setting = ""
+        lines.append(f"| `{spec.name}` | {spec.holds} | {gone} | {setting} |")
+    return "\n".join(lines) + "\n"
+
+
 def metrics_page() -> str:
     """Every metric of a worker: name, kind, labels, meaning."""
     registry = Metrics((), NO_JOURNEYS).registry
@@ -151,6 +181,7 @@ def prometheus_rule() -> str:
 PAGES = {
     "docs/operations/settings.md": settings_page,
     "docs/operations/metrics.md": metrics_page,
+    "docs/operations/retention.md": retention_page,
     "docs/operations/rights.md": rights_page,
     "deploy/kubernetes/monitoring/prometheus-rule.yaml": prometheus_rule,
 }

@@ -10,7 +10,7 @@ from orchestrator.authoring.compiler import Compilation, canonical, compile_jour
 from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.governance_source import GovernanceDraft
 from orchestrator.authoring.rules_source import RULE_FILES
-from orchestrator.authoring.sources import Sources, is_scenario_file
+from orchestrator.authoring.sources import Sources, is_test_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.tracking import listed_aggregates
 from orchestrator.authoring.yaml_source import MappingNode, Node
@@ -96,7 +96,7 @@ def changes_between(before: Side, after: Side) -> Changes:
     files = [
         (path, file)
         for path in sorted(before.files.keys() | after.files.keys())
-        if not is_scenario_file(path) and (file := _file(path, before.files, after.files)) is not None
+        if not is_test_file(path) and (file := _file(path, before.files, after.files)) is not None
     ]
     kept = listed_aggregates(before.journeys) if before.journeys is not None else {}
     wanted = listed_aggregates(after.journeys) if after.journeys is not None else {}

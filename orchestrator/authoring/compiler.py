@@ -51,6 +51,7 @@ from orchestrator.authoring.lowering import (
 )
 from orchestrator.authoring.migrate_source import check_migrate
 from orchestrator.authoring.pause_source import RESUME
+from orchestrator.authoring.personal import check_personal
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
 from orchestrator.authoring.policies_source import read_policies
 from orchestrator.authoring.policy_drafts import PoliciesDraft
@@ -72,11 +73,11 @@ from orchestrator.authoring.rules_source import (
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
-from orchestrator.authoring.sources import Sources, hash_texts, is_scenario_file
+from orchestrator.authoring.sources import Sources, hash_texts, is_test_file
 from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
 from orchestrator.authoring.tracking import lower_segments, track, tracked_events, tracked_rules
-from orchestrator.authoring.world import World, make_world
+from orchestrator.authoring.world import World, check_attributes, make_world
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
@@ -165,10 +166,12 @@ def compile_journeys(
     for draft in read.journeys:
         check_journey(draft, world, problems, checked)
         check_migrate(draft, world, frozenset(entry_fields(draft, checked)), problems)
+    check_personal(read.journeys, world, problems, checked)
     check_starts(read.journeys, problems, is_complete=read.is_complete)
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     check_parts(world.templates, contents, problems)
+    check_attributes(world, read.journeys, problems)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys, read.governance)
@@ -235,7 +238,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
     unreadable = {problem.path for problem in sources.problems}
     journey_files = 0
     for path, text in sorted(sources.files.items()):
-        if is_scenario_file(path):
+        if is_test_file(path):
             continue
         if is_template_path(path) or path.endswith(".liquid"):
             template = read_template(path, text, problems)

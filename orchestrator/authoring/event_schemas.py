@@ -150,7 +150,7 @@ def _event_type(path: str, text: str, problems: list[Problem]) -> EventType | No
             continue
         if entry.get("doc"):
             docs[field] = str(entry["doc"])
-        if entry.get("pii") is True:
+        if _is_personal(entry):
             pii.add(field)
     for field, wanted in REQUIRED.items():
         if field in fields and (fields[field].kind, fields[field].nullable) == (wanted.kind, False):
@@ -167,6 +167,17 @@ def _event_type(path: str, text: str, problems: list[Problem]) -> EventType | No
                 )
             )
     return EventType(name=name, fields=fields, schema_json=text, docs=docs, pii=frozenset(pii))
+
+
+def _is_personal(entry: Any) -> bool:
+    """Whether the field, or a field within it, is marked as personal."""
+    if isinstance(entry, list):
+        return any(map(_is_personal, entry))
+    if not isinstance(entry, dict):
+        return False
+    if entry.get("pii") is True:
+        return True
+    return any(_is_personal(entry.get(part)) for part in ("type", "items", "values", "fields"))
 
 
 def _parsed(path: str, text: str, problems: list[Problem]) -> dict[str, Any] | None:

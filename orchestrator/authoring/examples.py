@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.authoring.reading import Problems, read_name
 from orchestrator.authoring.rules_source import RULE_FILES
-from orchestrator.authoring.sources import is_scenario_file
+from orchestrator.authoring.sources import is_test_file
 from orchestrator.authoring.templates import is_template_path
 from orchestrator.authoring.yaml_source import Document, ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.model.journey import Status
@@ -20,7 +20,7 @@ def example_names(files: Mapping[str, str]) -> list[str]:
     return sorted(
         path.removesuffix(".yaml")
         for path in files
-        if path.endswith(".yaml") and "/" not in path and path not in RULE_FILES and not is_scenario_file(path)
+        if path.endswith(".yaml") and "/" not in path and path not in RULE_FILES and not is_test_file(path)
     )
 
 

@@ -59,6 +59,7 @@ from orchestrator.authoring.rules_source import (
     WEBHOOK_KEYS,
     WEBHOOK_REQUIRED,
 )
+from orchestrator.authoring.scenario_files import CHANGE_OVER
 from orchestrator.authoring.scenario_values import COMMANDS, EXPECTATIONS, TRANSITIONS, YES_OR_NO
 from orchestrator.authoring.segment_source import SEGMENT_KEYS, SEGMENT_REQUIRED
 from orchestrator.authoring.step_source import KEYS
@@ -638,6 +639,11 @@ def scenarios() -> Schema:
         "held_out": (BOOLEAN, "Whether chance puts the customer into the control group."),
         "backfill": (BOOLEAN, "Whether journeys with backfill come into force at the start."),
         "global_holdout": (BOOLEAN, "Whether chance puts the customer into the global holdout."),
+        "under": (EVENT, "An older form of the journey, NAME.<anything>.earlier.yaml, that is in force at the start."),
+    }
+    change: Described = {
+        "at": (OFFSET, "When, from the start; without it when the event above happens."),
+        CHANGE_OVER: ({"const": True}, "The journeys of this directory come into force."),
     }
     event: Described = {
         "at": (OFFSET, "When, from the start; without it when the event above happens."),
@@ -650,7 +656,10 @@ def scenarios() -> Schema:
     scenario: Described = {
         "name": (TEXT, "What is shown, as a sentence."),
         "given": (keys(given), "How things are at the start."),
-        "when": ({"type": "array", "items": happening}, "What happens, in order."),
+        "when": (
+            {"type": "array", "items": {"oneOf": [happening, keys(change, required=[CHANGE_OVER])]}},
+            "What happens, in order.",
+        ),
         "then": ({"type": "array", "items": _expectation()}, "What is expected."),
         "until": (OFFSET, "When the scenario ends; without it when nothing more is due."),
     }

@@ -23,7 +23,8 @@ def coverage(journey: Journey, transitions: Iterable[Transition]) -> Coverage:
     """How much of the journey these transitions went through."""
     taken: set[str] = set()
     for transition in transitions:
-        if transition.journey == journey.name:
+        # A scenario may begin in an older version, whose steps are not looked for.
+        if (transition.journey, transition.version) == (journey.name, journey.version):
             taken |= _taken(transition)
     places = tuple(dict.fromkeys(_places(journey)))
     return Coverage(journey.name, places, tuple(place for place in places if place not in taken))

@@ -32,6 +32,7 @@ from orchestrator.authoring.scenario_values import (
     STATES,
     TRANSITIONS,
     YES_OR_NO,
+    ChangeOver,
     Expectation,
     Given,
     Scenario,
@@ -49,6 +50,8 @@ from orchestrator.model.journey import Exit, Journey, JourneySet, Send, Split
 from orchestrator.model.problems import Problem
 from orchestrator.model.types import Kind, Type
 
+CHANGE_OVER = "change_over"
+CHANGE_KEYS = frozenset({"at", CHANGE_OVER})
 SWITCHES = frozenset({"pause", "resume"})
 """What can happen in a scenario beside events: a journey is paused, or runs again."""
 
@@ -67,8 +70,16 @@ class Scenarios:
     problems: tuple[Problem, ...]
 
 
-def load_scenarios(files: Mapping[str, str], journeys: JourneySet, shapes: Mapping[str, EventShape]) -> Scenarios:
-    """The scenarios of every `<journey>.scenarios.yaml` among the files (path → text)."""
+def load_scenarios(
+    files: Mapping[str, str],
+    journeys: JourneySet,
+    shapes: Mapping[str, EventShape],
+    earlier: Mapping[str, JourneySet] | None = None,
+) -> Scenarios:
+    """The scenarios of every `<journey>.scenarios.yaml` among the files (path → text).
+
+    `earlier` are the sets that a scenario can begin under, by the path of the older form of its journey.
+    """
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
     for path, text in sorted(files.items()):
@@ -76,16 +87,21 @@ def load_scenarios(files: Mapping[str, str], journeys: JourneySet, shapes: Mappi
             continue
         root = parse_yaml(path, text, problems)
         if root is not None:
-            scenarios += _file(root, _journey_of(path), journeys, shapes, problems)
+            scenarios += _file(root, _journey_of(path), journeys, shapes, earlier or {}, problems)
     return Scenarios(tuple(scenarios), tuple(sorted(problems)))
 
 
 def _journey_of(path: str) -> str:
-    return PurePosixPath(path).name.partition(".scenarios.")[0]
+    return PurePosixPath(path).name.partition(".")[0]
 
 
 def _file(
-    root: Node, name: str, journeys: JourneySet, shapes: Mapping[str, EventShape], problems: list[Problem]
+    root: Node,
+    name: str,
+    journeys: JourneySet,
+    shapes: Mapping[str, EventShape],
+    earlier: Mapping[str, JourneySet],
+    problems: list[Problem],
 ) -> list[Scenario]:
     journey = journeys.current.get(name)
     read = Reader(problems)
@@ -93,11 +109,12 @@ def _file(
         read.unknown(root, "journey", name, journeys.current)
         return []
     entries = read.mapping(root, {"scenarios"}, required={"scenarios"})
-    story = _StoryReader(read, journey, journeys, shapes)
+    own = {path: older for path, older in earlier.items() if _journey_of(path) == name}
+    story = _StoryReader(read, journey, journeys, shapes, own)
     found: list[Scenario] = []
     names: set[str] = set()
     for node in read.items(entries.get("scenarios")):
-        scenario = story.scenario(node)
+        scenario = story.under(node).scenario(node)
         if scenario is None:
             continue
         if scenario.name in names:
@@ -110,11 +127,28 @@ def _file(
 class _StoryReader:
     """Reads the scenarios of one file; holds what names can refer to."""
 
-    def __init__(self, read: Reader, journey: Journey, journeys: JourneySet, shapes: Mapping[str, EventShape]) -> None:
+    def __init__(
+        self,
+        read: Reader,
+        journey: Journey,
+        journeys: JourneySet,
+        shapes: Mapping[str, EventShape],
+        earlier: Mapping[str, JourneySet],
+    ) -> None:
         self._read = read
         self._journey = journey
         self._journeys = journeys
         self._shapes = shapes
+        self._earlier = earlier
+
+    def under(self, node: Node) -> _StoryReader:
+        """The reader for a scenario that may begin under an older form of its journey: both have names for it."""
+        older = self._earlier.get(_under(node))
+        if older is None:
+            return self
+        both = _both(older.current[self._journey.name], self._journey)
+        journeys = replace(self._journeys, current={**self._journeys.current, both.name: both})
+        return _StoryReader(self._read, both, journeys, self._shapes, self._earlier)
 
     def scenario(self, node: Node) -> Scenario | None:
         read = self._read
@@ -124,7 +158,11 @@ class _StoryReader:
             return None
         name = read.text(entries.get("name"))
         given = self._given(entries.get("given"))
-        when = self._when(entries.get("when"), given)
+        when, change_over = self._when(entries.get("when"), given)
+        if bool(_under(node)) != (change_over is not None):
+            hint = "write given: {under: FILE} and when: [{at: +1 day, change_over: true}], or neither"
+            message = "a scenario in which the journeys change says what they were, and when they change, once"
+            read.problem(node, "J182", message, hint=hint)
         then = [self._expectation(line) for line in read.items(entries.get("then"))]
         until_ms = self._offset(entries["until"]) if "until" in entries else None
         if len(read.problems) > before or name is None:
@@ -132,9 +170,10 @@ class _StoryReader:
         expected = tuple(line for line in then if line is not None)
         # How things stand, where no time is said, is how they stand after the last event.
         last_ms = max((event.after_ms for event in when), default=0)
+        last_ms = last_ms if change_over is None else max(last_ms, change_over.after_ms)
         dated = tuple(replace(e, after_ms=last_ms) if e.kind in STATES and e.after_ms is None else e for e in expected)
         mentioned_ms = max([last_ms, *(line.after_ms or 0 for line in dated)])
-        return Scenario(name, self._journey.name, given, when, dated, mentioned_ms, until_ms, node)
+        return Scenario(name, self._journey.name, given, when, dated, mentioned_ms, until_ms, node, change_over)
 
     def _given(self, node: Node | None) -> Given:
         if node is None:
@@ -155,6 +194,7 @@ class _StoryReader:
                 "held_out",
                 "global_holdout",
                 "backfill",
+                "under",
             },
             required=set(),
         )
@@ -188,8 +228,15 @@ class _StoryReader:
             is_left_alone,
             experiments=experiments,
             is_backfilled=bool(read.boolean(entries.get("backfill"))),
+            under=self._older(entries.get("under")),
             unreachable=self._unreachable(entries.get("reachable"), profile),
         )
+
+    def _older(self, node: Node | None) -> JourneySet | None:
+        path = self._read.text(node)
+        if node is not None and path is not None and path not in self._earlier:
+            self._read.unknown(node, "older form of the journey", path, self._earlier)
+        return self._earlier.get(path or "")
 
     def _profile(self, node: Node | None) -> dict[str, Any]:
         """Attribute → value in stored form."""
@@ -290,13 +337,16 @@ class _StoryReader:
                 chosen[key.value] = arm
         return chosen
 
-    def _when(self, node: Node | None, given: Given) -> tuple[When | Switch, ...]:
+    def _when(self, node: Node | None, given: Given) -> tuple[tuple[When | Switch, ...], ChangeOver | None]:
         found: list[When | Switch] = []
+        change_over: ChangeOver | None = None
         paused: set[str] = set()
         after_ms = 0
         for item in self._read.items(node):
-            is_switch = isinstance(item, MappingNode) and any(key.value in SWITCHES for key, _ in item.entries)
-            entries = self._read.mapping(item, WHEN_KEYS, required=set() if is_switch else {"event"})
+            words = {key.value for key, _ in item.entries} if isinstance(item, MappingNode) else set()
+            is_change, is_switch = CHANGE_OVER in words, bool(words & SWITCHES)
+            required = {CHANGE_OVER} if is_change else set() if is_switch else {"event"}
+            entries = self._read.mapping(item, CHANGE_KEYS if is_change else WHEN_KEYS, required=required)
             if not isinstance(item, MappingNode):
                 continue
             earlier_ms = after_ms
@@ -306,6 +356,12 @@ class _StoryReader:
                     self._read.problem(
                         entries["at"], "J811", "this event comes before the one above it", hint="put it above"
                     )
+            if is_change:
+                if change_over is not None or self._read.boolean(entries[CHANGE_OVER]) is False:
+                    message = "the journeys change once, to those of this directory"
+                    self._read.problem(item, "J183", message, hint="write change_over: true, once")
+                change_over = ChangeOver(after_ms, len(found))
+                continue
             if is_switch:
                 switch = self._switch(entries, after_ms, paused)
                 found += [] if switch is None else [switch]
@@ -317,7 +373,7 @@ class _StoryReader:
                 self._read.unknown(entries["event"], "event type", name, self._shapes)
                 continue
             found.append(self._event(item, entries.get("with"), self._shapes[name], after_ms, given))
-        return tuple(found)
+        return tuple(found), change_over
 
     def _switch(self, entries: Mapping[str, Node], after_ms: int, paused: set[str]) -> Switch | None:
         """A journey that is paused or runs again; `paused` are those that are by then."""
@@ -490,6 +546,26 @@ class _StoryReader:
                 )
             return 0
         return sum(amount * (unit or 0) for amount, unit in units)
+
+
+def _under(node: Node) -> str:
+    """The path under `given: {under: ...}`; "" if there is none."""
+    for key in ("given", "under"):
+        entries = node.entries if isinstance(node, MappingNode) else ()
+        node = next((value for name, value in entries if name.value == key), node)
+    return node.value if isinstance(node, Scalar) else ""
+
+
+def _both(older: Journey, journey: Journey) -> Journey:
+    """The journey with all that an older form of it has names for."""
+    return replace(
+        journey,
+        steps={**older.steps, **journey.steps},
+        exits_on=(*older.exits_on, *journey.exits_on),
+        exits_when=(*older.exits_when, *journey.exits_when),
+        goal=journey.goal or older.goal,
+        max_duration_ms=journey.max_duration_ms or older.max_duration_ms,
+    )
 
 
 def _templates(journeys: JourneySet) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.authoring.event_values import EventShape, event_from
 from orchestrator.authoring.yaml_source import MappingNode
 from orchestrator.model.events import Event
+from orchestrator.model.journey import JourneySet
 
 DEFAULT_START_MS = 1_772_442_000_000
 """Monday, 2 March 2026, 09:00 UTC: when a scenario begins that does not say when."""
@@ -81,6 +82,8 @@ class Given:
     is_left_alone: bool = False
     experiments: dict[str, str] = field(default_factory=dict)
     is_backfilled: bool = False
+    under: JourneySet | None = None
+    """The journeys in force at the start, if they are not those of today."""
     unreachable: dict[str, bytes] = field(default_factory=dict)
     """Channel → digest of the address that is of no use, as in the customer's record."""
 
@@ -94,6 +97,14 @@ class When:
     written: dict[str, Any]
     actions_of: dict[str, str]
     node: MappingNode
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOver:
+    """The journeys of today come into force, `after_ms` from the start, after so many of the scenario's events."""
+
+    after_ms: int
+    events_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ class Scenario:
     mentioned_ms: int
     until_ms: int | None
     node: MappingNode
+    change_over: ChangeOver | None = None
 
 
 def event_of(when: When, given: Given, customer_id: str, number: int, action_ids: Mapping[str, str]) -> Event:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.authoring.compiler import with_pinned
 from orchestrator.authoring.durations import DAY_MS
 from orchestrator.authoring.event_values import BadValue
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.pause_source import with_paused
 from orchestrator.authoring.scenario_checks import Happened, happened_instead, offset
-from orchestrator.authoring.scenario_values import STATES, Given, Scenario, Switch, When, event_of
+from orchestrator.authoring.scenario_values import STATES, ChangeOver, Given, Scenario, Switch, When, event_of
 from orchestrator.authoring.tracking import track, tracked_events
 from orchestrator.authoring.yaml_source import Node
 from orchestrator.engine.experiments import arm_of
@@ -97,6 +98,13 @@ def in_play(journeys: JourneySet, scenario: Scenario) -> JourneySet:
     return all_live(replace(journeys, current=kept))
 
 
+def changed_over(before: JourneySet, after: JourneySet) -> JourneySet:
+    """The set `after` with those inside versions of `before`; scenarios ask for all segments, used or not."""
+    both = with_pinned(after, [before])
+    tracked = track(both.versions.values(), both.segments, also=both.segments)
+    return replace(both, tracked=tracked, wanted=both.wanted | tracked_events(tracked))
+
+
 def run_scenarios(journeys: JourneySet, scenarios: Sequence[Scenario], *, only: str = "") -> list[ScenarioResult]:
     """The results of the scenarios whose journey or name contains `only`, in order.
 
@@ -112,12 +120,16 @@ def run_scenarios(journeys: JourneySet, scenarios: Sequence[Scenario], *, only: 
 
 def run_scenario(journeys: JourneySet, scenario: Scenario) -> ScenarioResult:
     """Plays the events and timers up to the scenario's end, then checks what was expected."""
+    after, under = journeys, scenario.given.under
+    if under is not None:
+        journeys = in_play(under, scenario)
+        after = changed_over(journeys, after)
     customer_id = scenario.given.customer or find_customer(journeys, scenario)
     if customer_id is None:
         return _refused(
             scenario, scenario.node, "a customer whom chance treats so", "there is none: an arm has no share"
         )
-    play = _Play(journeys, scenario, customer_id)
+    play = _Play(journeys, scenario, customer_id, after)
     refused = play.run()
     if refused is not None:
         return refused
@@ -161,8 +173,9 @@ def _arm(split: Split, customer_id: str) -> str:
 class _Play:
     """One scenario on its way: the engine, what happened so far, and the trace."""
 
-    def __init__(self, journeys: JourneySet, scenario: Scenario, customer_id: str) -> None:
+    def __init__(self, journeys: JourneySet, scenario: Scenario, customer_id: str, after: JourneySet) -> None:
         self.scenario = scenario
+        self._after = after
         self.trace: list[TraceLine] = []
         self.happened = Happened(scenario.given.at_ms, channels=journeys.channels)
         self._customer_id = customer_id
@@ -183,7 +196,10 @@ class _Play:
 
     def run(self) -> ScenarioResult | None:
         """Runs to the end; a result only if an event could not be made."""
+        change = self.scenario.change_over
         for number, when in enumerate(self.scenario.when, 1):
+            if change is not None and change.events_before == number - 1:
+                self._change_over(change)
             self._look_until(when.after_ms - 1)
             self._advance(when.after_ms - 1)
             if isinstance(when, Switch):
@@ -193,11 +209,22 @@ class _Play:
             if refused is not None:
                 return refused
         scenario = self.scenario
+        if change is not None and change.events_before == len(scenario.when):
+            self._change_over(change)
         self._look_until(scenario.mentioned_ms)
         self._advance(max(scenario.mentioned_ms, scenario.until_ms or 0))
         if scenario.until_ms is None:
             self._run_out(scenario.given.at_ms + scenario.mentioned_ms + RUNS_ON_MS_MAX)
         return None
+
+    def _change_over(self, change: ChangeOver) -> None:
+        """The journeys of today come into force, and take the customer along where they say so."""
+        self._look_until(change.after_ms - 1)
+        self._advance(change.after_ms)
+        self._journeys, self._wanted = self._after, self._after.wanted
+        self._engine.journeys = with_paused(self._journeys, self._paused) if self._paused else self._journeys
+        self.trace.append(TraceLine(change.after_ms, "the journeys change to those of today"))
+        self._keep(self._engine.align(self._customer_id, self.scenario.given.at_ms + change.after_ms))
 
     def _run_out(self, end_ms: int) -> None:
         """Lets time pass until no timer is pending any more. What lets customers in again and again comes once."""

@@ -11,6 +11,7 @@ from orchestrator.model.problems import EnvironmentProblem, Problem
 
 SUFFIXES = (".yaml", ".yml", ".liquid")
 SCENARIO_SUFFIXES = (".scenarios.yaml", ".scenarios.yml")
+EARLIER_SUFFIXES = (".earlier.yaml", ".earlier.yml")
 FILE_BYTES_MAX = 1 << 20
 """A journey is a page of text; a megabyte of it is a mistake, and YAML takes seconds to read."""
 
@@ -28,13 +29,23 @@ class Sources:
 
     @property
     def set_id(self) -> str:
-        """The hash of all texts that decide something: scenario files are not among them."""
-        return hash_texts((path, text) for path, text in self.files.items() if not is_scenario_file(path))
+        """The hash of all texts that decide something: files that are there for tests are not among them."""
+        return hash_texts((path, text) for path, text in self.files.items() if not is_test_file(path))
 
 
 def is_scenario_file(path: str) -> bool:
     """Whether this path is a file of given/when/then scenarios."""
     return path.endswith(SCENARIO_SUFFIXES)
+
+
+def is_earlier_file(path: str) -> bool:
+    """Whether this path is an older form of a journey, for scenarios in which it is changed."""
+    return path.endswith(EARLIER_SUFFIXES)
+
+
+def is_test_file(path: str) -> bool:
+    """Whether what stands there decides nothing."""
+    return is_scenario_file(path) or is_earlier_file(path)
 
 
 def hash_texts(texts: Iterable[tuple[str, str]]) -> str:

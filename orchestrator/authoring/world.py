@@ -203,6 +203,20 @@ def _attribute_types(assignments: list[_Assignment], problems: Problems) -> dict
     return types
 
 
+def check_attributes(world: World, journeys: Iterable[JourneyDraft], problems: Problems) -> None:
+    """Appends which attributes are set to nothing but each other, so that they never have a value.
+
+    Where something else is wrong with what they are set to, that says more.
+    """
+    if any(problem.severity == "error" for problem in problems):
+        return
+    for attribute, _, _ in _assignments(world, journeys):
+        if world.attributes[attribute.name] == UNKNOWN:
+            hint = "set it to a value somewhere, in profile.yaml or in another step"
+            message = f'attribute "{attribute.name}" is set to itself only, so it never has a value'
+            problems.append(problem_at(attribute.node, "J411", message, hint=hint))
+
+
 def _clash(attribute: Ref, of: Type, other: Type, first: Ref | None) -> Problem:
     where = ""
     if first is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from orchestrator.runtime.settings import Settings
+
 
 def with_author(*, needs_why: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: the function gets `who` and `why`, which the audit log keeps."""
@@ -29,6 +31,16 @@ def with_author(*, needs_why: bool = True) -> Callable[[Callable[..., Any]], Cal
         return named(reasoned(function))
 
     return decorate
+
+
+def look(settings: Settings, about: str, *, who: str, why: str, **detail: str) -> None:
+    """Puts on record that somebody looks at personal data, before anything is shown.
+
+    Raises: EnvironmentProblem if it cannot be written: then nothing is shown.
+    """
+    from orchestrator.runtime.audit import append_audit, new_record  # noqa: PLC0415  (loads the Kafka client)
+
+    append_audit(settings, new_record(settings, act="look", about=about, who=who, why=why, detail=detail))
 
 
 def _user() -> str:

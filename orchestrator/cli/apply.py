@@ -14,7 +14,7 @@ from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli.plan import is_refused, planned
-from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.settings import RETENTIONS, Settings
 
 EXAMPLES = """\b
 Examples:
@@ -40,7 +40,7 @@ Examples:
     "time",
     "create_topics",
     "environment",
-    "audit_retention_ms",
+    *RETENTIONS,
 )
 def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli._author import with_author
+from orchestrator.cli._author import look, with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
 from orchestrator.runtime.access import brokers_of, registry_of
@@ -101,9 +101,14 @@ def list_command(
 @command.command("show", epilog="Example: orchestrator dead-letters show journeys.dead-letters:2:41 --show-values")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--show-values", is_flag=True, help="Show what the records and their headers hold, personal data too.")
-@with_settings("bootstrap_servers", "registry_url")
-def show(*, ids: Sequence[str], show_values: bool, settings: Settings) -> int:
-    """Show single dead letters, with headers and, if asked for, values. Exits with 1 if one is not there."""
+@with_author(needs_why=False)
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix", "environment")
+def show(*, ids: Sequence[str], show_values: bool, who: str, why: str, settings: Settings) -> int:
+    """Show single dead letters, with headers and, if asked for, values. Who has values shown is in the
+    audit log. Exits with 1 if one is not there.
+    """
+    if show_values:
+        look(settings, "dead-letters", who=who, why=why, command="dead-letters show", ids=", ".join(ids))
     decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
     missing = False
     for place in _places(ids):

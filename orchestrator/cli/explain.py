@@ -8,8 +8,10 @@ import click
 import msgspec
 
 from orchestrator.authoring.explanation import explain, explanation_values, render_explanation
+from orchestrator.cli._author import look, with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
+from orchestrator.runtime.audit import about_customer
 from orchestrator.runtime.explain import read_records, read_versions
 from orchestrator.runtime.settings import Settings
 
@@ -33,7 +35,8 @@ Examples:
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
 @click.option("--show-personal-data", is_flag=True, help="Show the profile, instead of ***.")
-@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix")
+@with_author(needs_why=False)
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "environment", "audit_key_file")
 def command(
     *,
     customer: str,
@@ -41,13 +44,18 @@ def command(
     since_ms: int | None,
     form: str,
     show_personal_data: bool,
+    who: str,
+    why: str,
     settings: Settings,
 ) -> int:
     """Say what happened to CUSTOMER, when and why, what was not done and why not, and how things stand now.
 
     It is read from the committed records of the decisions (journeys.transitions) and of the customer (the changelog);
-    workers need not run. Exits with 1 if nothing is known of the customer.
+    workers need not run. Who has the profile shown is in the audit log. Exits with 1 if nothing is known of the
+    customer.
     """
+    if show_personal_data:
+        look(settings, about_customer(settings, customer), who=who, why=why, command="explain")
     is_watched = sys.stderr.isatty()
 
     def progress(looked_at: int) -> None:

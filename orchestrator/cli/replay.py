@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from orchestrator.authoring.problem_text import count_words
+from orchestrator.cli._author import look, with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.problems import EnvironmentProblem
@@ -38,8 +39,18 @@ MASK = "***"
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show the comparison."
 )
-@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix")
-def command(*, settings: Settings, only: tuple[int, ...], verify: bool, show_personal_data: bool, form: str) -> int:
+@with_author(needs_why=False)
+@with_settings("bootstrap_servers", "registry_url", "app_id", "topic_prefix", "environment")
+def command(
+    *,
+    settings: Settings,
+    only: tuple[int, ...],
+    verify: bool,
+    show_personal_data: bool,
+    form: str,
+    who: str,
+    why: str,
+) -> int:
     """Repeat all that was decided, from journal, sources and definitions, and compare it with the topics.
 
     Journey definitions and event schemas are those of the time. Nothing is written. Exits with 1 if an action, a
@@ -48,6 +59,8 @@ def command(*, settings: Settings, only: tuple[int, ...], verify: bool, show_per
     from orchestrator.runtime.replay import ReplayImpossible  # noqa: PLC0415  (loads the Kafka client)
     from orchestrator.runtime.replay_run import Replay  # noqa: PLC0415
 
+    if show_personal_data:
+        look(settings, "topics", who=who, why=why, command="replay")
     replay = Replay(settings, only)
     try:
         return _verify(replay, form) if verify else _print(replay, show_personal_data=show_personal_data)

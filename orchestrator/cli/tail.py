@@ -6,8 +6,10 @@ import json
 
 import click
 
+from orchestrator.cli._author import look, with_author
 from orchestrator.cli._settings import with_settings
 from orchestrator.runtime.access import brokers_of, registry_of
+from orchestrator.runtime.audit import about_customer
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, Tail, as_json, existing_topics, tail
 
@@ -26,7 +28,8 @@ Examples:
 @click.option("--customer", metavar="ID", help="Only records with this key.")
 @click.option("--max", "records_max", type=click.IntRange(1), help="End after so many records.")
 @click.option("--show-personal-data", is_flag=True, help="Show what the schemas mark as personal, instead of ***.")
-@with_settings("bootstrap_servers", "registry_url", "topic_prefix")
+@with_author(needs_why=False)
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix", "environment", "audit_key_file")
 def command(
     *,
     topics: tuple[str, ...],
@@ -35,12 +38,15 @@ def command(
     customer: str | None,
     records_max: int | None,
     show_personal_data: bool,
+    who: str,
+    why: str,
     settings: Settings,
 ) -> None:
     """Show the records of TOPICs as JSON Lines: all action topics, if none is named.
 
     Only committed records are shown, decoded with the schemas they were written with. Decimals are text, instants are
-    ISO 8601 in UTC. What the schemas mark as personal data is masked.
+    ISO 8601 in UTC. What the schemas mark as personal data is masked; who has it shown is in the
+    audit log.
     """
     existing = existing_topics(brokers_of(settings))
     prefix = settings.topic_prefix
@@ -51,6 +57,9 @@ def command(
         names = [name for name in existing if name.startswith(f"{prefix}actions.")]
         if not names:
             raise click.UsageError(f"there are no topics {prefix}actions.*; name a topic, or set --topic-prefix")
+    if show_personal_data:
+        about = "topics" if customer is None else about_customer(settings, customer)
+        look(settings, about, who=who, why=why, command="tail", topics=", ".join(names))
     decoder = Decoder(registry_of(settings).schema_text, show_personal_data=show_personal_data)
     source = Tail(brokers_of(settings), names, decoder, from_beginning=from_beginning)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from orchestrator.authoring.earlier import earlier_sets
 from orchestrator.authoring.event_values import event_shapes
 from orchestrator.authoring.scenario_coverage import Coverage, coverage
 from orchestrator.authoring.scenario_files import load_scenarios
@@ -60,9 +61,10 @@ def command(*, path: Path, only: str, with_coverage: bool, form: str, schemas: P
         raise click.UsageError(f"there is no scenario file {path}")
     chosen = {path.name: files[path.name]} if is_file else files
     journeys = all_live(compiled.journeys)
-    loaded = load_scenarios(chosen, journeys, event_shapes(compiled.event_types))
-    if loaded.problems:
-        show_problems(loaded.problems, compiled.sources, form)
+    earlier = earlier_sets(compiled.sources, compiled.event_types)
+    loaded = load_scenarios(chosen, journeys, event_shapes(compiled.event_types), earlier.sets)
+    if earlier.problems or loaded.problems:
+        show_problems(earlier.problems or loaded.problems, compiled.sources, form)
         return 1
     results = run_scenarios(compiled.journeys, loaded.scenarios, only=only)
     if only and not results:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli._settings import with_settings
-from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.settings import RETENTIONS, Settings
 
 EXAMPLES = """\b
 Examples:
@@ -22,7 +22,7 @@ SETTINGS = (
     "journeys",
     "schemas",
     "time",
-    "audit_retention_ms",
+    *RETENTIONS,
 )
 
 
@@ -52,14 +52,16 @@ def create(*, settings: Settings) -> int:
 @command.command("check", epilog="Example: orchestrator topics check")
 @with_settings(*SETTINGS)
 def check(*, settings: Settings) -> int:
-    """Say how the topics differ from what workers need; 1 if they do."""
+    """Say how the topics differ from what workers need; 1 if they do. Says also which keep customers' data for ever."""
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
-    from orchestrator.runtime.topics import mismatches, topic_specs  # noqa: PLC0415
+    from orchestrator.runtime.topics import kept_for_ever, mismatches, topic_specs  # noqa: PLC0415
 
     specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
     wrong = mismatches(settings, specs)
     for problem in wrong:
         click.echo(str(problem))
+    for name in kept_for_ever(settings, specs):
+        click.echo(f"note: topic {name} keeps data about customers for ever; give it a retention.ms")
     if not wrong:
         click.echo(f"{len(specs)} topics are as they must be")
     return 1 if wrong else 0

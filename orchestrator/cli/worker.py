@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli._settings import with_settings
-from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.settings import RETENTIONS, Settings
 
 EXAMPLES = """\b
 Examples:
@@ -46,7 +46,7 @@ Examples:
     "hang_timeout_ms",
     "create_topics",
     "environment",
-    "audit_retention_ms",
+    *RETENTIONS,
     "audit_key_file",
     "log_format",
     "log_level",

@@ -43,7 +43,7 @@ ROLES = {
     "operator": "Makes topics, brings journeys into force, puts back what was refused, sees who did what. "
     "`orchestrator topics`, `apply`, `versions --collect`, `dead-letters`, `audit`.",
     "support": "Sees what happened to a customer, and personal data with it. `orchestrator tail`, `explain`, `export`, "
-    "`replay`.",
+    "`replay`, `audit`.",
     "privacy": "Lets customers be forgotten. `orchestrator erase`.",
 }
 """Role → what it does and with which commands."""
@@ -72,6 +72,18 @@ READING = frozenset({"worker", "author", "operator", "support", "privacy"})
 
 CHECKING = frozenset({"worker", "operator"})
 """Who compares all topics with what they must be."""
+
+UNTOLD = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNSUPPORTED_VERSION,
+        # A new cluster has nobody yet who knows groups: the first one who joins a group waits for that.
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+"""Answers after which it cannot be known who may do what."""
 
 EXPLAIN_S = 3.0
 """A process that ends does not wait longer for a better reason."""
@@ -187,7 +199,7 @@ def _topic_rights(role: str, settings: Settings, channels: Iterable[str]) -> Ite
         if role in CHECKING:
             if not operations:
                 yield right(spec.name, DESCRIBE, "see that it is there")
-            if spec.config:
+            if spec.config or (role == "operator" and spec.retention):
                 yield right(spec.name, DESCRIBE_CONFIGS, "see that it is as it must be")
             if role == "operator" or settings.create_topics:
                 yield right(spec.name, CREATE, "make it where it is missing")
@@ -233,7 +245,7 @@ def _granted(brokers: Brokers, future: object) -> frozenset[str] | None:
         if code in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}:
             # What is seen by nobody who may not describe it: whether more than that is missing shows afterwards.
             return frozenset({DESCRIBE_CONFIGS})
-        if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNSUPPORTED_VERSION}:
+        if code in UNTOLD:
             return None
         raise brokers.problem(error) from None
     operations = description.authorized_operations

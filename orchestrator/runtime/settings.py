@@ -28,6 +28,13 @@ _AT_LEAST_ONE = (
     "buffer_records_max",
     "tick_ms",
 )
+RETENTIONS = (
+    "event_retention_days",
+    "action_retention_days",
+    "decision_retention_days",
+    "dead_letter_retention_days",
+    "audit_retention_days",
+)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -165,8 +172,20 @@ class Settings:
         "What this installation is for: one of the environments of governance.yaml, if there is one; it says what may "
         "be brought into force here.",
     )
-    audit_retention_ms: int = _setting(
-        -1, "How long the audit log is kept where its topic is created; -1 is for ever. Milliseconds."
+    event_retention_days: int = _setting(
+        90, "How long topics of events, and the journal, are kept where they are created; -1 is for ever."
+    )
+    action_retention_days: int = _setting(
+        7, "How long topics of commands, with addresses and messages, are kept where they are created; -1 is for ever."
+    )
+    decision_retention_days: int = _setting(
+        90, "How long the records of decisions are kept where their topic is created; -1 is for ever."
+    )
+    dead_letter_retention_days: int = _setting(
+        14, "How long dead letters are kept where their topic is created; -1 is for ever."
+    )
+    audit_retention_days: int = _setting(
+        -1, "How long the audit log is kept where its topic is created; -1 is for ever."
     )
     audit_key_file: str = _setting(
         "",
@@ -188,8 +207,9 @@ class Settings:
             raise ValueError("event_topics must name at least one topic")
         if not _NAME.fullmatch(self.environment):
             raise ValueError("environment must be a name such as production or staging")
-        if self.audit_retention_ms < -1:
-            raise ValueError("audit_retention_ms must be -1 or a number of milliseconds")
+        for name in RETENTIONS:
+            if getattr(self, name) < 1 and getattr(self, name) != -1:
+                raise ValueError(f"{name} must be a number of days, or -1 for ever")
         if not _NAME.fullmatch(self.app_id):
             raise ValueError("app_id may contain letters, digits, dots, dashes and underscores, and must not be empty")
         if self.worker_id and not _NAME.fullmatch(self.worker_id):

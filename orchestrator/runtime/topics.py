@@ -59,17 +59,28 @@ def topic_names(settings: Settings) -> TopicNames:
     )
 
 
+PERSONAL, IDS, NOTHING = "personal data", "customer ids", "nothing personal"
+"""What a topic holds about customers."""
+DAY_MS = 86_400_000
+CHANGELOG_COMPACTED_MS = 7 * DAY_MS
+"""When a customer's former records, and those of the erased, are gone from the changelog at the latest, but for the
+rounds of the broker's cleaner. Without it they would stay as long as their segment is being written to."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """One topic as it must be: `config` holds only what correctness depends on.
 
-    `initial` is what it is created with besides; whoever operates the broker may change it.
+    `initial` is what it is created with besides; whoever operates the broker may change it. `retention` names the
+    setting that says how long its records are kept, where there is one.
     """
 
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
     initial: Mapping[str, str] = field(default_factory=dict)
+    holds: str = NOTHING
+    retention: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,17 +111,27 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     else:
         event_config = {"message.timestamp.type": "LogAppendTime"}
     compacted = {"cleanup.policy": "compact"}
-    specs = [TopicSpec(name, partitions, event_config) for name in names.events]
-    specs += [TopicSpec(names.actions(channel), partitions) for channel in channels]
-    specs += [TopicSpec(name, partitions) for name in (names.transitions, names.journal)]
+
+    def kept(
+        name: str, by: str, holds: str, config: Mapping[str, str] | None = None, number: int = partitions
+    ) -> TopicSpec:
+        days: int = getattr(settings, by)
+        retention = {"retention.ms": str(days if days < 0 else days * DAY_MS)}
+        return TopicSpec(name, number, config or {}, retention, holds, by)
+
+    specs = [kept(name, "event_retention_days", PERSONAL, event_config) for name in names.events]
+    specs += [kept(names.actions(channel), "action_retention_days", PERSONAL) for channel in channels]
+    specs.append(kept(names.transitions, "decision_retention_days", IDS))
+    # Without the events a journal is of no use, nor they without it for a replay.
+    specs.append(kept(names.journal, "event_retention_days", IDS))
     # A dead letter is its original with headers added, and perhaps compressed less well: larger than what was let in.
-    specs.append(TopicSpec(names.dead_letters, partitions, {"max.message.bytes": str(PRODUCED_BYTES_MAX)}))
+    larger = {"max.message.bytes": str(PRODUCED_BYTES_MAX)}
+    specs.append(kept(names.dead_letters, "dead_letter_retention_days", PERSONAL, larger))
     specs.append(TopicSpec(names.definitions, 1, compacted))
     # One partition: what was done stands in the order in which it was done.
-    specs.append(
-        TopicSpec(names.audit, 1, {"cleanup.policy": "delete"}, {"retention.ms": str(settings.audit_retention_ms)})
-    )
-    specs.append(TopicSpec(names.changelog, partitions, compacted))
+    specs.append(kept(names.audit, "audit_retention_days", NOTHING, {"cleanup.policy": "delete"}, 1))
+    forgotten = {"max.compaction.lag.ms": str(CHANGELOG_COMPACTED_MS)}
+    specs.append(TopicSpec(names.changelog, partitions, compacted, forgotten, PERSONAL))
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
 
@@ -139,6 +160,20 @@ def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]
             if value != wanted:
                 found.append(Mismatch(spec.name, setting, value, wanted))
     return sorted(found)
+
+
+def kept_for_ever(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
+    """Topics with data about customers that are there, and whose records never go though nothing needs that.
+
+    Raises: EnvironmentProblem if the broker does not answer.
+    """
+    brokers = brokers_of(settings)
+    admin = _admin(brokers)
+    existing = _existing_partitions(admin, brokers)
+    bounded = [spec for spec in specs if spec.name in existing and spec.holds != NOTHING]
+    bounded = [spec for spec in bounded if spec.retention and spec.config.get("retention.ms") != "-1"]
+    configs = _configs(admin, brokers, [spec.name for spec in bounded])
+    return [spec.name for spec in bounded if configs[spec.name].get("retention.ms") == "-1"]
 
 
 def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:

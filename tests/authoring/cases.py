@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.authoring.channel_contents import load_channel_contents
 from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.earlier import earlier_sets
 from orchestrator.authoring.event_schemas import EventTypes, event_types_from_texts, read_schema_texts
 from orchestrator.authoring.event_values import event_shapes
 from orchestrator.authoring.migration_proof import prove
@@ -63,8 +64,9 @@ class Case:
         older = compile_journeys(Sources(files=self.older), found.types).journeys
         proved = prove(compilation.drafts, compilation.journeys, [] if older is None else [older])
         shapes = event_shapes(found.types)
-        scenarios = load_scenarios(self.sources.files, compilation.journeys, shapes)
-        return (), (*compilation.problems, *proved, *scenarios.problems)
+        earlier = earlier_sets(self.sources, found.types)
+        scenarios = load_scenarios(self.sources.files, compilation.journeys, shapes, earlier.sets)
+        return (), (*compilation.problems, *proved, *earlier.problems, *scenarios.problems)
 
     def rendered(self) -> str:
         of_schemas, of_journeys = self.problems()

@@ -320,6 +320,16 @@ def test_a_damaged_source_gives_problems_and_never_an_exception(mutations: list[
     assert_sound(compilation)
 
 
+@pytest.mark.parametrize("sums", ["{odd: profile.odd}", "{odd: profile.even, even: profile.odd}"])
+def test_an_attribute_that_is_set_to_itself_only_is_refused(sums: str) -> None:
+    text = SMALL.format(name="odd", status="live") + f"  one: {{set: {sums}}}\n  two: {{wait: 1 day}}\n"
+    text = text.replace("steps:", "exit: {when: profile.odd == 3}\nsteps:")
+    problems = compile_journeys(fixture_sources({"odd.yaml": text}), EVENTS).problems
+    assert {(p.code, p.message) for p in problems} >= {
+        ("J411", 'attribute "odd" is set to itself only, so it never has a value')
+    }
+
+
 @settings(max_examples=200)
 @given(
     st.dictionaries(

@@ -125,6 +125,8 @@ def decision(kind: str, reason: str, **more: Any) -> Transition:
         (decision("step", "sent", value="sms", action_id="a1"), '"s" sent a message by sms, action a1; then "t"'),
         (decision("step", "skipped_quiet_hours", value="sms"), '"s" sent nothing: it was quiet hours'),
         (decision("waiting", "held", value="sms"), '"s" holds its message by sms until quiet hours end'),
+        (decision("migrated", "v0"), 'came from version v0 into version v1, from "s" to "t"'),
+        (decision("migrated", "v0", step="", to=""), "came from version v0 into version v1"),
         (decision("waiting", "rebased"), '"s" waits until another moment, because the profile changed'),
         (decision("waiting", "something_new"), '"s" waits on: something_new'),
         (decision("step", "over"), '"s": the condition for waiting did not hold any more; then "t"'),

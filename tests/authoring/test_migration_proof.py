@@ -89,6 +89,8 @@ def test_a_message_can_be_waited_in_only_where_something_holds_it() -> None:
     assert proved(OLD, without, "{from: any, steps: {again: pause}}", policies=QUIET) == set()
     assert proved(OLD, OLD.replace("1 day}", "2 days}"), policies=QUIET) == set()
     assert proved(LOOP, LOOP.replace("1 day", "2 days"), policies=QUIET) == set()
+    twice = LOOP.replace("  pause:", "  again: {send: email, template: reminder, with: {value: 2}}\n  pause:")
+    assert proved(twice, twice.replace("1 day", "2 days"), policies=QUIET) == set(), "a held round goes on as before"
 
 
 def test_a_condition_that_changes_may_let_everybody_go_on_at_once() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.runtime.audit import about_customer, read_audit
 from orchestrator.stack.stack import Stack
 from tests.runtime.worker_process import START_MS, Installation, until
 
@@ -21,15 +24,18 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
     assert not home.exists(), "the command must go where the options say"
     installation = Installation(stack, topic_prefix, tmp_path)
     settings = installation.settings
+    key = tmp_path / "audit-key"
+    key.write_text("a secret of this test")
     options = [
         *("--bootstrap-servers", settings.bootstrap_servers, "--registry-url", settings.registry_url),
-        *("--app-id", settings.app_id, "--topic-prefix", settings.topic_prefix),
+        *("--app-id", settings.app_id, "--topic-prefix", settings.topic_prefix, "--audit-key-file", str(key)),
+        *("--who", "the privacy team"),
     ]
     for customer in ("anna", "berta"):
         installation.register(customer, at_ms=START_MS)
     installation.heartbeat(at_ms=START_MS + 1)
     with installation.worker("a") as worker:
-        worker.until_ready()
+        metrics = worker.until_ready()
         until(lambda: len(installation.actions()) == 2, seconds=30, what="a message to each")
         assert run(["export", "anna", *options]) == 0
         text = capsys.readouterr().out
@@ -50,7 +56,17 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
             return json.loads(capsys.readouterr().out)["record"] is None
 
         until(is_forgotten, seconds=30, what="anna is forgotten")
+        with urllib.request.urlopen(metrics, timeout=5) as answer:
+            told = answer.read().decode()
         assert worker.stop() == 0
+    assert all(word not in told + worker.output() for word in ("anna", "Anna", "berta", "example.com"))
     assert run(["export", "berta", *options]) == 0
     assert json.loads(capsys.readouterr().out)["record"] is not None
     assert run(["export", "nobody", *options]) == 1
+    records = [record for record in read_audit(settings) if record.about != "journeys"]
+    about = about_customer(replace(settings, audit_key_file=str(key)), "anna")
+    ends = [(record.outcome, record.detail.get("forgotten")) for record in records if record.act == "erase"]
+    assert ends == [("intended", None), ("done", "requested")]
+    assert {record.about for record in records if record.act == "erase"} == {about}
+    assert {record.act for record in records} == {"erase", "export"}
+    assert all(name not in str(record) for record in records for name in ("anna", "berta", "nobody"))

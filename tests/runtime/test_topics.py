@@ -11,9 +11,11 @@ from orchestrator.cli.topics import command
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import (
+    NOTHING,
     TopicSpec,
     create_topics,
     ensure_topics,
+    kept_for_ever,
     mismatches,
     topic_names,
     topic_specs,
@@ -61,7 +63,7 @@ def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
 
     assert dict(of(SETTINGS).config) == {"cleanup.policy": "delete"}
     assert dict(of(SETTINGS).initial) == {"retention.ms": "-1"}
-    assert dict(of(replace(SETTINGS, audit_retention_ms=86_400_000)).initial) == {"retention.ms": "86400000"}
+    assert dict(of(replace(SETTINGS, audit_retention_days=1)).initial) == {"retention.ms": "86400000"}
 
 
 def test_a_broker_that_is_not_there_is_a_problem_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +135,15 @@ def test_the_command_creates_and_checks(settings: Settings) -> None:
     assert (created.return_value, new in created.output) == (0, True)
     checked = CliRunner().invoke(command, ["check", *arguments], standalone_mode=False)
     assert (checked.return_value, checked.output) == (0, f"{number} topics are as they must be\n")
+
+
+def test_topics_that_keep_data_about_customers_for_ever_are_named(settings: Settings) -> None:
+    create_topics(settings, topic_specs(replace(settings, decision_retention_days=-1), []))
+    # The audit log is kept for ever, and so is what is compacted: nothing is said of them.
+    assert kept_for_ever(settings, topic_specs(settings, [])) == [topic_names(settings).transitions]
+
+
+def test_every_topic_with_data_about_customers_has_an_end_to_it() -> None:
+    for spec in topic_specs(SETTINGS, ["email"]):
+        bound = spec.initial.get("retention.ms", spec.initial.get("max.compaction.lag.ms", "-1"))
+        assert (int(bound) > 0) is (spec.holds != NOTHING), spec.name
