@@ -45,6 +45,8 @@ JOURNEYS, RULES = "journeys", "rules"
 DIGEST_CHARACTERS = 32
 OPTIONS: dict[str, Any] = {
     "enable.idempotence": True,
+    # A broker that makes topics by itself would give the log its own retention, and lose approvals after a week.
+    "allow.auto.create.topics": False,
     # A topic that is not there is a mistake to be told, nothing that comes by waiting.
     "message.timeout.ms": 10_000,
     "topic.metadata.propagation.max.ms": 0,

@@ -176,6 +176,34 @@ def kept_for_ever(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
     return [spec.name for spec in bounded if configs[spec.name].get("retention.ms") == "-1"]
 
 
+def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
+    """Topics whose loss cannot be made good, such as the audit log, and that the broker keeps shorter than is set.
+
+    Raises: EnvironmentProblem if the broker does not answer.
+    """
+    brokers = brokers_of(settings)
+    admin = _admin(brokers)
+    existing = _existing_partitions(admin, brokers)
+    names = topic_names(settings)
+    kept = [spec for spec in specs if spec.name == names.audit and spec.name in existing]
+    configs = _configs(admin, brokers, [spec.name for spec in kept])
+    return [
+        Mismatch(spec.name, setting, found, wanted)
+        for spec in kept
+        for setting, wanted in (("retention.ms", spec.initial["retention.ms"]), ("retention.bytes", "-1"))
+        if is_shorter(found := configs[spec.name].get(setting, "unset"), wanted)
+    ]
+
+
+def is_shorter(found: str, wanted: str) -> bool:
+    """Whether a retention of the broker's, -1 for ever, is less than this one."""
+    try:
+        kept = int(found)
+    except ValueError:
+        return False
+    return kept >= 0 and (int(wanted) < 0 or kept < int(wanted))
+
+
 def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
     """Creates the topics that are missing; gives their names.
 
