@@ -25,6 +25,7 @@ from orchestrator.runtime.definitions import Definition, definition_key, encode_
 from orchestrator.runtime.in_force import Publications
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
+from orchestrator.runtime.uptake import Disallowed
 
 APPROVE, WITHDRAW = "approve", "withdraw"
 CHANGES_MAX = 200
@@ -126,15 +127,16 @@ def record_refusal(settings: Settings, definition: Definition, found: Iterable[R
 def publish_by_worker(settings: Settings, definition: Definition, definitions: Iterable[Definition]) -> None:
     """What a worker publishes at its start, by the same rules.
 
-    Raises: EnvironmentProblem if the rules of the house, or the broker, refuse it.
+    Raises: Disallowed if the rules of the house refuse it; EnvironmentProblem if the broker does.
     """
     now = standing(settings, definitions)
     after = side_of(definition.sources, event_types_from_texts(definition.schemas).types)
     found = why_not(settings, now, after, who=definition.who)
     if found:
-        record_refusal(settings, definition, found, act="publish")
+        if not _is_on_record(settings, definition):
+            record_refusal(settings, definition, found, act="publish")
         reasons = "; ".join(map(str, found))
-        raise EnvironmentProblem(
+        raise Disallowed(
             f"the journeys may not be brought into force in {settings.environment}: {reasons}",
             hint="`orchestrator apply --dry-run` says what to do about each",
         )
@@ -143,6 +145,14 @@ def publish_by_worker(settings: Settings, definition: Definition, definitions: I
         # Another worker that starts with the same journeys was faster.
         return
     publish(settings, definition, act="publish", changes=summary(changes_between(now.side, after)), seen=now.offset)
+
+
+def _is_on_record(settings: Settings, definition: Definition) -> bool:
+    """Whether the log has already that workers were refused it: they start again and again, and it is kept for ever."""
+    return any(
+        (record.act, record.outcome, record.set_id) == ("publish", REFUSED, definition.set_id)
+        for record in read_audit(settings)
+    )
 
 
 def summary(changes: Changes) -> list[str]:

@@ -28,6 +28,11 @@ Publish = Callable[[Definition, tuple[Definition, ...]], object]
 """Publishes a definition after those that were published before. Raises EnvironmentProblem if it may not be."""
 REFUSED_HINT = "bring all workers to the release that published it; orchestrator plan shows what is wrong with journeys"
 
+
+class Disallowed(EnvironmentProblem):
+    """The rules of the house are against publishing it."""
+
+
 Usable = Callable[[InForce], None]
 """Raises EnvironmentProblem if the set cannot be used, because topics are missing that it sends to, for example."""
 
@@ -75,7 +80,17 @@ class Uptake:
                     raise EnvironmentProblem(f"the journeys cannot come into force: {reason}", hint=REFUSED_HINT)
                 self._check_usable(InForce(loaded.journeys, loaded.definition, loaded.event_types))
                 definition = replace(loaded.definition, who="worker", why="started with it", at_ms=_now_ms())
-                self._publish(definition, tuple(self._publications.definitions))
+                try:
+                    self._publish(definition, tuple(self._publications.definitions))
+                except Disallowed as refusal:
+                    # Nobody would be served by a worker that ends, while others run what is in force.
+                    if found is None:
+                        raise
+                    log.warning(
+                        "the journeys of the directory are not published; those in force stay",
+                        reason=str(refusal),
+                        hint=refusal.hint,
+                    )
                 found = self.catch_up()
         if found is None:
             # The newest one's reason is what to do something about.
