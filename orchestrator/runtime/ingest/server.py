@@ -16,7 +16,7 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.health import HealthServer
 from orchestrator.runtime.ingest.assembly import ROUTES, Secrets, Surroundings, assemble, read_secrets
-from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.ingest.observing import IngestMetrics, ServerLog
 from orchestrator.runtime.ingest.publisher import Publisher
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.logs import configure_logs
@@ -77,6 +77,7 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, r
         endpoint.application,
         auto_decompress=False,
         access_log=None,
+        logger=ServerLog(metrics),
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=1,
     )
