@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 def run_ingest(settings: Settings, ingest: IngestSettings) -> int:
     """Takes events until told to stop; gives the exit code.
 
-    Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or a secret is not as needed.
+    Raises: EnvironmentProblem if the registry, a topic, a schema or a secret is not as needed.
     """
     configure_logs(log_format=settings.log_format, level=settings.log_level)
     secrets = read_secrets(ingest)
@@ -68,7 +68,8 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, r
         host=settings.metrics_host,
         port=settings.metrics_port,
         ailing=lambda: failures[0] if failures else "",
-        unready=lambda: "stopping" if stop.is_set() else publisher.away,
+        # Without a broker links still lead on, and whoever sends events is told 503 by the endpoint itself.
+        unready=lambda: "stopping" if stop.is_set() else "",
     )
     shapes = event_shapes(load_event_types(settings.schemas / "events"))
     endpoint = assemble(ingest, secrets, Surroundings(shapes, publisher, metrics))

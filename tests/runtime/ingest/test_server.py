@@ -1,0 +1,97 @@
+"""The endpoint as it is served: without a broker, and to those who speak no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+from orchestrator.runtime.ingest import publisher, server
+from orchestrator.runtime.ingest.links import Link, seal
+from orchestrator.runtime.ingest.observing import ServerLog
+from orchestrator.runtime.ingest.settings import IngestSettings
+from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.settings import Settings
+from tests.runtime.ingest.served import LINK_KEY, SECRETS, TOKEN, Served, bearer, installed
+
+NOBODY = "127.0.0.1:1"
+"""Where no broker ever is."""
+
+
+async def raw(port: int, sent: bytes) -> bytes:
+    """What a connection answers to these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    await writer.drain()
+    async with asyncio.timeout(10):
+        found = await reader.read(4_000)
+    writer.close()
+    return found
+
+
+def test_a_head_that_cannot_be_read_is_counted_and_never_written() -> None:
+    written = io.StringIO()
+    served = Served()
+
+    async def run() -> list[bytes]:
+        runner = web.AppRunner(served.endpoint().application, access_log=None, logger=ServerLog(served.metrics))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        heads = (f"POST /v1/events HTTP/1.1\r\nAuthorization Bearer {TOKEN}\r\n\r\n", "ada@example.com\r\n\r\n")
+        found = [await raw(port, head.encode()) for head in heads]
+        await runner.cleanup()
+        return found
+
+    configure_logs(log_format="json", level="debug", stream=written)
+    try:
+        answers = asyncio.run(run())
+    finally:
+        configure_logs(log_format="json", level="info")
+    assert [answer.split()[1] for answer in answers] == [b"400", b"400"]
+    assert TOKEN not in written.getvalue()
+    assert "ada@" not in written.getvalue()
+    labels = {"route": "other", "outcome": "malformed"}
+    assert served.metrics.registry.get_sample_value("orchestrator_ingest_requests_total", labels) == 2
+
+
+def serving(test: Callable[[ClientSession, str, str], Awaitable[Any]], capsys: pytest.CaptureFixture[str]) -> Any:
+    """What the test gives, of an endpoint that has never reached a broker."""
+
+    async def run() -> Any:
+        settings = Settings(bootstrap_servers=NOBODY, metrics_host="127.0.0.1", metrics_port=0)
+        serve = asyncio.create_task(server._serve(settings, IngestSettings(), SECRETS, {}))
+        printed = ""
+        while (found := re.search(r"events at (\S+); metrics at (\S+)/metrics", printed)) is None:
+            await asyncio.sleep(0.05)
+            assert not serve.done(), serve.exception()
+            printed += capsys.readouterr().out
+        try:
+            async with ClientSession() as client:
+                return await test(client, found[1], found[2])
+        finally:
+            serve.cancel()
+            await asyncio.gather(serve, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def test_without_a_broker_it_starts_and_is_ready_links_lead_on_and_events_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publisher, "CONNECT_TIMEOUT_S", 0.2)
+    link = seal(LINK_KEY, "c", Link("anna", "a" * 32, "email", "https://shop.example/cart"))
+
+    async def ask(client: ClientSession, url: str, metrics: str) -> list[int]:
+        ready = await client.get(f"{metrics}/readyz")
+        click = await client.get(f"{url}/c/{link}", allow_redirects=False)
+        event = await client.post(f"{url}/v1/events", json=installed(), headers=bearer())
+        return [ready.status, click.status, event.status]
+
+    assert serving(ask, capsys) == [200, 302, 503]
