@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import fastavro
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import TopicMetadata
+from confluent_kafka.admin._metadata import TopicMetadata
 
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
