@@ -21,7 +21,7 @@ from orchestrator.runtime.ingest.providers import Provider, read_providers
 from orchestrator.runtime.ingest.receipts import ReceiptRoute
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.tokens import Tokens, read_tokens
-from orchestrator.runtime.ingest.tracking import PERSON_BURST, PERSON_RATE, LinkRoutes
+from orchestrator.runtime.ingest.tracking import CUSTOMER_BURST, CUSTOMER_RATE, LinkRoutes
 
 ROUTES = (events.ROUTE, receipts.ROUTE, tracking.CLICK, tracking.OPEN, tracking.UNSUBSCRIBE)
 
@@ -77,7 +77,7 @@ def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -
     application = new_application(settings, around.metrics, traffic, clock=around.clock)
     hops = settings.ingest_forwarded_hops
     strangers = Strangers(hops=hops, clock=around.clock)
-    people = Strangers(hops=hops, clock=around.clock, rate=PERSON_RATE, burst=PERSON_BURST)
+    customers = Buckets(rate=CUSTOMER_RATE, burst=CUSTOMER_BURST)
     buckets = Buckets(rate=settings.ingest_rate, burst=settings.ingest_burst)
     EventRoute(
         settings, around.metrics, secrets.tokens, around.shapes, around.log, strangers, buckets, around.clock
@@ -85,6 +85,6 @@ def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -
     ReceiptRoute(settings, around.metrics, secrets.providers, around.shapes, around.log, strangers, around.wall).add_to(
         application
     )
-    links = LinkRoutes(around.metrics, secrets.link_keys, around.log, people, around.wall)
+    links = LinkRoutes(around.metrics, secrets.link_keys, around.log, strangers, customers, around.clock, around.wall)
     links.add_to(application)
     return Endpoint(application, traffic, links)
