@@ -16,6 +16,9 @@ from prometheus_client.process_collector import ProcessCollector
 from orchestrator import __version__
 from orchestrator.runtime.logs import stack_of
 
+GONE = 499
+"""No status that anybody gets: the client went away before it could be answered."""
+
 OUTCOMES = {
     200: "answered",
     202: "accepted",
@@ -31,6 +34,7 @@ OUTCOMES = {
     415: "media_type",
     422: "refused",
     429: "limited",
+    GONE: "gone",
     500: "failed",
     503: "unavailable",
 }

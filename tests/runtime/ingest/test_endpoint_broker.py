@@ -85,8 +85,10 @@ def test_while_the_broker_is_away_nothing_is_accepted_and_then_everything_is(
         try:
             assert send("away") == 503
             until(
-                lambda: b"orchestrator_ingest_broker_up 0.0"
-                in running.request("GET", running.metrics_url + "/metrics").body,
+                lambda: (
+                    b"orchestrator_ingest_broker_up 0.0"
+                    in running.request("GET", running.metrics_url + "/metrics").body
+                ),
                 seconds=20,
                 what="away",
             )

@@ -23,42 +23,60 @@ NOBODY = "127.0.0.1:1"
 """Where no broker ever is."""
 
 
-async def raw(port: int, sent: bytes) -> bytes:
-    """What a connection answers to these bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(sent)
-    await writer.drain()
-    async with asyncio.timeout(10):
-        found = await reader.read(4_000)
-    writer.close()
-    return found
+def answers(served: Served, *sent: bytes, is_gone: bool = False) -> list[bytes]:
+    """What connections are answered to these bytes by a server as it runs; nothing to clients that go away instead."""
+
+    async def one(port: int, each: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(each)
+        await writer.drain()
+        async with asyncio.timeout(10):
+            if is_gone:
+                await asyncio.sleep(0.1)
+                writer.transport.abort()
+                await asyncio.sleep(0.1)
+                return b""
+            found = await reader.read(4_000)
+        writer.close()
+        return found
+
+    async def run() -> list[bytes]:
+        runner = web.AppRunner(served.endpoint().application, access_log=None, logger=ServerLog(served.metrics))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        found = [await one(runner.addresses[0][1], each) for each in sent]
+        await runner.cleanup()
+        return found
+
+    return asyncio.run(run())
+
+
+def counted(served: Served, route: str, outcome: str) -> float | None:
+    """How many requests of this outcome there were."""
+    labels = {"route": route, "outcome": outcome}
+    return served.metrics.registry.get_sample_value("orchestrator_ingest_requests_total", labels)
 
 
 def test_a_head_that_cannot_be_read_is_counted_and_never_written() -> None:
     written = io.StringIO()
     served = Served()
-
-    async def run() -> list[bytes]:
-        runner = web.AppRunner(served.endpoint().application, access_log=None, logger=ServerLog(served.metrics))
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        heads = (f"POST /v1/events HTTP/1.1\r\nAuthorization Bearer {TOKEN}\r\n\r\n", "ada@example.com\r\n\r\n")
-        found = [await raw(port, head.encode()) for head in heads]
-        await runner.cleanup()
-        return found
-
+    heads = (f"POST /v1/events HTTP/1.1\r\nAuthorization Bearer {TOKEN}\r\n\r\n", "ada@example.com\r\n\r\n")
     configure_logs(log_format="json", level="debug", stream=written)
     try:
-        answers = asyncio.run(run())
+        found = answers(served, *(head.encode() for head in heads))
     finally:
         configure_logs(log_format="json", level="info")
-    assert [answer.split()[1] for answer in answers] == [b"400", b"400"]
+    assert [answer.split()[1] for answer in found] == [b"400", b"400"]
     assert TOKEN not in written.getvalue()
     assert "ada@" not in written.getvalue()
-    labels = {"route": "other", "outcome": "malformed"}
-    assert served.metrics.registry.get_sample_value("orchestrator_ingest_requests_total", labels) == 2
+    assert counted(served, "other", "malformed") == 2
+
+
+def test_a_client_that_goes_away_in_the_middle_is_no_bug() -> None:
+    served = Served()
+    head = b"POST /v1/receipts/generic HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    answers(served, head + b"{", is_gone=True)
+    assert (counted(served, "receipts", "gone"), counted(served, "receipts", "failed")) == (1, None)
 
 
 def serving(test: Callable[[ClientSession, str, str], Awaitable[Any]], capsys: pytest.CaptureFixture[str]) -> Any:
