@@ -22,6 +22,7 @@ from orchestrator.runtime.ingest.receipts import ReceiptRoute
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.tokens import Tokens, read_tokens
 from orchestrator.runtime.ingest.tracking import CUSTOMER_BURST, CUSTOMER_RATE, LinkRoutes
+from orchestrator.runtime.produce import Route
 
 ROUTES = (events.ROUTE, receipts.ROUTE, tracking.CLICK, tracking.OPEN, tracking.UNSUBSCRIBE)
 
@@ -49,6 +50,38 @@ def read_secrets(settings: IngestSettings, environment: Mapping[str, str] = os.e
             hint="set --ingest-tokens-file, or ORCHESTRATOR_INGEST_TOKENS",
         )
     return Secrets(tokens, providers, link_keys)
+
+
+def writable_shapes(shapes: Mapping[str, EventShape], routes: Mapping[str, Route]) -> dict[str, EventShape]:
+    """The shapes of those events that have a topic to go to."""
+    return {name: shape for name, shape in shapes.items() if name in routes and routes[name].topic}
+
+
+def check_events(secrets: Secrets, shapes: Mapping[str, EventShape]) -> None:
+    """Whether what links and receipts say can be written.
+
+    Raises: EnvironmentProblem if a schema is missing, or has not the fields. Found out only when somebody signs off, it
+    would be too late.
+    """
+    needed = [("links", name, fields, fields) for name, fields in tracking.EVENTS.items() if secrets.link_keys]
+    for provider in secrets.providers.values():
+        for receipt in provider.mapping.receipts:
+            own = frozenset((*receipt.constant, *receipt.take))
+            needed.append((f"provider {provider.name}", receipt.event, own, own | receipts.KNOWN))
+    for who, name, fields, given in needed:
+        shape = shapes.get(name)
+        if shape is None:
+            raise EnvironmentProblem(
+                f"{who} cannot be served: no schema with a topic describes {name}",
+                hint=f"copy {name}.avsc from the schemas that ship, or leave out the keys or the secret",
+            )
+        required = {field.name for field in shape.fields.values() if field.is_required}
+        wrong = sorted(fields - shape.fields.keys()) or sorted(required - given)
+        if wrong:
+            raise EnvironmentProblem(
+                f"{who} cannot be served: the schema of {name} and what is said differ in {', '.join(wrong)}",
+                hint=f"compare {name}.avsc with the one that ships",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import web
 
 from orchestrator.model.events import Event
@@ -26,8 +27,16 @@ from orchestrator.runtime.ingest.events import EventLog
 from orchestrator.runtime.ingest.links import Kind, Link, LinkKey, unseal
 from orchestrator.runtime.ingest.observing import IngestMetrics
 from orchestrator.runtime.ingest.publisher import TooLarge, Unavailable
+from orchestrator.runtime.logs import stack_of
 
 CLICK, OPEN, UNSUBSCRIBE = "click", "open", "unsubscribe"
+EVENTS = {
+    "email_clicked": frozenset({"action_id", "url"}),
+    "email_opened": frozenset({"action_id"}),
+    "unsubscribed": frozenset({"action_id", "channel", "consent"}),
+}
+"""What links say, and the fields that they fill."""
+
 CUSTOMER_RATE, CUSTOMER_BURST = 1.0, 60.0
 """How many events a second one customer's links may make; beyond, they do the same and make none."""
 
@@ -35,6 +44,8 @@ SAME_MS = 10_000
 """Clicks on one link within so long are one: two taps, a reload."""
 
 UNSUBSCRIBE_BODY_BYTES_MAX = 10_000
+
+log = structlog.get_logger(__name__)
 
 _PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _HEADERS = {
@@ -160,6 +171,9 @@ class LinkRoutes:
             await self.log.publish([event])
         except (Unavailable, TooLarge):
             self.metrics.lost(event.type)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it: said here, or nowhere
+            _failed(event, error)
+            self.metrics.lost(event.type)
         else:
             self.metrics.published((event.type,))
 
@@ -182,6 +196,10 @@ def _is_web(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc) and url.isprintable() and " " not in url
+
+
+def _failed(event: Event, error: Exception) -> None:
+    log.error("an event of a link failed: a bug", event_type=event.type, stack=stack_of(error))
 
 
 def _wait(seconds: float) -> web.Response:

@@ -104,6 +104,14 @@ def test_where_the_broker_is_away_a_click_leads_on_and_signing_off_is_asked_for_
     assert lost == {"email_clicked": 1, "email_opened": 1, "unsubscribed": None}
 
 
+def test_a_click_whose_event_fails_leads_on_and_is_counted_as_lost() -> None:
+    served = Served()
+    served.log.refusal = KeyError("email_clicked")
+    assert ask(served, "GET", path("c"))[0] == 302
+    lost = served.metrics.registry.get_sample_value
+    assert lost("orchestrator_ingest_lost_events_total", {"type": "email_clicked"}) == 1
+
+
 NO_PAGES = ("", "javascript:alert(1)", "//evil.example", "https://", "https://a b", "https://x\r\nY: z")
 
 

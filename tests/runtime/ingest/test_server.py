@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from orchestrator.authoring.event_values import EventShape
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ingest import publisher, server
+from orchestrator.runtime.ingest.assembly import check_events, writable_shapes
 from orchestrator.runtime.ingest.links import Link, seal
 from orchestrator.runtime.ingest.observing import ServerLog
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.produce import Route
 from orchestrator.runtime.settings import Settings
-from tests.runtime.ingest.served import LINK_KEY, SECRETS, TOKEN, Served, bearer, installed
+from tests.runtime.ingest.served import LINK_KEY, SECRETS, SHAPES, TOKEN, Served, bearer, installed
 
 NOBODY = "127.0.0.1:1"
 """Where no broker ever is."""
@@ -74,9 +78,27 @@ def test_a_head_that_cannot_be_read_is_counted_and_never_written() -> None:
 
 def test_a_client_that_goes_away_in_the_middle_is_no_bug() -> None:
     served = Served()
-    head = b"POST /v1/receipts/generic HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    head = (
+        b"POST /v1/receipts/generic HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
     answers(served, head + b"{", is_gone=True)
     assert (counted(served, "receipts", "gone"), counted(served, "receipts", "failed")) == (1, None)
+
+
+def test_what_links_and_receipts_say_has_a_schema_with_the_fields() -> None:
+    check_events(SECRETS, SHAPES)
+    for missing in ("unsubscribed", "message_bounced"):
+        with pytest.raises(EnvironmentProblem, match=f"no schema with a topic describes {missing}"):
+            check_events(SECRETS, {name: shape for name, shape in SHAPES.items() if name != missing})
+    for event, field in (("unsubscribed", "consent"), ("message_bounced", "hard")):
+        fields = {name: of for name, of in SHAPES[event].fields.items() if name != field}
+        with pytest.raises(EnvironmentProblem, match=f"{event} and what is said differ in {field}"):
+            check_events(SECRETS, {**SHAPES, event: EventShape(event, fields)})
+
+
+def test_an_event_without_a_topic_cannot_be_sent() -> None:
+    routes = {"unsubscribed": Route("events.email", None, 1), "heartbeat": Route("", None, 2)}
+    assert set(writable_shapes({**SHAPES, "heartbeat": SHAPES["unsubscribed"]}, routes)) == {"unsubscribed"}
 
 
 def serving(test: Callable[[ClientSession, str, str], Awaitable[Any]], capsys: pytest.CaptureFixture[str]) -> Any:
@@ -84,7 +106,7 @@ def serving(test: Callable[[ClientSession, str, str], Awaitable[Any]], capsys: p
 
     async def run() -> Any:
         settings = Settings(bootstrap_servers=NOBODY, metrics_host="127.0.0.1", metrics_port=0)
-        serve = asyncio.create_task(server._serve(settings, IngestSettings(), SECRETS, {}))
+        serve = asyncio.create_task(server._serve(settings, IngestSettings(), SECRETS, server.Writing(SHAPES, {})))
         printed = ""
         while (found := re.search(r"events at (\S+); metrics at (\S+)/metrics", printed)) is None:
             await asyncio.sleep(0.05)
