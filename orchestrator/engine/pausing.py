@@ -59,7 +59,11 @@ def stand_still(turn: Turn, journey: Journey, instance: Instance) -> None:
     due_at_ms = None if instance.timer_at_ms == NEVER_MS else instance.timer_at_ms
     if instance.reserved:
         give_back(turn, instance)
-    instance.state, instance.pause, instance.timer_at_ms = PAUSED, Pause(turn.now_ms, due_at_ms), NEVER_MS
+    instance.state, instance.pause, instance.timer_at_ms = (
+        PAUSED,
+        Pause(turn.now_ms, due_at_ms, has_entered=False),
+        NEVER_MS,
+    )
     record(turn, journey, instance, "paused", step=instance.step)
 
 
@@ -69,7 +73,8 @@ def begin(turn: Turn, journey: Journey, instance: Instance) -> None:
         run_steps(turn, journey, instance, journey.first)
         return
     instance.step = journey.first
-    instance.state, instance.pause = PAUSED, Pause(turn.now_ms, turn.now_ms, is_before_step=True)
+    pause = Pause(turn.now_ms, turn.now_ms, is_before_step=True, has_entered=True)
+    instance.state, instance.pause = PAUSED, pause
     record(turn, journey, instance, "paused", step=instance.step)
 
 
