@@ -101,8 +101,8 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
 
 
 def _is_yet_to_begin(old: Journey, instance: Instance) -> bool:
-    """Whether the passage entered in the pause and has taken no step. Who stands before a first step because a migration
-    led there has taken others before.
+    """Whether the passage entered in the pause and has taken no step. Who stands before a first step because a
+    migration led there has taken others before.
     """
     pause = instance.pause
     if pause is None or not pause.is_before_step:

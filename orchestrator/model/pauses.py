@@ -14,12 +14,17 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
-    """An event that came while the passage stood still: at the decision's time; `fields` in stored form."""
+    """An event that came while the passage stood still: at the decision's time; `fields` in stored form.
+
+    `is_decisive`: as it came, it was the passage's goal or an exit of it; None in records of releases that did not
+    tell.
+    """
 
     at_ms: int
     type: str
     event_id: str
     fields: dict[str, Any]
+    is_decisive: bool | None = None
 
 
 class Pause(msgspec.Struct, array_like=True):
