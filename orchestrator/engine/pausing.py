@@ -47,11 +47,13 @@ def align_pauses(turn: Turn) -> None:
                 if instance.timer_at_ms == NEVER_MS:
                     instance.timer_at_ms = turn_to_go_on(turn, instance)
             elif instance.timer_at_ms < NEVER_MS:
-                # It was about to go on. Slots that were given to it and others are free again.
+                # It was about to go on. Its slot is free again; those that were used before it stay used.
+                slots = {} if turn.effects.shared is None else turn.effects.shared.slots
+                name = _slots_of(instance.journey)
+                if name in slots:
+                    slots[name] = min(slots[name], instance.timer_at_ms * 1000)
                 instance.timer_at_ms = NEVER_MS
                 instance.pause.is_over = False
-                if turn.effects.shared is not None:
-                    turn.effects.shared.slots.pop(_slots_of(instance.journey), None)
 
 
 def stand_still(turn: Turn, journey: Journey, instance: Instance) -> None:

@@ -574,3 +574,19 @@ def test_what_all_passages_of_a_customer_keep_is_bounded() -> None:
     story.at(3, "ordered")
     story.resume(5)
     assert [one[2] for one in story.told("exited")] == ["ordered"] * 20, "there is room for what ends a passage"
+
+
+def test_a_second_pause_does_not_let_more_go_on_than_the_rate_says() -> None:
+    made = replace(journeys(replace(welcome(), resume=Resume(rate=ResumeRate(1, HOUR)))), uses_shared=True)
+    engine = OfflineEngine(made)
+    for number in range(3):
+        engine.apply(START, replace_customer(f"c{number}"))
+    for hours, is_paused in ((0.5, True), (10, False), (10.2, True), (10.3, False)):
+        engine.advance(ms(hours))
+        engine.journeys = with_paused(made, ["welcome"]) if is_paused else made
+        engine.bring_in_line(ms(hours))
+        engine.advance(ms(hours))
+    turns = sorted(
+        hours_of(one.instances[0].timer_at_ms) for one in engine.customers.values() if one.instances[0].pause
+    )
+    assert turns == [11, 12, 13], "the slot at 10 was used; who went on with it stands still again"
