@@ -82,6 +82,7 @@ from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scal
 from orchestrator.engine.commands import COMMAND_EVENTS
 from orchestrator.engine.erasure import ERASED
 from orchestrator.engine.population import with_entries
+from orchestrator.engine.slides import slides
 from orchestrator.model.aggregates import Segment
 from orchestrator.model.experiments import Experiment
 from orchestrator.model.journey import Audience, Channel, Journey, JourneySet, Status
@@ -225,6 +226,7 @@ def with_pinned(current: JourneySet, older: Iterable[JourneySet]) -> JourneySet:
         experiments=experiments,
         services=services,
         emits=emits | current.emits,
+        has_slides=any(map(slides, versions.values())),
         wanted=wanted,
         tracked=tracked,
     )
@@ -399,6 +401,7 @@ def _journey_set(journeys: dict[str, Journey], world: World, checked: CheckedFor
         tracked=tracked,
         segments=segments,
         audiences=lower_audiences(world),
+        has_slides=any(map(slides, running.values())),
         emits={name: topic for journey in running.values() for name, topic in emits_of(journey).items()},
         services=frozenset().union(*(services_of(journey) for journey in running.values())),
         paused=frozenset(journey.name for journey in entered if journey.status is Status.PAUSED),

@@ -75,6 +75,8 @@ def _parts(node: Typed) -> Iterator[Horizon]:
             yield from _parts(argument)
     elif isinstance(node, Aggregated) and node.window_ms is not None:
         yield _expiry(node, node.window_ms)
+    elif isinstance(node, Aggregated) and node.name == DAYS_SINCE:
+        yield _next_day(aggregate_of(node).key)
 
 
 def _crossings(node: Aggregated, operator: str, number: Any) -> Iterator[Horizon]:
@@ -100,6 +102,18 @@ def _days_reached(key: str, levels: tuple[int, ...]) -> Horizon:
                 if since_ms + delay_ms > scope.now_ms:
                     return int(since_ms + delay_ms)
         return NEVER_MS
+
+    return evaluate
+
+
+def _next_day(key: str) -> Horizon:
+    """When one more day is over: what is compared with more than a fixed number may change every day."""
+
+    def evaluate(scope: Any) -> int:
+        since_ms = scope.customer.aggregates.get(key)
+        if since_ms is None:
+            return NEVER_MS
+        return int(since_ms + ((scope.now_ms - since_ms) // DAY_MS + 1) * DAY_MS)
 
     return evaluate
 

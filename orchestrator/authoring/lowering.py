@@ -47,6 +47,7 @@ from orchestrator.authoring.entry_checks import bounds_of
 from orchestrator.authoring.entry_needs import needs_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
+from orchestrator.authoring.expression_horizons import horizon
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.migrate_source import lower_migrate
@@ -238,6 +239,11 @@ def lower_journey(
         steps=steps,
         first=draft.steps[0].name.name,
         listens=_listens(draft, world, checked),
+        exits_change=tuple(
+            change
+            for rule in draft.exits
+            if rule.when is not None and (change := horizon(checked[rule.when].node)) is not None
+        ),
         waits_while=any(isinstance(step, WaitWhileDraft) for step in draft.steps),
         aggregates=_aggregates(draft, checked),
         segments=_segments(draft, checked),
@@ -340,7 +346,8 @@ def _step(step: StepDraft, following: str, draft: JourneyDraft, lowering: Loweri
         case WaitWhileDraft():
             condition = lowering.expression(step.condition)
             timeout_ms, months = _timeout(step.timeout)
-            return WaitWhile(name, condition, timeout_ms, target(step.on_timeout), target(step.next), months)
+            change = horizon(lowering.checked[step.condition].node)
+            return WaitWhile(name, condition, timeout_ms, target(step.on_timeout), target(step.next), months, change)
         case WaitForDraft():
             awaited = tuple(
                 Awaited(item.on.name, lowering.optional(item.where), target(item.go)) for item in step.awaited

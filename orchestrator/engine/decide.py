@@ -20,6 +20,7 @@ from orchestrator.engine.pausing import close_goal, take_up
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
 from orchestrator.engine.segments import observe, update_segments
+from orchestrator.engine.slides import set_slides
 from orchestrator.engine.steps import (
     after_any_event,
     after_timer,
@@ -90,6 +91,8 @@ def apply_event(journeys: JourneySet, customer: Customer, event: Event, at_ms: i
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+    if journeys.has_slides:
+        set_slides(turn)
 
 
 def entries_of(turn: Turn, event_type: str, entries: tuple[Journey, ...]) -> tuple[Journey, ...]:
@@ -146,8 +149,16 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             close_goal(instance)
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
-        if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
-            give_room(turn)
+        if turn is not None and (turn.contenders is not None or journeys.has_slides):
+            end_timer(turn, due_ms)
+
+
+def end_timer(turn: Turn, due_ms: int) -> None:
+    """Decides the messages that compete, unless more is due at this instant, and sets the clocks of windows."""
+    if turn.contenders is not None and wake_at_ms(turn.customer) != due_ms:
+        give_room(turn)
+    if turn.journeys.has_slides:
+        set_slides(turn)
 
 
 def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:
@@ -170,6 +181,8 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
         settle(turn)
     if turn.contenders is not None:
         give_room(turn)
+    if journeys.has_slides:
+        set_slides(turn)
 
 
 def give_room(turn: Turn) -> None:

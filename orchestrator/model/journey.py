@@ -142,6 +142,7 @@ class WaitWhile:
     """Go on to `next` as soon as the condition does not hold; after `timeout_ms` (None: no limit) to `timeout_go`.
 
     With `timeout_months` it is so many months of the customer's calendar, of which `timeout_ms` is a lower bound.
+    `next_change` gives the earliest instant at which time alone may change the condition (None: it never does).
     """
 
     name: str
@@ -150,6 +151,7 @@ class WaitWhile:
     timeout_go: str
     next: str
     timeout_months: int = 0
+    next_change: Callable[[Any], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +365,8 @@ class Journey:
     listens: frozenset[str]
     waits_while: bool = False
     """Whether a step waits while a condition holds, so that every event is looked at."""
+    exits_change: tuple[Callable[[Any], int], ...] = ()
+    """When time alone may next change one of `exits_when`, for each of those that it can change."""
     aggregates: tuple[Aggregate, ...] = ()
     """What its expressions read of past events."""
     segments: frozenset[str] = frozenset()
@@ -533,6 +537,8 @@ class JourneySet:
     audiences: dict[str, Audience] = field(default_factory=dict)
     entries_by_command: dict[str, Journey] = field(default_factory=dict)
     """The journeys that somebody can ask for, by name."""
+    has_slides: bool = False
+    """Whether time alone can change what passages of some version wait or exit for (`engine/slides.py`)."""
     emits: dict[str, str] = field(default_factory=dict)
     """Event type → topic, of the events that journeys emit."""
     services: frozenset[str] = frozenset()

@@ -324,8 +324,8 @@ class Cycle:
             return 0
         if decided.aligned_after is not None:
             owned.align_after = decided.aligned_until
-        # After a change of the set the store says so from its first batch on, also where nobody was brought in line with
-        # it: whoever takes the partition over must not believe this batch's customers in line with the set before.
+        # After a change of the set the store says so from its first batch on, also where nobody was brought in line:
+        # whoever takes the partition over must not believe this batch's customers in line with the set before.
         is_told = owned.align_after is not None or decided.aligned_after is not None
         aligned = (self._journeys.alignment, owned.align_after) if is_told else None
         computed.outputs.append(self._encode(number, taken, decided, aligned))
