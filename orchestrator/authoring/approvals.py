@@ -1,22 +1,25 @@
 """Whether a journey set may be brought into force in an environment: what the rules of the house have against it.
 
 Both the rules that are in force and those that would come hold for a change, so no change can lift the rules that
-forbid it. An approval is of a content: of a journey's version, or of the rules as they are written.
+forbid it. An approval is of a content: of a journey's version with how it moves those who are inside already, or of the
+rules as they are written.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.authoring.changes import Side
+from orchestrator.authoring.changes import NOTHING, Side
 from orchestrator.authoring.compiler import canonical
 from orchestrator.authoring.drafts import JourneyDraft
 from orchestrator.authoring.governance_source import RULES, ApprovalDraft, EnvironmentDraft, GovernanceDraft
+from orchestrator.authoring.journey_source import MIGRATE
+from orchestrator.authoring.pause_source import RESUME
 from orchestrator.authoring.rules_source import RULE_FILES
 from orchestrator.authoring.sources import hash_texts
-from orchestrator.authoring.yaml_source import parse_yaml
+from orchestrator.authoring.yaml_source import MappingNode, parse_yaml
 from orchestrator.model.journey import Status
 from orchestrator.model.problems import Problem
 
@@ -47,13 +50,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would come into force where `before` is, by whom and where. `environment_before` "" is the same."""
+    """What would come into force where `before` is, by whom and where. `environment_before` "" is the same.
+
+    Another environment than before is a mistake, or a way around the rules, unless `is_move` says that it is meant.
+    """
 
     before: Side
     after: Side
     who: str
     environment: str
     environment_before: str = ""
+    is_move: bool = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the environment is another one than that in force."""
+        return bool(self.environment_before) and self.environment_before != self.environment
 
 
 Given = Mapping[tuple[str, str], frozenset[str]]
@@ -80,6 +92,25 @@ def rules_version(files: Mapping[str, str]) -> str:
     return hash_texts((path, _content(path, files[path])) for path in RULE_FILES if path in files)
 
 
+def journey_content(side: Side, name: str) -> str:
+    """A hash of what is approved of in a journey; "" if there is none.
+
+    It is the version, unless the journey says more about those who are inside already: who is taken along from older
+    versions, and how they go on after a pause, are in no version, and move everybody all the same.
+    """
+    version, draft = side.version(name), side.drafts.get(name)
+    if not version or draft is None or not isinstance(draft.node, MappingNode):
+        return version
+    moving = [(str(key.value), value) for key, value in draft.node.entries if key.value in {MIGRATE, RESUME}]
+    if not moving:
+        return version
+    said = [
+        (key, json.dumps(canonical(value), ensure_ascii=True))
+        for key, value in sorted(moving, key=lambda pair: pair[0])
+    ]
+    return hash_texts([("version", version), *said])
+
+
 def _content(path: str, text: str) -> str:
     problems: list[Problem] = []
     root = parse_yaml(path, text, problems)
@@ -91,10 +122,42 @@ def refusals(change: Change, given: Given) -> list[Refusal]:
     found: set[Refusal] = set()
     after, before = change.after.governance, change.before.governance
     if after is not None:
-        found |= _of_rules(after, change.environment, change, given)
+        # Where nothing has come into force yet, everything is new.
+        there = replace(change, before=NOTHING) if change.is_elsewhere else change
+        found |= _of_rules(after, change.environment, there, given)
+    if before is not None and before.environments and change.is_elsewhere:
+        found |= set(_of_move(before, change, given))
     if before is not None:
         found |= _of_rules(before, change.environment_before or change.environment, change, given)
     return sorted(found)
+
+
+def about_environment(name: str) -> str:
+    """What an approval of another environment is about."""
+    return f"environment/{name}"
+
+
+def move_version(files: Mapping[str, str], before: str, after: str) -> str:
+    """A hash of a move from one environment to another, under the rules as these files say them."""
+    return hash_texts([("rules", rules_version(files)), ("move", f"{before} -> {after}")])
+
+
+def _of_move(governance: GovernanceDraft, change: Change, given: Given) -> Iterator[Refusal]:
+    """Another environment has other rules: whoever its rules ask for anything has to agree that they hold no more."""
+    before, after = change.environment_before, change.environment
+    if not change.is_move:
+        hint = f"give --environment {before}, or --move-environment too if it is to be {after} from now on"
+        yield Refusal("environment", f"{before} is in force here, not {after}", hint)
+        return
+    environment = governance.environment(before)
+    version = move_version(change.after.files, before, after)
+    approved = given.get((about_environment(after), version), frozenset())
+    what = f"that {before} becomes {after} (version {version[:8]})"
+    for rule in environment.approvals if environment is not None else ():
+        people = governance.people(rule.by) - ({change.who} if rule.not_author else set())
+        if len(approved & people) < rule.count:
+            argument = f"--environment {before} --move-environment {after}"
+            yield _missing("environment", rule, people - approved, "its rules would hold no more", argument, what)
 
 
 def _of_rules(governance: GovernanceDraft, name: str, change: Change, given: Given) -> set[Refusal]:
@@ -120,15 +183,15 @@ def _unapproved(
     governance: GovernanceDraft, environment: EnvironmentDraft, change: Change, given: Given
 ) -> Iterator[Refusal]:
     for name, draft in change.after.drafts.items():
-        version = change.after.version(name)
+        content = journey_content(change.after, name)
         rules = [
             rule
             for rule in environment.approvals
             if _concerns(rule, draft.status) and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
         ]
-        if not rules or version == change.before.version(name):
+        if not rules or content == journey_content(change.before, name):
             continue
-        yield from _missing_of_journey(name, draft, version, rules, governance, change, given)
+        yield from _missing_of_journey(name, draft, content, rules, governance, change, given)
     rules = [rule for rule in environment.approvals if rule.concerns(RULES)]
     version = rules_version(change.after.files)
     if rules and version != rules_version(change.before.files):
@@ -136,7 +199,13 @@ def _unapproved(
         for rule in rules:
             people = governance.people(rule.by) - ({change.who} if rule.not_author else set())
             if len(approved & people) < rule.count:
-                yield _missing("rules", rule, people - approved, "they change", "--rules", version)
+                yield _missing("rules", rule, people - approved, "they change", "--rules", f"version {version[:8]}")
+
+
+def content_words(version: str, content: str) -> str:
+    """What is approved of, in words."""
+    more = "" if content == version else f" with its migrate or resume (content {content[:8]})"
+    return f"version {version[:8]}{more}"
 
 
 def _concerns(rule: ApprovalDraft, status: Status) -> bool:
@@ -149,33 +218,32 @@ def _concerns(rule: ApprovalDraft, status: Status) -> bool:
 def _missing_of_journey(
     name: str,
     draft: JourneyDraft,
-    version: str,
+    content: str,
     rules: list[ApprovalDraft],
     governance: GovernanceDraft,
     change: Change,
     given: Given,
 ) -> Iterator[Refusal]:
-    approved = given.get((about_journey(name), version), frozenset())
+    approved = given.get((about_journey(name), content), frozenset())
+    what = content_words(change.after.version(name), content)
     is_old = not approved and any(about == about_journey(name) for (about, _), who in given.items() if who)
     reason = "it has changed since it was approved" if is_old else "it is new or changes"
     own = frozenset({draft.owner, change.who})
     for rule in rules:
         people = governance.people(rule.by) - (own if rule.not_author else frozenset())
         if len(approved & people) < rule.count:
-            yield _missing(name, rule, people - approved, reason, name, version)
+            yield _missing(name, rule, people - approved, reason, name, what)
     named = governance.people(draft.approvers) - own
     if draft.approvers and not approved & named:
-        what = f"version {version[:8]} is not approved by who approves of this journey ({reason})"
-        yield Refusal(name, what, f"{_any_of(named)}: orchestrator approve {name} --why ...")
+        said = f"{what} is not approved by who approves of this journey ({reason})"
+        yield Refusal(name, said, f"{_any_of(named)}: orchestrator approve {name} --why ...")
 
 
-def _missing(
-    about: str, rule: ApprovalDraft, people: frozenset[str], reason: str, argument: str, version: str
-) -> Refusal:
+def _missing(about: str, rule: ApprovalDraft, people: frozenset[str], reason: str, argument: str, what: str) -> Refusal:
     groups = ", ".join(ref.name for ref in rule.by)
     wanted = f"{rule.count} people" if rule.count > 1 else "somebody"
-    what = f"version {version[:8]} is not approved by {wanted} of {groups} ({reason})"
-    return Refusal(about, what, f"{_any_of(people)}: orchestrator approve {argument} --why ...")
+    said = f"{what} is not approved by {wanted} of {groups} ({reason})"
+    return Refusal(about, said, f"{_any_of(people)}: orchestrator approve {argument} --why ...")
 
 
 def _any_of(people: frozenset[str]) -> str:

@@ -45,6 +45,10 @@ class Plan:
     problems: tuple[Problem, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     environment: str = ""
+    is_in_force: bool = False
+    """Whether just this is in force in the environment already."""
+    seen: int = -1
+    """The newest publication that it was compared with; -1 if there was none, or none was looked at."""
 
 
 def render_plan(plan: Plan, *, is_coloured: bool, shows_diff: bool) -> str:

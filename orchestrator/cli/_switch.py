@@ -65,18 +65,25 @@ def switch(settings: Settings, journey: str, status: Status, *, who: str, why: s
             places = count_places(settings, progress=progress)
     plan = plan_between(now.set_id, after.journeys.set_id, now.side, after, now.kept, places)
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
-    seen = definitions[-1].offset
-    if read_definitions(brokers, topic)[-1].offset != seen:
-        raise EnvironmentProblem("somebody published other journeys meanwhile", hint="look at them, and try again")
     made = Definition(after.journeys.set_id, changed, schemas, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     act = "pause" if status is Status.PAUSED else "resume"
     there = replace(settings, environment=now.environment or settings.environment)
-    offset = publish(there, made, act=act, changes=summary(plan.changes))
+    offset = publish(there, made, act=act, changes=summary(plan.changes), seen=now.offset)
     click.echo(f"journey {journey} is {status.value} (number {offset}); workers take it up now")
-    for one in (one for one in read_definitions(brokers, topic) if seen < one.offset < offset and not one.forgets):
+    warn_of_others(settings, now.offset, offset)
+    return 0
+
+
+def warn_of_others(settings: Settings, seen: int, offset: int) -> None:
+    """Says what somebody else published between these two publications."""
+    from orchestrator.runtime.access import brokers_of  # noqa: PLC0415
+    from orchestrator.runtime.definitions import read_definitions  # noqa: PLC0415  (these load the Kafka client)
+    from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
+
+    published = read_definitions(brokers_of(settings), topic_names(settings).definitions)
+    for one in (one for one in published if seen < one.offset < offset and not one.forgets):
         said = f"number {one.offset} ({one.who}: {one.why}) was published in the same instant, and is not in force"
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {said}; apply it again", err=True)
-    return 0
 
 
 def _refused(draft: JourneyDraft, status: Status) -> int:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import click
 
+from orchestrator.authoring.changes import side_of
+from orchestrator.authoring.event_schemas import event_types_from_texts
 from orchestrator.cli._author import with_author
 from orchestrator.cli._journeys import compiled_journeys
 from orchestrator.cli._plan import render_plan
 from orchestrator.cli._settings import with_settings
-from orchestrator.cli.plan import is_refused, planned
+from orchestrator.cli._switch import warn_of_others
+from orchestrator.cli.plan import is_refused, planned_here
 from orchestrator.runtime.settings import RETENTIONS, Settings
 
 EXAMPLES = """\b
@@ -28,6 +31,12 @@ Examples:
 @click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
 @with_author()
 @click.option("--dry-run", is_flag=True, help="Show what would change and what is against it; write nothing.")
+@click.option(
+    "--move-environment",
+    "is_move",
+    is_flag=True,
+    help="The installation is for --environment from now on, though another one is in force; it needs an approval.",
+)
 @with_settings(
     "bootstrap_servers",
     "registry_url",
@@ -42,7 +51,7 @@ Examples:
     "environment",
     *RETENTIONS,
 )
-def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings) -> int:
+def command(*, path: Path, who: str, why: str, dry_run: bool, is_move: bool, settings: Settings) -> int:
     """Compile the journeys of the directory PATH, show what changes (see `plan`), and publish them.
 
     Running workers take them up between two batches. Customers inside a journey keep the version that they entered,
@@ -58,17 +67,22 @@ def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings
     if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
+    specs = topic_specs(settings, loaded.journeys.destinations)
     if not dry_run:
-        ensure_topics(settings, topic_specs(settings, loaded.journeys.destinations), create=settings.create_topics)
-    set_id = loaded.definition.set_id
-    plan = planned(settings, path, who=who)
-    if plan.before == set_id:
-        click.echo(f"journey set {set_id} is in force already; nothing was published")
+        # Without those of the installation nothing can be judged; those of new channels wait until it is.
+        ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
+    definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
+    # What is judged is what is published, also where somebody writes to the directory meanwhile.
+    after = side_of(definition.sources, event_types_from_texts(definition.schemas).types)
+    plan = planned_here(settings, after, who=who, is_move=is_move)
+    if plan.is_in_force:
+        if not dry_run:
+            ensure_topics(settings, specs, create=settings.create_topics)
+        click.echo(f"journey set {definition.set_id} is in force already; nothing was published")
         return 0
     if is_refused(plan, compiled, "text"):
         return 1
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
-    definition = replace(loaded.definition, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     if plan.refusals:
         if not dry_run:
             record_refusal(settings, definition, plan.refusals, act="apply")
@@ -77,6 +91,8 @@ def command(*, path: Path, who: str, why: str, dry_run: bool, settings: Settings
     if dry_run:
         click.echo("nothing is against it; nothing was published")
         return 0
-    offset = publish(settings, definition, act="apply", changes=summary(plan.changes))
-    click.echo(f"journey set {set_id} is published (number {offset}); workers take it up now")
+    ensure_topics(settings, specs, create=settings.create_topics)
+    offset = publish(settings, definition, act="apply", changes=summary(plan.changes), seen=plan.seen)
+    click.echo(f"journey set {definition.set_id} is published (number {offset}); workers take it up now")
+    warn_of_others(settings, plan.seen, offset)
     return 0

@@ -76,31 +76,45 @@ def is_refused(plan: Plan, compiled: Compiled, form: str) -> bool:
     return refused
 
 
-def planned(settings: Settings, path: Path, against: Path | None = None, *, who: str = "") -> Plan:
+def planned(settings: Settings, path: Path, against: Path | None = None) -> Plan:
     """The journeys of a directory, which have no errors, against those of another one, or against those in force.
 
-    `who` is who would bring them into force. Raises: EnvironmentProblem if a directory is missing, or the broker does
-    not answer.
+    Raises: EnvironmentProblem if a directory is missing, or the broker does not answer.
     """
     types = load_event_types(event_schema_directory(settings.schemas))
     after = side_of(read_sources(path).files, types)
-    set_id = "" if after.journeys is None else after.journeys.set_id
     if against is not None:
+        set_id = "" if after.journeys is None else after.journeys.set_id
         before = side_of(read_sources(against).files, types)
         older = () if before.journeys is None else (before.journeys,)
         known = "" if before.journeys is None else before.journeys.set_id
-        found = refusals(Change(before, after, who, settings.environment), {})
+        found = refusals(Change(before, after, "", settings.environment), {})
         plan = plan_between(known, set_id, before, after, older, None)
         return replace(plan, refusals=tuple(found), environment=settings.environment)
+    return planned_here(settings, after)
+
+
+def planned_here(settings: Settings, after: Side, *, who: str = "", is_move: bool = False) -> Plan:
+    """These journeys against those in force. `who` would bring them into force; with `is_move` the environment may
+    become another one. Raises: EnvironmentProblem if the broker does not answer.
+    """
     from orchestrator.runtime.places import count_places  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.publishing import standing, why_not  # noqa: PLC0415
 
+    set_id = "" if after.journeys is None else after.journeys.set_id
     now = standing(settings)
-    against_it = [] if now.set_id == set_id else why_not(settings, now, after, who=who)
+    is_in_force = now.has(set_id, settings.environment)
+    against_it = [] if is_in_force else why_not(settings, now, after, who=who, is_move=is_move)
     with counting() as progress:
         places = count_places(settings, progress=progress)
     plan = plan_between(now.set_id, set_id, now.side, after, now.kept, places)
-    return replace(plan, refusals=tuple(against_it), environment=settings.environment)
+    return replace(
+        plan,
+        refusals=tuple(against_it),
+        environment=settings.environment,
+        is_in_force=is_in_force,
+        seen=now.offset,
+    )
 
 
 def plan_between(

@@ -149,10 +149,16 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             close_goal(instance)
         else:
             customer.instances = [other for other in customer.instances if other is not instance]
-        if turn is not None and turn.contenders is not None and wake_at_ms(customer) != due_ms:
-            give_room(turn)
-        if turn is not None and journeys.has_slides:
-            set_slides(turn)
+        if turn is not None and (turn.contenders is not None or journeys.has_slides):
+            end_timer(turn, due_ms)
+
+
+def end_timer(turn: Turn, due_ms: int) -> None:
+    """Decides the messages that compete, unless more is due at this instant, and sets the clocks of windows."""
+    if turn.contenders is not None and wake_at_ms(turn.customer) != due_ms:
+        give_room(turn)
+    if turn.journeys.has_slides:
+        set_slides(turn)
 
 
 def bring_in_line(journeys: JourneySet, customer: Customer, customer_id: str, at_ms: int, effects: Effects) -> bool:

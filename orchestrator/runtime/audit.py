@@ -38,6 +38,7 @@ from orchestrator.runtime.topics import topic_names
 
 NAME = "audit_record"
 TIMEOUT_S = 15.0
+RETRY_S = 0.1
 INTENDED, DONE, REFUSED, FAILED = "intended", "done", "refused", "failed"
 JOURNEYS, RULES = "journeys", "rules"
 """What acts on the whole set, and on the rules for all journeys, are about."""
@@ -119,7 +120,7 @@ def new_record(settings: Settings, *, act: str, about: str, who: str, why: str, 
 def audited(settings: Settings, *, act: str, about: str, who: str, why: str, **more: Any) -> Iterator[Act]:
     """Writes that the act is intended before what is done within, and how it ended after it.
 
-    Raises: EnvironmentProblem if the intention cannot be written: then nothing is done.
+    Raises: EnvironmentProblem if the intention cannot be written, then nothing is done; or if its end cannot be.
     """
     record = new_record(settings, act=act, about=about, who=who, why=why, outcome=INTENDED, **more)
     encode = encoder(settings)
@@ -133,7 +134,13 @@ def audited(settings: Settings, *, act: str, about: str, who: str, why: str, **m
         with suppress(EnvironmentProblem):
             append_audit(settings, under_way.ended(FAILED), encode)
         raise
-    append_audit(settings, under_way.ended(DONE), encode)
+    reason = _appended(settings, under_way.ended(DONE), encode)
+    if reason:
+        topic = topic_names(settings).audit
+        raise EnvironmentProblem(
+            f"it was done, but {topic} has only that it was intended, and not its end: {reason}",
+            hint="nothing needs to be done again; put on record by hand that it was done",
+        )
 
 
 Encode = Callable[[AuditRecord], bytes]
@@ -197,18 +204,23 @@ def append_audit(settings: Settings, record: AuditRecord, encode: Encode | None 
 
     Raises: EnvironmentProblem if broker or registry do not take it.
     """
-    value = (encode or encoder(settings))(record)
+    reason = _appended(settings, record, encode or encoder(settings))
+    if reason:
+        raise unwritten(topic_names(settings).audit, reason)
+
+
+def _appended(settings: Settings, record: AuditRecord, encode: Encode) -> str:
+    """Why the record was not written; "" if it was."""
     failures: list[str] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:
         if error is not None:
             failures.append(str(error.str()))
 
-    topic = topic_names(settings).audit
     producer = Producer(brokers_of(settings).client(OPTIONS))
-    producer.produce(topic, value, record.about.encode(), on_delivery=delivered)
-    if producer.flush(TIMEOUT_S) or failures:
-        raise unwritten(topic, failures[0] if failures else "no answer")
+    producer.produce(topic_names(settings).audit, encode(record), record.about.encode(), on_delivery=delivered)
+    unanswered = producer.flush(TIMEOUT_S)
+    return failures[0] if failures else "no answer" if unanswered else ""
 
 
 def publish_with_audit(
@@ -216,7 +228,7 @@ def publish_with_audit(
 ) -> int:
     """Writes a record to a topic of one partition together with the audit record, in one transaction; gives its offset.
 
-    Raises: EnvironmentProblem if they were not written: then neither was.
+    Raises: EnvironmentProblem if they were not written: then neither was; or if that is not known.
     """
     audited_value, log = (encode or encoder(settings))(record), topic_names(settings).audit
     offsets: dict[str, int] = {}
@@ -235,12 +247,33 @@ def publish_with_audit(
         producer.begin_transaction()
         producer.produce(topic, value, key, on_delivery=delivered)
         producer.produce(log, audited_value, record.about.encode(), on_delivery=delivered)
-        producer.commit_transaction(TIMEOUT_S)
     except KafkaException as error:
         raise unwritten(topic, error.args[0].str()) from error
+    _commit(producer, topic)
     for written, offset in offsets.items():
         _until_visible(settings, written, offset)
     return offsets[topic]
+
+
+def _commit(producer: Producer, topic: str) -> None:
+    """Ends the transaction; what may help is tried again, because only an answer says whether it was committed."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            producer.commit_transaction(max(0.1, deadline - time.monotonic()))
+        except KafkaException as error:
+            cause = error.args[0]
+            if cause.txn_requires_abort():
+                raise unwritten(topic, cause.str()) from error
+            if cause.retriable() and time.monotonic() < deadline:
+                time.sleep(RETRY_S)
+                continue
+            raise EnvironmentProblem(
+                f"it is not known whether it was written to {topic}: {cause.str()}",
+                hint="wait ten seconds and look with `orchestrator versions` and `audit` before trying again",
+            ) from error
+        else:
+            return
 
 
 def unwritten(topic: str, reason: str) -> EnvironmentProblem:

@@ -112,7 +112,7 @@ class Brokers:
             except KafkaException as error:
                 # Serves the callback through which the client says why.
                 client.poll(0)
-                if left <= LOOK_S or self._is_final():
+                if left <= LOOK_S or self.is_refused:
                     raise self.problem(error) from None
 
     def problem(self, error: KafkaException | KafkaError) -> EnvironmentProblem:
@@ -154,8 +154,9 @@ class Brokers:
             found |= {"sasl.mechanism": self.mechanism, "sasl.username": self.username, "sasl.password": self.password}
         return found
 
-    def _is_final(self) -> bool:
-        """Whether trying again cannot help."""
+    @property
+    def is_refused(self) -> bool:
+        """Whether the brokers refuse, or are not to be trusted: trying again cannot help."""
         return any(one.code() in _REFUSED or one.code() == KafkaError._SSL for one in self._said)  # noqa: SLF001
 
     def _not_signed_in(self, cause: KafkaError) -> EnvironmentProblem:

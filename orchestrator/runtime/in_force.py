@@ -61,6 +61,8 @@ class Publications:
         self.definitions: list[Definition] = []
         self.newest: InForce | None = None
         """What is in force: the newest publication that compiles."""
+        self.environment = ""
+        """What the newest publication in force was for; "" if that was never said."""
         self.refused: dict[int, str] = {}
         """Offsets of publications that do not compile, or cannot take customers along as they declare, so that they
         never were in force here, and why."""
@@ -88,12 +90,14 @@ class Publications:
                 )
             return self.newest
         if self.newest is not None and self.newest.definition.set_id == definition.set_id:
+            self.environment = definition.environment or self.environment
             return self.newest
         reason = self.why_not(definition)
         if reason:
             self.refused[definition.offset] = reason
             return None
         self.newest = self._in_force(definition)
+        self.environment = definition.environment or self.environment
         return self.newest
 
     def why_not(self, definition: Definition) -> str:

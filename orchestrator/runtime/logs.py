@@ -24,6 +24,8 @@ _LEVEL_FLOORS = {
     "asyncio": logging.WARNING,
     "urllib3": logging.WARNING,
 }
+_SILENT = ("aiohttp.server",)
+"""Never heard, whatever the level: it quotes what it could not read, a bearer token or a customer's words included."""
 
 
 def stack_of(error: BaseException) -> str:
@@ -72,6 +74,8 @@ def configure_logs(*, log_format: str, level: str, stream: TextIO | None = None)
     root.setLevel(chosen)
     for name, floor in _LEVEL_FLOORS.items():
         logging.getLogger(name).setLevel(logging.DEBUG if chosen == logging.DEBUG else floor)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.authoring.approvals import Approval, Change, Given, Refusal, given_approvals, refusals
@@ -35,13 +35,18 @@ CHANGES_MAX = 200
 class Standing:
     """What is in force: the set's id ("" for nothing), its journeys, and the environment it was published for.
 
-    `kept` are all journey sets that customers may be inside of.
+    `kept` are all journey sets that customers may be inside of. `offset` is the newest publication's, -1 for none.
     """
 
     set_id: str
     side: Side
     environment: str = ""
     kept: tuple[JourneySet, ...] = ()
+    offset: int = -1
+
+    def has(self, set_id: str, environment: str) -> bool:
+        """Whether this set is in force for this environment already."""
+        return self.set_id == set_id and self.environment in {"", environment}
 
 
 def standing(settings: Settings, definitions: Iterable[Definition] | None = None) -> Standing:
@@ -54,19 +59,25 @@ def standing(settings: Settings, definitions: Iterable[Definition] | None = None
     publications = Publications(definitions)
     newest, kept = publications.newest, tuple(journeys for _, journeys in publications.kept())
     if newest is None:
-        return Standing("", NOTHING, kept=kept)
+        return Standing("", NOTHING, kept=kept, offset=newest_offset(publications.definitions))
     types = event_types_from_texts(newest.definition.schemas).types
     # With the older versions that customers are inside of: what those keep is not new.
     side = replace(side_of(newest.definition.sources, types), journeys=newest.journeys)
-    return Standing(newest.journeys.set_id, side, newest.definition.environment, kept)
+    offset = newest_offset(publications.definitions)
+    return Standing(newest.journeys.set_id, side, publications.environment, kept, offset)
 
 
-def why_not(settings: Settings, now: Standing, after: Side, *, who: str) -> list[Refusal]:
+def newest_offset(definitions: Sequence[Definition]) -> int:
+    """Where the newest publication stands in its topic; -1 if there is none."""
+    return definitions[-1].offset if definitions else -1
+
+
+def why_not(settings: Settings, now: Standing, after: Side, *, who: str, is_move: bool = False) -> list[Refusal]:
     """All that the rules of the house have against bringing these journeys into force.
 
     Raises: EnvironmentProblem if approvals are demanded and the audit log cannot be read.
     """
-    change = Change(now.side, after, who, settings.environment, now.environment)
+    change = Change(now.side, after, who, settings.environment, now.environment, is_move)
     found = refusals(change, {})
     # Only who demands something needs the audit log to be there.
     return refusals(change, approvals(settings)) if found else []
@@ -81,15 +92,30 @@ def approvals(settings: Settings) -> Given:
     )
 
 
-def publish(settings: Settings, definition: Definition, *, act: str, changes: Iterable[str] = ()) -> int:
+def publish(
+    settings: Settings, definition: Definition, *, act: str, changes: Iterable[str] = (), seen: int | None = None
+) -> int:
     """Writes the definition and its audit record in one transaction; gives the definition's offset.
 
+    `seen` is the newest publication that it was judged by: another one meanwhile, such as a pause, is not undone.
     Raises: EnvironmentProblem if they were not written: then neither was.
     """
+    if seen is not None:
+        require_unchanged(read_definitions(brokers_of(settings), topic_names(settings).definitions), seen)
     stated = replace(definition, environment=settings.environment)
     record = _record(settings, stated, act=act, outcome=DONE, changes=changes)
     topic = topic_names(settings).definitions
     return publish_with_audit(settings, topic, definition_key(stated), encode_definition(stated), record)
+
+
+def require_unchanged(definitions: Sequence[Definition], seen: int) -> None:
+    """Raises: EnvironmentProblem if something was published after this offset."""
+    if newest_offset(definitions) != seen:
+        newest = definitions[-1]
+        raise EnvironmentProblem(
+            f"{newest.who or 'somebody'} published other journeys meanwhile: {newest.why or newest.set_id}",
+            hint="nothing was published; look at them with `orchestrator versions`, and try again",
+        )
 
 
 def record_refusal(settings: Settings, definition: Definition, found: Iterable[Refusal], *, act: str) -> None:
@@ -112,7 +138,11 @@ def publish_by_worker(settings: Settings, definition: Definition, definitions: I
             f"the journeys may not be brought into force in {settings.environment}: {reasons}",
             hint="`orchestrator apply --dry-run` says what to do about each",
         )
-    publish(settings, definition, act="publish", changes=summary(changes_between(now.side, after)))
+    published = read_definitions(brokers_of(settings), topic_names(settings).definitions)
+    if any(one.offset > now.offset and one.set_id == definition.set_id for one in published[-1:]):
+        # Another worker that starts with the same journeys was faster.
+        return
+    publish(settings, definition, act="publish", changes=summary(changes_between(now.side, after)), seen=now.offset)
 
 
 def summary(changes: Changes) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.authoring.approvals import (
     Approval,
     Change,
+    Refusal,
     about_journey,
     given_approvals,
+    journey_content,
+    move_version,
     refusals,
     rules_version,
 )
@@ -76,7 +80,7 @@ def test_a_live_journey_needs_an_approval_of_just_this_content() -> None:
 
 def test_a_paused_journey_needs_the_approvals_of_a_live_one_and_pausing_needs_none() -> None:
     live = side()
-    paused = side(cart=CART.replace("status: live", "status: paused\nresume: expire"))
+    paused = side(cart=CART.replace("status: live", "status: paused"))
     assert len(against(paused)) == 1
     assert against(paused, word(live, ANNA)) == []
     assert against(paused, before=live) == against(live, before=paused) == []
@@ -204,3 +208,46 @@ def test_a_purpose_may_come_from_the_step_the_journey_or_the_default() -> None:
 
 def test_an_owner_of_blanks_is_none() -> None:
     assert problems({"cart.yaml": CART.replace("lifecycle@shop.example", '" "')})["J110"] == "error"
+
+
+MIGRATE = "migrate:\n  from: any\n  steps: {pause: offer}\n  timers: restart\n"
+
+
+@pytest.mark.parametrize("moving", [MIGRATE, "resume: expire\n"])
+def test_what_moves_those_who_are_inside_already_needs_an_approval_though_no_version_changes(moving: str) -> None:
+    live = side()
+    after = side(cart=CART.replace("steps:\n", f"{moving}steps:\n", 1))
+    assert after.version("cart") == live.version("cart")
+    for words in ((), (word(live, ANNA),)):
+        (reason,) = against(after, *words, before=live)
+        assert "with its migrate or resume" in reason
+    approval = Approval(about_journey("cart"), journey_content(after, "cart"), ANNA)
+    assert against(after, approval, before=live) == []
+    assert against(after, before=after) == []
+    # Pausing it stays exempt, as it is in an incident that nobody can wait for.
+    paused = side(cart=CART.replace("steps:\n", f"{moving}steps:\n", 1).replace("status: live", "status: paused"))
+    assert against(paused, before=after) == against(after, before=paused) == []
+
+
+def test_production_does_not_become_staging_because_somebody_says_so() -> None:
+    before, after = side(), side(cart=f"# Only a comment.\n{CART}")
+    move = Change(before, after, "ci", "staging", "production")
+    assert refusals(move, {}) == [
+        Refusal(
+            "environment",
+            "production is in force here, not staging",
+            "give --environment production, or --move-environment too if it is to be staging from now on",
+        )
+    ]
+    meant = replace(move, is_move=True)
+    (refusal,) = refusals(meant, {})
+    assert refusal.reason.startswith("that production becomes staging (version ")
+    assert "orchestrator approve --environment production --move-environment staging" in refusal.hint
+    version = move_version(after.files, "production", "staging")
+    given = given_approvals([Approval("environment/staging", version, BEN)])
+    assert refusals(meant, given) == []
+    assert refusals(replace(meant, who=BEN), given), "who applies cannot approve of it"
+    back = replace(meant, environment="production", environment_before="staging")
+    assert [refusal.about for refusal in refusals(back, given)] == ["cart"], "in production everything is new then"
+    free = side_of(fixture_sources().files, fixture_events().types)
+    assert refusals(replace(move, before=free, after=free), {}) == [], "without rules nothing is demanded"

@@ -33,7 +33,17 @@ class Topic:
         for one in published:
             self.apply(one)
 
-    def publish(self, settings: Settings, definition: Definition, *, act: str, changes: Iterable[str] = ()) -> int:
+    def publish(
+        self,
+        settings: Settings,
+        definition: Definition,
+        *,
+        act: str,
+        changes: Iterable[str] = (),
+        seen: int | None = None,
+    ) -> int:
+        if seen is not None:
+            publishing.require_unchanged(self.read(None, ""), seen)
         offset = len(self.published)
         self.published.append(replace(definition, offset=offset, environment=settings.environment))
         self.acts.append((act, list(changes)))
@@ -134,7 +144,7 @@ def test_somebody_who_publishes_meanwhile_is_not_undone_in_silence(
 ) -> None:
     topic.others[2] = in_force(("wait: 1 hour", "wait: 2 hours"))
     assert run(["pause", "cart", *SAID]) == 3
-    assert "somebody published other journeys meanwhile" in capsys.readouterr().err
+    assert "ci published other journeys meanwhile" in capsys.readouterr().err
     assert [one.why for one in topic.published] == ["release", "release"]
     assert run(["pause", "cart", *SAID]) == 0
     assert "wait: 2 hours" in topic.published[-1].sources["cart.yaml"]

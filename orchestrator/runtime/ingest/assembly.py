@@ -21,7 +21,8 @@ from orchestrator.runtime.ingest.providers import Provider, read_providers
 from orchestrator.runtime.ingest.receipts import ReceiptRoute
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.tokens import Tokens, read_tokens
-from orchestrator.runtime.ingest.tracking import PERSON_BURST, PERSON_RATE, LinkRoutes
+from orchestrator.runtime.ingest.tracking import CUSTOMER_BURST, CUSTOMER_RATE, LinkRoutes
+from orchestrator.runtime.produce import Route
 
 ROUTES = (events.ROUTE, receipts.ROUTE, tracking.CLICK, tracking.OPEN, tracking.UNSUBSCRIBE)
 
@@ -51,6 +52,38 @@ def read_secrets(settings: IngestSettings, environment: Mapping[str, str] = os.e
     return Secrets(tokens, providers, link_keys)
 
 
+def writable_shapes(shapes: Mapping[str, EventShape], routes: Mapping[str, Route]) -> dict[str, EventShape]:
+    """The shapes of those events that have a topic to go to."""
+    return {name: shape for name, shape in shapes.items() if name in routes and routes[name].topic}
+
+
+def check_events(secrets: Secrets, shapes: Mapping[str, EventShape]) -> None:
+    """Whether what links and receipts say can be written.
+
+    Raises: EnvironmentProblem if a schema is missing, or has not the fields. Found out only when somebody signs off, it
+    would be too late.
+    """
+    needed = [("links", name, fields, fields) for name, fields in tracking.EVENTS.items() if secrets.link_keys]
+    for provider in secrets.providers.values():
+        for receipt in provider.mapping.receipts:
+            own = frozenset((*receipt.constant, *receipt.take))
+            needed.append((f"provider {provider.name}", receipt.event, own, own | receipts.KNOWN))
+    for who, name, fields, given in needed:
+        shape = shapes.get(name)
+        if shape is None:
+            raise EnvironmentProblem(
+                f"{who} cannot be served: no schema with a topic describes {name}",
+                hint=f"copy {name}.avsc from the schemas that ship, or leave out the keys or the secret",
+            )
+        required = {field.name for field in shape.fields.values() if field.is_required}
+        wrong = sorted(fields - shape.fields.keys()) or sorted(required - given)
+        if wrong:
+            raise EnvironmentProblem(
+                f"{who} cannot be served: the schema of {name} and what is said differ in {', '.join(wrong)}",
+                hint=f"compare {name}.avsc with the one that ships",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The application, and what has to be waited for before the process ends."""
@@ -77,7 +110,7 @@ def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -
     application = new_application(settings, around.metrics, traffic, clock=around.clock)
     hops = settings.ingest_forwarded_hops
     strangers = Strangers(hops=hops, clock=around.clock)
-    people = Strangers(hops=hops, clock=around.clock, rate=PERSON_RATE, burst=PERSON_BURST)
+    customers = Buckets(rate=CUSTOMER_RATE, burst=CUSTOMER_BURST)
     buckets = Buckets(rate=settings.ingest_rate, burst=settings.ingest_burst)
     EventRoute(
         settings, around.metrics, secrets.tokens, around.shapes, around.log, strangers, buckets, around.clock
@@ -85,6 +118,6 @@ def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -
     ReceiptRoute(settings, around.metrics, secrets.providers, around.shapes, around.log, strangers, around.wall).add_to(
         application
     )
-    links = LinkRoutes(around.metrics, secrets.link_keys, around.log, people, around.wall)
+    links = LinkRoutes(around.metrics, secrets.link_keys, around.log, strangers, customers, around.clock, around.wall)
     links.add_to(application)
     return Endpoint(application, traffic, links)

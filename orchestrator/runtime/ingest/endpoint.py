@@ -12,12 +12,14 @@ from aiohttp import web
 
 from orchestrator.runtime.ingest.answers import problem
 from orchestrator.runtime.ingest.buckets import Buckets
-from orchestrator.runtime.ingest.observing import OTHER, IngestMetrics, log_request
+from orchestrator.runtime.ingest.observing import GONE, OTHER, IngestMetrics, log_request
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.logs import stack_of
 
 STRANGER_RATE, STRANGER_BURST = 5.0, 100.0
 """How often an address may come with nothing that proves who it is, before it is answered 429."""
+
+FORWARDED = "X-Forwarded-For"
 
 Clock = Callable[[], float]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,10 +70,18 @@ def new_application(
     settings: IngestSettings, metrics: IngestMetrics, traffic: Traffic, *, clock: Clock = time.monotonic
 ) -> web.Application:
     """An application without routes: requests are counted, measured and logged, failures answered."""
+    is_told = settings.ingest_forwarded_hops > 0
 
     @web.middleware
     async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal is_told
         note = request[NOTE] = Note()
+        if not is_told and FORWARDED in request.headers:
+            is_told = True
+            log.warning(
+                "a proxy tells whose request it is, and is not believed: all its clients are one address",
+                hint="set --ingest-forwarded-hops to the number of proxies in front",
+            )
         began_s = clock()
         traffic.began()
         try:
@@ -85,6 +95,9 @@ def new_application(
             response = problem(405, "this address does not take this method", headers=headers)
         except web.HTTPException:
             response = problem(404, "there is no such address", "see docs/operations/ingest.md")
+        except ConnectionError:
+            # Nobody is there to read it; said so that it is counted as what it is.
+            response = problem(GONE, "the client went away before its body had come")
         except Exception as error:  # noqa: BLE001 - answered, counted and logged; the next request is another one
             response = _failed(note, error)
         finally:
@@ -126,8 +139,8 @@ class Strangers:
 
     __slots__ = ("_buckets", "_clock", "_hops")
 
-    def __init__(self, *, hops: int, clock: Clock, rate: float = STRANGER_RATE, burst: float = STRANGER_BURST) -> None:
-        self._buckets = Buckets(rate=rate, burst=burst)
+    def __init__(self, *, hops: int, clock: Clock) -> None:
+        self._buckets = Buckets(rate=STRANGER_RATE, burst=STRANGER_BURST)
         self._clock = clock
         self._hops = hops
 
@@ -139,7 +152,7 @@ class Strangers:
 def address_of(request: web.Request, hops: int) -> str:
     """The client's address, by the connection or as the outermost trusted proxy saw it."""
     if hops:
-        forwarded = [part.strip() for part in ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")]
+        forwarded = [part.strip() for part in ",".join(request.headers.getall(FORWARDED, ())).split(",")]
         if len(forwarded) >= hops and forwarded[-hops]:
             return forwarded[-hops]
     return request.remote or ""

@@ -35,6 +35,15 @@ class EventLog(Protocol):
         """Returns when every event is kept. Raises: Unavailable, TooLarge."""
 
 
+def _is_text(header: str) -> bool:
+    """Whether the header is text: bytes that are none come as halves of characters, which nothing can be made of."""
+    try:
+        header.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class EventRoute:
     """The route's handler and what it needs."""
@@ -69,8 +78,8 @@ class EventRoute:
             )
         note.client = client.name
         key = request.headers.get("Idempotency-Key", "")
-        if len(key) > KEY_CHARACTERS_MAX:
-            return problem(400, f"the Idempotency-Key is longer than {KEY_CHARACTERS_MAX} characters")
+        if len(key) > KEY_CHARACTERS_MAX or not _is_text(key):
+            return problem(400, f"the Idempotency-Key is longer than {KEY_CHARACTERS_MAX} characters, or not in UTF-8")
         body = await read_body(request, self.settings)
         if isinstance(body, web.Response):
             return body

@@ -5,13 +5,19 @@ Neither holds a token, a query string, an address, an id or anything else of wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from orchestrator import __version__
+from orchestrator.runtime.logs import stack_of
+
+GONE = 499
+"""No status that anybody gets: the client went away before it could be answered."""
 
 OUTCOMES = {
     200: "answered",
@@ -28,12 +34,15 @@ OUTCOMES = {
     415: "media_type",
     422: "refused",
     429: "limited",
+    GONE: "gone",
     500: "failed",
     503: "unavailable",
 }
 OTHER = "other"
 # An acknowledgement takes a few milliseconds; ten seconds is where an event gives up.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+
+_UNREADABLE = "Error handling request"
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +110,10 @@ class IngestMetrics:
         self._requests.labels(route, OUTCOMES.get(status, OTHER)).inc()
         self._seconds.labels(route).observe(seconds)
 
+    def malformed(self) -> None:
+        """What came was no request: no route ever saw it."""
+        self._requests.labels(OTHER, OUTCOMES[400]).inc()
+
     def published(self, event_types: Iterable[str]) -> None:
         """The broker has these events."""
         for event_type in event_types:
@@ -114,6 +127,26 @@ class IngestMetrics:
     def lost(self, event_type: str) -> None:
         """An event that nobody will send again could not be published."""
         self._lost.labels(event_type).inc()
+
+
+class ServerLog(logging.Logger):
+    """What the HTTP library says. It quotes what it could not read, so its words are counted and never written."""
+
+    def __init__(self, metrics: IngestMetrics) -> None:
+        super().__init__("aiohttp.server", logging.CRITICAL + 1)
+        self._metrics = metrics
+
+    def debug(self, msg: object, *_: Any, **__: Any) -> None:
+        """Also how it tells that something else than HTTP came."""
+        if str(msg).startswith(_UNREADABLE):
+            self._metrics.malformed()
+
+    def exception(self, msg: object, *_: Any, exc_info: Any = None, **__: Any) -> None:
+        """Nearly always about a head that cannot be read; where it is not, the place is worth a line."""
+        if str(msg).startswith(_UNREADABLE):
+            self._metrics.malformed()
+        elif isinstance(exc_info, BaseException):
+            log.error("a connection failed: a bug", stack=stack_of(exc_info))
 
 
 def log_request(route: str, status: int, seconds: float, *, client: str, events: int) -> None:

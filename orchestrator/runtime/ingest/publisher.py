@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import fastavro
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin._metadata import TopicMetadata
 
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
@@ -57,7 +58,8 @@ class Publisher:
     """Writes events and waits for the broker's acknowledgement; idempotent, so that a retry of its own writes nothing
     twice. Made and used in one event loop; a thread of its own takes the acknowledgements.
 
-    Raises: EnvironmentProblem if the broker does not answer, a topic is missing, or the topics' partitions differ.
+    Where no broker answers yet, everything is refused until one does. Raises: EnvironmentProblem if one refuses to let
+    this process in, a topic is missing, or the topics' partitions differ.
     """
 
     def __init__(
@@ -100,6 +102,8 @@ class Publisher:
                 }
             )
         )
+        self._or_hidden = brokers.or_hidden
+        self._is_checked = False
         self._check_topics(brokers)
         self._thread = threading.Thread(target=self._poll, name="acknowledgements", daemon=True)
         self._thread.start()
@@ -180,26 +184,47 @@ class Publisher:
     def _probe(self) -> None:
         """Asks whether a broker is there again: while events are refused, no acknowledgement would tell."""
         try:
-            found = self._producer.list_topics(self._topics[0], timeout=_PROBE_TIMEOUT_S).topics[self._topics[0]]
+            found = self._producer.list_topics(timeout=_PROBE_TIMEOUT_S).topics
         except KafkaException:
             return
-        if found.error is None and all(partition.leader >= 0 for partition in found.partitions.values()):
+        if not self._is_checked and (problem := self._wrong(found)) is not None:
+            if self.away != str(problem):
+                log.error("events are refused", reason=str(problem), hint=problem.hint)
+            self.away = str(problem)
+            return
+        self._is_checked = True
+        first = found.get(self._topics[0])
+        if first is not None and all(partition.leader >= 0 for partition in first.partitions.values()):
             self.away = ""
-            log.info("events are taken again")
+            log.info("events are taken")
 
     def _check_topics(self, brokers: Brokers) -> None:
-        found = brokers.metadata(self._producer, timeout_s=CONNECT_TIMEOUT_S).topics
+        try:
+            found = brokers.metadata(self._producer, timeout_s=CONNECT_TIMEOUT_S).topics
+        except EnvironmentProblem:
+            if brokers.is_refused:
+                raise
+            # Links lead on without a broker, so an endpoint that starts meanwhile is worth having.
+            self._is_away("no broker has answered yet")
+            return
+        if (problem := self._wrong(found)) is not None:
+            raise problem
+        self._is_checked = True
+
+    def _wrong(self, found: Mapping[str, TopicMetadata]) -> EnvironmentProblem | None:
+        """What is wrong with the event topics, if anything is."""
         missing = [topic for topic in self._topics if topic not in found]
         if missing:
-            raise EnvironmentProblem(
-                f"topic {missing[0]} does not exist{brokers.or_hidden}",
+            return EnvironmentProblem(
+                f"topic {missing[0]} does not exist{self._or_hidden}",
                 hint="run `orchestrator topics create`, or set --topic-prefix and --event-topics",
             )
         if len({len(found[topic].partitions) for topic in self._topics}) > 1:
-            raise EnvironmentProblem(
+            return EnvironmentProblem(
                 "the event topics have different numbers of partitions",
                 hint="a customer's events must be in the same partition of every topic; create the topics anew",
             )
+        return None
 
 
 def framed(route: Route, event: Event) -> bytes:

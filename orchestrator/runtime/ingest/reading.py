@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,11 +14,17 @@ import msgspec
 
 from orchestrator.authoring.event_values import HEAD, BadValue, EventShape, event_from
 from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.model.customer import RECENT_EVENTS_MAX
 from orchestrator.model.events import Event
 from orchestrator.runtime.ingest.tokens import Client
 
 ID_CHARACTERS_MAX = 256
 """Of event and customer ids: both are kept, or are a record's key."""
+
+CUSTOMER_EVENTS_MAX = RECENT_EVENTS_MAX // 2
+"""Of one customer in one request. Workers drop what they have seen among the customer's last few: a request that is
+sent again is recognised as a whole, with room for what came from elsewhere meanwhile.
+"""
 
 _SYNTAX = re.compile(r"\(byte (\d+)\)")
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -103,7 +110,20 @@ def read_events(
             problems.append(BodyProblem(number, "type", f"this token may not send {event.type}", hint))
     if problems:
         raise BadBody(403 if is_forbidden else 422, problems)
+    if (beyond := _one_too_many(events)) is not None:
+        text = f"is one more than {CUSTOMER_EVENTS_MAX} events of this customer"
+        raise BadBody(422, [BodyProblem(beyond, "customer_id", text, "send them in several requests")])
     return events
+
+
+def _one_too_many(events: Sequence[Event]) -> int | None:
+    """The place of the first event that is beyond what one customer may have in a request."""
+    counts: Counter[str] = Counter()
+    for number, event in enumerate(events):
+        counts[event.customer_id] += 1
+        if counts[event.customer_id] > CUSTOMER_EVENTS_MAX:
+            return number
+    return None
 
 
 class _Bad(Exception):

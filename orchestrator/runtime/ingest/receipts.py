@@ -25,6 +25,8 @@ from orchestrator.runtime.ingest.signatures import refusal
 
 ROUTE = "receipts"
 ITEMS_MAX = 10_000
+KNOWN = frozenset({"action_id", "channel"})
+"""Fields that every receipt is given where its event has them."""
 
 log = structlog.get_logger(__name__)
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 from aiohttp import web
 
 from orchestrator.authoring.event_schemas import load_event_types
-from orchestrator.authoring.event_values import event_shapes
+from orchestrator.authoring.event_values import EventShape, event_shapes
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.health import HealthServer
-from orchestrator.runtime.ingest.assembly import ROUTES, Secrets, Surroundings, assemble, read_secrets
-from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.ingest.assembly import (
+    ROUTES,
+    Secrets,
+    Surroundings,
+    assemble,
+    check_events,
+    read_secrets,
+    writable_shapes,
+)
+from orchestrator.runtime.ingest.observing import IngestMetrics, ServerLog
 from orchestrator.runtime.ingest.publisher import Publisher
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.logs import configure_logs
@@ -31,21 +41,31 @@ KEEPALIVE_S = 75.0
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What events look like, and where they go."""
+
+    shapes: Mapping[str, EventShape]
+    routes: Mapping[str, Route]
+
+
 def run_ingest(settings: Settings, ingest: IngestSettings) -> int:
     """Takes events until told to stop; gives the exit code.
 
-    Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or a secret is not as needed.
+    Raises: EnvironmentProblem if the registry, a topic, a schema or a secret is not as needed.
     """
     configure_logs(log_format=settings.log_format, level=settings.log_level)
     secrets = read_secrets(ingest)
     files = produced_schemas(read_schema_files(settings.schemas))
     ids = registered_ids(registry_of(settings), files)
     routes = event_routes(files, ids, topic_prefix=settings.topic_prefix, event_topics=settings.event_topics)
+    shapes = writable_shapes(event_shapes(load_event_types(settings.schemas / "events")), routes)
+    check_events(secrets, shapes)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, ingest, secrets, routes))
+        return runner.run(_serve(settings, ingest, secrets, Writing(shapes, routes)))
 
 
-async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, routes: dict[str, Route]) -> int:
+async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, writing: Writing) -> int:
     stop = asyncio.Event()
     failures: list[str] = []
 
@@ -55,7 +75,7 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, r
 
     publisher = Publisher(
         brokers_of(settings),
-        routes,
+        writing.routes,
         event_topics=topic_names(settings).events,
         in_flight_max=ingest.ingest_in_flight_max,
         delivery_timeout_ms=ingest.ingest_delivery_timeout_ms,
@@ -68,15 +88,16 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, r
         host=settings.metrics_host,
         port=settings.metrics_port,
         ailing=lambda: failures[0] if failures else "",
-        unready=lambda: "stopping" if stop.is_set() else publisher.away,
+        # Without a broker links still lead on, and whoever sends events is told 503 by the endpoint itself.
+        unready=lambda: "stopping" if stop.is_set() else "",
     )
-    shapes = event_shapes(load_event_types(settings.schemas / "events"))
-    endpoint = assemble(ingest, secrets, Surroundings(shapes, publisher, metrics))
+    endpoint = assemble(ingest, secrets, Surroundings(writing.shapes, publisher, metrics))
     # What is compressed is refused, so nobody can send a little that becomes much.
     runner = web.AppRunner(
         endpoint.application,
         auto_decompress=False,
         access_log=None,
+        logger=ServerLog(metrics),
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=1,
     )

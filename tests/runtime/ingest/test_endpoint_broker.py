@@ -85,10 +85,14 @@ def test_while_the_broker_is_away_nothing_is_accepted_and_then_everything_is(
         try:
             assert send("away") == 503
             until(
-                lambda: running.request("GET", running.metrics_url + "/readyz").status == 503,
+                lambda: (
+                    b"orchestrator_ingest_broker_up 0.0"
+                    in running.request("GET", running.metrics_url + "/metrics").body
+                ),
                 seconds=20,
-                what="unready",
+                what="away",
             )
+            assert running.request("GET", running.metrics_url + "/readyz").status == 200, "links still lead on"
             assert running.request("GET", running.metrics_url + "/healthz").status == 200
             began = time.monotonic()
             assert [send(f"away-{number}") for number in range(20)] == [503] * 20

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from orchestrator.runtime.ingest.publisher import TooLarge, Unavailable
 from orchestrator.runtime.ingest.settings import IngestSettings
@@ -225,3 +226,58 @@ def test_a_body_that_is_said_to_be_too_large_is_refused_before_it_comes() -> Non
         return line
 
     assert served.run(announce).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_request_holds_as_many_events_of_a_customer_as_are_recognised_when_it_is_sent_again() -> None:
+    served = Served()
+    assert post(served, [installed(event_id=str(number)) for number in range(16)])[0] == 202
+    status, said, _ = post(served, [installed(event_id=str(number)) for number in range(17)])
+    assert (status, said["problems"][0]["event"]) == (422, 16)
+    many = [installed(event_id=str(number), customer_id=str(number)) for number in range(100)]
+    assert post(served, many)[0] == 202
+
+
+def raw(served: Served, sent: bytes) -> bytes:
+    """What a connection answers to these bytes."""
+
+    async def send(client: Send) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+        writer.write(sent)
+        await writer.drain()
+        async with asyncio.timeout(10):
+            found = await reader.read(4_000)
+        writer.close()
+        return found
+
+    found: bytes = served.run(send)
+    return found
+
+
+def head(length: int, *more: bytes) -> bytes:
+    """A good head, with these lines too."""
+    lines = (
+        b"POST /v1/events HTTP/1.1",
+        b"Host: x",
+        b"Authorization: " + bearer()["Authorization"].encode(),
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % length,
+        *more,
+    )
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def test_an_idempotency_key_that_is_no_text_is_refused() -> None:
+    body = json.dumps(installed()).encode()
+    assert raw(Served(), head(len(body), b"Idempotency-Key: \xff\xff") + body).split()[1] == b"400"
+
+
+def test_a_proxy_that_is_not_believed_is_told_of_once() -> None:
+    served = Served()
+
+    async def send(client: Send) -> None:
+        for _ in range(2):
+            await client.post("/v1/events", headers={"X-Forwarded-For": "203.0.113.7"})
+
+    with structlog.testing.capture_logs() as lines:
+        served.run(send)
+    assert sum("is not believed" in line["event"] for line in lines) == 1

@@ -104,6 +104,14 @@ def test_where_the_broker_is_away_a_click_leads_on_and_signing_off_is_asked_for_
     assert lost == {"email_clicked": 1, "email_opened": 1, "unsubscribed": None}
 
 
+def test_a_click_whose_event_fails_leads_on_and_is_counted_as_lost() -> None:
+    served = Served()
+    served.log.refusal = KeyError("email_clicked")
+    assert ask(served, "GET", path("c"))[0] == 302
+    lost = served.metrics.registry.get_sample_value
+    assert lost("orchestrator_ingest_lost_events_total", {"type": "email_clicked"}) == 1
+
+
 NO_PAGES = ("", "javascript:alert(1)", "//evil.example", "https://", "https://a b", "https://x\r\nY: z")
 
 
@@ -133,17 +141,35 @@ def test_a_link_tells_nobody_whose_it_is_and_is_the_same_each_time_it_is_made() 
     assert len(token) < 350
 
 
-def test_an_address_that_follows_too_many_links_is_told_to_wait() -> None:
-    served = Served()
+def statuses(served: Served, paths: list[str]) -> list[int]:
+    """What one address is answered that asks for one after another."""
 
     async def flood(client: Send) -> list[int]:
-        statuses = []
-        for _ in range(302):
-            async with client.get(path("c"), allow_redirects=False) as answer:
-                statuses.append(answer.status)
-        return statuses
+        found = []
+        for each in paths:
+            async with client.get(each, allow_redirects=False) as answer:
+                found.append(answer.status)
+        return found
 
-    assert served.run(flood) == [302] * 300 + [429, 429]
+    found: list[int] = served.run(flood)
+    return found
+
+
+def test_an_address_that_tries_invalid_links_is_told_to_wait_and_a_valid_one_from_there_leads_on() -> None:
+    assert statuses(Served(), ["/c/k1.AAAA"] * 102 + [path("c")]) == [404] * 100 + [429, 429, 302]
+
+
+def test_any_number_of_people_may_come_from_one_address() -> None:
+    served = Served()
+    links = [path("c", Link(str(number), "a", "email", LINK.url)) for number in range(400)]
+    assert statuses(served, links) == [302] * 400
+    assert len(served.log.events) == 400
+
+
+def test_one_link_followed_without_end_leads_on_and_makes_only_so_many_events() -> None:
+    served = Served()
+    assert statuses(served, [path("c")] * 80) == [302] * 80
+    assert len(served.log.events) == 60
 
 
 @given(st.text(max_size=60) | st.from_regex(r"k1\.[A-Za-z0-9_-]{0,80}", fullmatch=True))
