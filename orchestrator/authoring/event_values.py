@@ -312,8 +312,9 @@ def _instant(value: Any) -> int:
             raise BadValue(" is not an instant such as 2026-03-02T09:00:00Z") from None
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (elapsed.days * 86_400 + elapsed.seconds) * 1_000 + elapsed.microseconds // 1_000
-    instant_ms = _whole(64, value)
+        instant_ms = (elapsed.days * 86_400 + elapsed.seconds) * 1_000 + elapsed.microseconds // 1_000
+    else:
+        instant_ms = _whole(64, value)
     if not 0 <= instant_ms <= _INSTANT_MAX_MS:
         raise BadValue(" is not an instant between 1970 and 9999")
     return instant_ms
