@@ -88,6 +88,7 @@ def test_after_a_change_of_journeys_the_store_says_so_from_the_first_batch_on() 
     world.clock.ms += 15
     cycle.take_up(replace(world.journeys, alignment="b" * 16), 1)
     batch = cycle.compute()
+    assert batch is not None
     cycle.apply(batch, cycle.commit(batch))
     assert store.aligned() == ("b" * 16, b"")
     again = world.cycle(is_warm=True)
