@@ -332,7 +332,10 @@ def _said_of_those_inside(draft: JourneyDraft) -> object:
 
 
 def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, made: JourneySet) -> str:
-    """A hash of the rules that each customer record has to be in line with; "" if there are none."""
+    """A hash of the rules that each customer record has to be in line with.
+
+    Never "", also where there are none: a store that does not know how far its customers are would be believed.
+    """
     rules = [
         (f"entry {draft.name.name}", json.dumps(canonical(draft.entry.node)))
         for draft in drafts
@@ -347,7 +350,7 @@ def _alignment(drafts: tuple[JourneyDraft, ...], policies: PoliciesDraft, made: 
         journey = made.migrating.get(draft.name.name)
         if journey is not None and draft.migrate is not None:
             rules.append((f"migrate {journey.name}", json.dumps([journey.version, canonical(draft.migrate.node)])))
-    return hash_texts(rules) if rules else ""
+    return hash_texts(rules)
 
 
 def _is_aligned(entry: EntryDraft) -> bool:

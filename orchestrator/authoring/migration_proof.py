@@ -110,7 +110,8 @@ def _prove_journey(
         if not any(name.name in old.steps for old in covered):
             message = f'no version that comes along has a step "{name.name}"'
             hint = "leave it out, if nobody is in such a version any more"
-            problems.append(problem_at(name.node, "J311", message, hint=hint))
+            # No error: the set must stay usable once nobody is in such a version, and it is collected.
+            problems.append(problem_at(name.node, "J311", message, hint=hint, severity="warning"))
     for old in covered:
         pair = _Pair(old, journey, how, draft, migrate, sets)
         problems += _without_target(pair)

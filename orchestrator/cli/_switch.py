@@ -70,6 +70,12 @@ def switch(settings: Settings, journey: str, status: Status, *, who: str, why: s
             places = count_places(settings, progress=progress)
     plan = plan_between(now.set_id, after.journeys.set_id, now.side, after, now.kept, places)
     click.echo(render_plan(plan, is_coloured=sys.stdout.isatty(), shows_diff=False))
+    wrong = next((problem for problem in plan.problems if problem.severity == "error"), None)
+    if wrong is not None:
+        raise EnvironmentProblem(
+            f"workers would refuse it: {wrong.path}:{wrong.line}: {wrong.message}",
+            hint="mend it where the journeys are kept, and use: orchestrator apply",
+        )
     made = Definition(after.journeys.set_id, changed, schemas, who=who, why=why, at_ms=time.time_ns() // 1_000_000)
     act = "pause" if status is Status.PAUSED else "resume"
     there = replace(settings, environment=now.environment or settings.environment)

@@ -121,6 +121,7 @@ def _shortened(action: Mapping[str, Any]) -> dict[str, Any]:
     content = {
         part: text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}..."
         for part, text in action.get("content", {}).items()
+        if text is not None
     }
     return {**action, "content": content}
 

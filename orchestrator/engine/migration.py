@@ -78,8 +78,7 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
     before, target = instance.step, ""
     is_in_step = instance.state in {ACTIVE, PAUSED}
     if is_in_step:
-        has_begun = instance.pause is None or not instance.pause.is_before_step or before != old.first
-        target = target_of(migration, before) if has_begun else journey.first
+        target = journey.first if _is_yet_to_begin(old, instance) else target_of(migration, before)
         if target not in journey.steps:
             fail(turn, old, instance, before, f"version {journey.version} has no step for it")
             return
@@ -99,6 +98,16 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
         leave(turn, journey, instance, EXPIRED)
     elif not leaves_by_condition(turn, journey, instance):
         _arrive(turn, journey, migration, instance, old.steps.get(before))
+
+
+def _is_yet_to_begin(old: Journey, instance: Instance) -> bool:
+    """Whether the passage entered in the pause and has taken no step. Who stands before a first step because a
+    migration led there has taken others before.
+    """
+    pause = instance.pause
+    if pause is None or not pause.is_before_step:
+        return False
+    return instance.step == old.first if pause.has_entered is None else pause.has_entered
 
 
 def _arrive(turn: Turn, journey: Journey, migration: Migration, instance: Instance, old_step: Step | None) -> None:

@@ -47,11 +47,13 @@ def align_pauses(turn: Turn) -> None:
                 if instance.timer_at_ms == NEVER_MS:
                     instance.timer_at_ms = turn_to_go_on(turn, instance)
             elif instance.timer_at_ms < NEVER_MS:
-                # It was about to go on. Slots that were given to it and others are free again.
+                # It was about to go on. Its slot is free again; those that were used before it stay used.
+                slots = {} if turn.effects.shared is None else turn.effects.shared.slots
+                name = _slots_of(instance.journey)
+                if name in slots:
+                    slots[name] = min(slots[name], instance.timer_at_ms * 1000)
                 instance.timer_at_ms = NEVER_MS
                 instance.pause.is_over = False
-                if turn.effects.shared is not None:
-                    turn.effects.shared.slots.pop(_slots_of(instance.journey), None)
 
 
 def stand_still(turn: Turn, journey: Journey, instance: Instance) -> None:
@@ -59,7 +61,11 @@ def stand_still(turn: Turn, journey: Journey, instance: Instance) -> None:
     due_at_ms = None if instance.timer_at_ms == NEVER_MS else instance.timer_at_ms
     if instance.reserved:
         give_back(turn, instance)
-    instance.state, instance.pause, instance.timer_at_ms = PAUSED, Pause(turn.now_ms, due_at_ms), NEVER_MS
+    instance.state, instance.pause, instance.timer_at_ms = (
+        PAUSED,
+        Pause(turn.now_ms, due_at_ms, has_entered=False),
+        NEVER_MS,
+    )
     record(turn, journey, instance, "paused", step=instance.step)
 
 
@@ -69,7 +75,8 @@ def begin(turn: Turn, journey: Journey, instance: Instance) -> None:
         run_steps(turn, journey, instance, journey.first)
         return
     instance.step = journey.first
-    instance.state, instance.pause = PAUSED, Pause(turn.now_ms, turn.now_ms, is_before_step=True)
+    pause = Pause(turn.now_ms, turn.now_ms, is_before_step=True, has_entered=True)
+    instance.state, instance.pause = PAUSED, pause
     record(turn, journey, instance, "paused", step=instance.step)
 
 

@@ -14,12 +14,17 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
-    """An event that came while the passage stood still: at the decision's time; `fields` in stored form."""
+    """An event that came while the passage stood still: at the decision's time; `fields` in stored form.
+
+    `is_decisive`: as it came, it was the passage's goal or an exit of it; None in records of releases that did not
+    tell.
+    """
 
     at_ms: int
     type: str
     event_id: str
     fields: dict[str, Any]
+    is_decisive: bool | None = None
 
 
 class Pause(msgspec.Struct, array_like=True):
@@ -28,7 +33,8 @@ class Pause(msgspec.Struct, array_like=True):
     `due_at_ms` is when the timer of its step is, or was, due. `is_before_step`: the passage entered in the pause, or
     was taken to another version, and comes to its step at `due_at_ms`. `goal_closed_at_ms` is when the goal's window
     ended in the pause, `expired_at_ms` when the longest time that the passage may take did. `kept` is what it kept, in
-    order, of `kept_bytes` in all. `is_over`: it is going on again, and what it missed is being applied.
+    order, of `kept_bytes` in all. `is_over`: it is going on again, and what it missed is being applied. `has_entered`:
+    the passage entered in the pause, and has not begun; None in records of releases that did not tell.
     """
 
     since_ms: int
@@ -39,6 +45,7 @@ class Pause(msgspec.Struct, array_like=True):
     kept: list[Kept] = []
     kept_bytes: int = 0
     is_over: bool = False
+    has_entered: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

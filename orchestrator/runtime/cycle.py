@@ -324,7 +324,11 @@ class Cycle:
             return 0
         if decided.aligned_after is not None:
             owned.align_after = decided.aligned_until
-        computed.outputs.append(self._encode(number, taken, decided))
+        # After a change of the set the store says so from its first batch on, also where nobody was brought in line:
+        # whoever takes the partition over must not believe this batch's customers in line with the set before.
+        is_told = owned.align_after is not None or decided.aligned_after is not None
+        aligned = (self._journeys.alignment, owned.align_after) if is_told else None
+        computed.outputs.append(self._encode(number, taken, decided, aligned))
         for part in taken.slices if taken is not None else ():
             computed.offsets[part.topic, number] = part.last + 1
         computed.stream_times[number] = owned.merge.stream_time_ms
@@ -355,7 +359,7 @@ class Cycle:
             for key, _, new in output.changes
         }
 
-    def _encode(self, number: int, taken: Taken | None, decided: Decided) -> PartitionOutput:
+    def _encode(self, number: int, taken: Taken | None, decided: Decided, aligned: Aligned | None) -> PartitionOutput:
         """The bytes of everything that a partition's part of the batch sends."""
         encoder, options = self._encoder, self._options
         by_channel: dict[str, list[tuple[bytes | None, bytes]]] = {}
@@ -390,7 +394,6 @@ class Cycle:
         traces = decided.traces
         emitted = [self._emitted(made, traces.events.get(place)) for place, made in enumerate(decided.effects.events)]
         placed = placed_traces(traces, [action.channel for action in decided.effects.actions]) if traces.actions else {}
-        aligned = None if decided.aligned_after is None else (self._journeys.alignment, decided.aligned_until)
         return PartitionOutput(number, decided.changes, records, dead_letters, emitted, placed, aligned)
 
     def _emitted(self, made: EmittedEvent, trace: bytes | None) -> EmittedRecord:

@@ -40,8 +40,8 @@ ROLES = {
     "sinks": "Delivers commands: Kafka Connect with the connectors of deploy/connect.",
     "author": "Sees what is in force and who is where. `orchestrator plan`, `versions`, `graph --live`.",
     "approver": "Approves journeys. `orchestrator approve`.",
-    "operator": "Makes topics, brings journeys into force, puts back what was refused, sees who did what. "
-    "`orchestrator topics`, `apply`, `versions --collect`, `dead-letters`, `audit`.",
+    "operator": "Makes topics, brings journeys into force, gives new aggregates the past, puts back what was refused, "
+    "sees who did what. `orchestrator topics`, `apply`, `rebuild`, `versions --collect`, `dead-letters`, `audit`.",
     "support": "Sees what happened to a customer, and personal data with it. `orchestrator tail`, `explain`, `export`, "
     "`replay`, `audit`.",
     "privacy": "Lets customers be forgotten. `orchestrator erase`.",
@@ -52,13 +52,13 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "events": {
         "worker": READ,
         "producer": WRITE,
-        "operator": WRITE,
+        "operator": "Read Write",
         "support": READ,
         "privacy": WRITE,
     },
     "actions": {"worker": WRITE, "sinks": READ, "operator": WRITE, "support": READ},
     "transitions": {"worker": WRITE, "support": READ},
-    "journal": {"worker": WRITE, "support": READ},
+    "journal": {"worker": WRITE, "operator": READ, "support": READ},
     "dead_letters": {"worker": WRITE, "operator": READ, "support": READ},
     "definitions": {"worker": READ, "author": READ, "operator": "Read Write", "support": READ},
     "changelog": {"worker": "Read Write", "author": READ, "operator": READ, "support": READ, "privacy": READ},

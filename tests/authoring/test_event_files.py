@@ -73,6 +73,11 @@ def test_an_event_without_an_id_is_named_after_its_line() -> None:
         ({"type": None}, "has no type"),
         ({"customer_id": ""}, "cart_updated: customer_id is missing"),
         ({"customer_id": 7}, "cart_updated: customer_id is not a text"),
+        (
+            {"occurred_at": "9999-12-31T23:59:59-23:59"},
+            "cart_updated: occurred_at is not an instant between 1970 and 9999",
+        ),
+        ({"occurred_at": "1969-12-31"}, "cart_updated: occurred_at is not an instant between 1970 and 9999"),
         ({"occurred_at": "soon"}, "cart_updated: occurred_at is not an instant such as 2026-03-02T09:00:00Z"),
         ({"occurred_at": None}, "cart_updated: occurred_at is missing"),
         ({"value": "a lot"}, "cart_updated: value is not a number"),

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.pause_source import with_paused
-from orchestrator.engine.keeping import KEPT_MAX
+from orchestrator.engine.keeping import CUSTOMER_BYTES_MAX, KEPT_MAX
 from orchestrator.engine.population import with_entries
 from orchestrator.model.actions import Effects, Transition
 from orchestrator.model.customer import NEVER_MS, PAUSED, Instance, decode_customer, encode_customer
@@ -544,3 +544,49 @@ def test_nothing_of_it_wakes_the_customer() -> None:
     fired: Iterable[int] = [story.until(hours).timers_fired for hours in (24, 48, 1000)]
     assert list(fired) == [1, 1, 0], "the goal's window and the longest time end, once each"
     assert story.passage.timer_at_ms == NEVER_MS
+
+
+def test_events_that_do_not_end_the_passage_make_room_for_the_one_that_does() -> None:
+    mine = expression(lambda scope: scope.event.get("cart") == "mine")
+    story = Story(welcome(exits_on=(ordered(mine),)))
+    story.at(0, "registered")
+    story.pause(0.5)
+    for number in range(KEPT_MAX):
+        story.at(1 + number / 100, "ordered", cart="another")
+    story.at(3, "ordered", cart="mine")
+    story.resume(5)
+    assert story.sent == []
+    assert story.told("exited") == [("exited", "think", "ordered", 5)]
+    assert [one.event_id for one in story.transitions if one.kind == "dropped"] == ["e65"]
+
+
+def test_what_all_passages_of_a_customer_keep_is_bounded() -> None:
+    names = [f"welcome_{number}" for number in range(20)]
+    story = Story(*(welcome(name=name, exits_on=(ordered(),)) for name in names))
+    story.at(0, "registered")
+    story.pause(0.5, *names)
+    for number in range(2):
+        story.at(2 + number / 100, "clicked", text="x" * 8_000)
+    kept = [one.pause.kept_bytes for one in story.engine.customers["c1"].instances if one.pause is not None]
+    assert len(kept) == 20
+    assert CUSTOMER_BYTES_MAX - 9_000 < sum(kept) <= CUSTOMER_BYTES_MAX
+    assert {one.value for one in story.transitions if one.kind == "dropped"} == {"no_room"}
+    story.at(3, "ordered")
+    story.resume(5)
+    assert [one[2] for one in story.told("exited")] == ["ordered"] * 20, "there is room for what ends a passage"
+
+
+def test_a_second_pause_does_not_let_more_go_on_than_the_rate_says() -> None:
+    made = replace(journeys(replace(welcome(), resume=Resume(rate=ResumeRate(1, HOUR)))), uses_shared=True)
+    engine = OfflineEngine(made)
+    for number in range(3):
+        engine.apply(START, replace_customer(f"c{number}"))
+    for hours, is_paused in ((0.5, True), (10, False), (10.2, True), (10.3, False)):
+        engine.advance(ms(hours))
+        engine.journeys = with_paused(made, ["welcome"]) if is_paused else made
+        engine.bring_in_line(ms(hours))
+        engine.advance(ms(hours))
+    turns = sorted(
+        hours_of(one.instances[0].timer_at_ms) for one in engine.customers.values() if one.instances[0].pause
+    )
+    assert turns == [11, 12, 13], "the slot at 10 was used; who went on with it stands still again"

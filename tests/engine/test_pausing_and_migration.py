@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.authoring.pause_source import with_paused
@@ -91,3 +93,22 @@ def test_who_is_inside_too_long_by_the_new_version_leaves_on_going_on() -> None:
     play.change(over, START + 50 * HOUR)
     play.advance(START + 50 * HOUR)
     assert play.ends == ["expired"]
+
+
+def test_who_was_taken_to_a_first_step_in_the_pause_does_not_begin_again_in_the_next_version() -> None:
+    """The second version begins with the step that the passage is in; the third one has the message before it again."""
+    first = journeys(journey(send("hello", "think"), Wait("think", HOUR, "bye"), send("bye", "_end")))
+    thinking = (replace(REACT, name="think"), send("thanks", "_end"), send("second", "_end"))
+    second = over_to(first, newer(*thinking, how=migration()))
+    third = replace(
+        over_to(second, journey(send("hello", "think"), *thinking, version="v3", migration=migration())),
+        alignment="newest",
+    )
+    play = Play(first)
+    play.change(with_paused(first, ["welcome"]), START + HOUR // 2)
+    play.change(with_paused(second, ["welcome"]), START + HOUR)
+    play.change(with_paused(third, ["welcome"]), START + 2 * HOUR)
+    play.change(third, START + 3 * HOUR)
+    play.advance(START + 5 * DAY)
+    assert play.sent == [("hello", 0), ("second", 27 * HOUR)]
+    assert [one.to for one in told(play, "migrated")] == ["think", "think"]

@@ -74,3 +74,28 @@ def test_schemas_that_write_the_same_are_the_same_whatever_they_say_about_it() -
     nullable = {**schema, "fields": [{"name": "text", "type": ["null", "string"]}]}
     assert is_same_schema(json.dumps(schema), json.dumps(described))
     assert not is_same_schema(json.dumps(schema), json.dumps(nullable))
+
+
+def test_after_a_change_of_journeys_the_store_says_so_from_the_first_batch_on() -> None:
+    """More timers are due than one batch takes, so that nobody is swept with it; then the change is taken back."""
+    world = World(is_strict=False, topics=("events.a",), timers_max=2)
+    world.journeys = replace(world.journeys, alignment="a" * 16)
+    store, cycle = MemoryCustomerStore(), world.cycle(is_warm=True)
+    cycle.assign(0, store)
+    cycle.offer("events.a", 0, [record("events.a", n, world.clock.ms, f"c{n}") for n in range(6)], 6)
+    run(cycle)
+    assert store.aligned() == ("a" * 16, None)
+    world.clock.ms += 15
+    cycle.take_up(replace(world.journeys, alignment="b" * 16), 1)
+    batch = cycle.compute()
+    assert batch is not None
+    cycle.apply(batch, cycle.commit(batch))
+    assert store.aligned() == ("b" * 16, b"")
+    again = world.cycle(is_warm=True)
+    again.assign(0, store)
+    again.offer("events.a", 0, [], 6, position=6)
+    run(again)
+    assert store.aligned() == ("a" * 16, None)
+    assert {decode_customer(kept).aligned for kept in store.read([f"c{n}".encode() for n in range(6)]) if kept} == {
+        "a" * 16
+    }

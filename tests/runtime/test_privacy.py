@@ -42,7 +42,7 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
         found = json.loads(text)
         assert found["record"]["profile"]["first_name"] == "Anna"
         kinds = {record["type"] for records in found["topics"].values() for record in records}
-        assert {"customer_registered", "journey_transition", "action_command"} <= kinds
+        assert {"customer_registered", "journey_transition", "email_command"} <= kinds
         assert "berta" not in text
 
         # On stream time an event is taken when all other topics have shown that they are past it.

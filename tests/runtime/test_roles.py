@@ -71,6 +71,13 @@ def test_readers_write_nothing_and_no_role_may_do_everything() -> None:
         assert not any("topic *" in right or right.startswith("All") for right in named(role))
 
 
+def test_an_operator_may_do_what_a_rebuild_does_and_the_author_who_plans_it_may_not() -> None:
+    reads = {f"Read topic shop.{name}" for name in (*SETTINGS.event_topics, "journeys.journal", "journeys.definitions")}
+    writes = {"Write topic shop.events.profile", "Write topic shop.orchestrator.audit"}
+    assert reads | writes <= named("operator")
+    assert not (named("author") & (reads - {"Read topic shop.journeys.definitions"} | writes))
+
+
 def test_a_right_is_granted_with_kafkas_own_tool() -> None:
     right = Right("transactional-id", "shop-", is_prefix=True, operation="Write")
     assert grant_command(right, "User:anna", "kafka:9092") == (

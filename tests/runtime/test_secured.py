@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -217,6 +218,47 @@ def test_a_worker_with_its_rights_only_sends_what_the_journeys_say_also_after_a_
         until(lambda: len(installation.actions()) == 2, seconds=30, what="the second message")
         assert worker.stop() == 0
     assert [action["step"] for action in installation.actions()] == ["welcome", "how_it_works"]
+
+
+COUNTING = """\
+journey: counting
+owner: lifecycle@shop.example
+status: live
+entry: {on: customer_registered}
+exit:
+  - when: count(page_viewed) > 99
+steps:
+  pause: {wait: 300 days}
+"""
+
+
+def test_an_operator_gives_a_new_aggregate_the_past_with_its_rights_only(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    installation = shop.installation
+    journeys = Path(shutil.copytree(journeys_dir(), tmp_path / "journeys"))
+    (journeys / "counting.yaml").write_text(COUNTING)
+    at_ms = START_MS + DAY_MS + 2
+    sent = len(installation.actions())
+    installation.register("paula", at_ms=at_ms)
+    installation.send("page_viewed", "paula", at_ms=at_ms, page="home", url="/")
+    installation.heartbeat(at_ms=at_ms + 1)
+    with installation.worker("r", *shop.options("worker")) as worker:
+        worker.until_ready()
+        until(lambda: len(installation.actions()) > sent, seconds=30, what="a message, so what came before was decided")
+        become(shop, "operator", monkeypatch)
+        assert run(["apply", str(journeys), *WHO]) == 0
+        until(lambda: "journeys taken up" in worker.output(), seconds=30, what="taken up")
+        for customer in ("paul", "paulina", "pavel", "petra"):
+            installation.register(customer, at_ms=at_ms + 2)
+        installation.heartbeat(at_ms=at_ms + 3)
+        until(lambda: run(["rebuild", "--look"]) == 0, seconds=30, what="decisions in each partition since")
+        capsys.readouterr()
+        assert run(["rebuild", "count(page_viewed)", *WHO]) == 0
+        assert "1 event counted; the past of 1 customer is" in capsys.readouterr().out
+        assert run(["audit", "--act", "rebuild"]) == 0
+        assert "olga" in capsys.readouterr().out
+        assert worker.stop() == 0
 
 
 def test_a_worker_without_one_of_its_rights_names_it_and_how_to_grant_it(

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.runtime.connectors import Connector, ConnectWorker
 from orchestrator.runtime.ingest.links import Kind, Link, seal, unseal
+from orchestrator.runtime.ingest.tracking import is_web
 from orchestrator.stack.stack import Stack
 from tests.sinks.conftest import LINK_KEY, MAIL_PASSWORD
 from tests.sinks.mail_server import OK, MailServer
@@ -200,6 +201,38 @@ def test_links_lead_by_way_of_the_endpoint_which_can_read_them(
     # The token is the one that the endpoint would make.
     assert one_click[1] == seal(LINK_KEY, "u", plain)
     assert len(server.mails) == 1
+
+
+LED = {
+    "https://shop.example/a b?x=%C3%A4&amp;y=1": "https://shop.example/a%20b?x=%C3%A4&y=1",
+    "https://shop.example/?a=1&#38;b=&#x27;2&apos;": "https://shop.example/?a=1&b='2'",
+    "HTTPS://SHOP.EXAMPLE/ä": "HTTPS://SHOP.EXAMPLE/ä",
+    "https://shop.example/?a=1&copy=2": "https://shop.example/?a=1&copy=2",
+}
+LEFT = (
+    "https://shop.example/a&nbsp;b",
+    "https://shop.example/a\u200bb",
+    "https://shop.example/?a=1&copy;2",
+    "https://",
+    "https:///path",
+    "https://[shop/",
+    "https://shop\u2100.example/",
+    "https://shop.example/" + "a" * 3_000,
+)
+
+
+def test_a_link_that_the_endpoint_would_refuse_is_left_as_it_stands(
+    apply: Apply, commands: Commands, server: MailServer
+) -> None:
+    start(apply, commands, server, LINKS_URL="https://go.example.test/in", LINKS_TRACK="clicks")
+    body = "".join(f'<a href="{link}">x</a>\n' for link in (*LED, *LEFT))
+    commands.send("act-1", channel="email", address="a@example.test", content={"subject": "Links", "body": body})
+    eventually(lambda: bool(server.mails))
+    targets = [link.url for link in links_of(server, "c")]
+    assert targets == list(LED.values())
+    assert all(is_web(target) for target in targets)
+    shown = server.mails[-1].get_content()
+    assert [link for link in LEFT if f'href="{link}"' not in shown] == []
 
 
 def test_a_mail_that_must_come_offers_no_button_and_nothing_is_tracked_unless_asked_for(

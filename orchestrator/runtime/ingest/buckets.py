@@ -52,3 +52,9 @@ class Buckets:
             level.left -= count
             return 0.0
         return (count - level.left) / self._rate
+
+    def give_back(self, sender: str, count: float) -> None:
+        """Undoes a `take`."""
+        level = self._levels.get(sender)
+        if level is not None:
+            level.left = min(self._burst, level.left + count)

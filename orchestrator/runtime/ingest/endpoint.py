@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from orchestrator.runtime.ingest.answers import problem
+from orchestrator.runtime.ingest.answers import later, problem
 from orchestrator.runtime.ingest.buckets import Buckets
 from orchestrator.runtime.ingest.observing import GONE, OTHER, IngestMetrics, log_request
 from orchestrator.runtime.ingest.settings import IngestSettings
@@ -34,18 +34,18 @@ class Note:
     route: str = OTHER
     client: str = ""
     events: int = 0
-
-
-NOTE = web.RequestKey("note", Note)
+    held_bytes: int = 0
 
 
 class Traffic:
     """Requests that are not answered yet; while stopping, each answer ends its connection."""
 
-    __slots__ = ("_is_quiet", "is_stopping", "open")
+    __slots__ = ("_is_quiet", "held_bytes", "is_stopping", "open")
 
     def __init__(self) -> None:
         self.open = 0
+        self.held_bytes = 0
+        """Of bodies, all requests together."""
         self.is_stopping = False
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -64,6 +64,10 @@ class Traffic:
     async def until_quiet(self) -> None:
         """Returns when every request is answered."""
         await self._is_quiet.wait()
+
+
+NOTE = web.RequestKey("note", Note)
+TRAFFIC: web.AppKey[Traffic] = web.AppKey("traffic")
 
 
 def new_application(
@@ -101,6 +105,7 @@ def new_application(
         except Exception as error:  # noqa: BLE001 - answered, counted and logged; the next request is another one
             response = _failed(note, error)
         finally:
+            traffic.held_bytes -= note.held_bytes
             traffic.ended()
         if traffic.is_stopping:
             response.force_close()
@@ -110,7 +115,9 @@ def new_application(
             log_request(note.route, response.status, seconds, client=note.client, events=note.events)
         return response
 
-    return web.Application(middlewares=[observed], client_max_size=settings.ingest_body_bytes_max)
+    application = web.Application(middlewares=[observed], client_max_size=settings.ingest_body_bytes_max)
+    application[TRAFFIC] = traffic
+    return application
 
 
 def _failed(note: Note, error: Exception) -> web.Response:
@@ -118,8 +125,11 @@ def _failed(note: Note, error: Exception) -> web.Response:
     return problem(500, "the endpoint failed", "this is a bug; nothing is known to be accepted")
 
 
-async def read_body(request: web.Request, settings: IngestSettings) -> bytes | web.Response:
-    """The body, or the answer to one that cannot be read. Raises: HTTPRequestEntityTooLarge."""
+async def read_body(request: web.Request, settings: IngestSettings, *, is_known: bool) -> bytes | web.Response:
+    """The body, or the answer to one that cannot be read; `is_known`: whose it is has been proved.
+
+    Raises: HTTPRequestEntityTooLarge.
+    """
     if request.content_type != "application/json":
         return problem(415, "the body must be application/json", "set Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -129,9 +139,29 @@ async def read_body(request: web.Request, settings: IngestSettings) -> bytes | w
         raise web.HTTPRequestEntityTooLarge(settings.ingest_body_bytes_max, length)
     try:
         async with asyncio.timeout(settings.ingest_read_timeout_ms / 1000):
-            return await request.read()
+            return await _read(request, settings, is_known=is_known)
     except TimeoutError:
         return problem(408, "the body did not come in time", headers={"Connection": "close"})
+
+
+async def _read(request: web.Request, settings: IngestSettings, *, is_known: bool) -> bytes | web.Response:
+    """The body. What of it has come counts until the request is answered: as long as it, and what was made of it, is
+    in memory.
+    """
+    note, traffic = request[NOTE], request.app[TRAFFIC]
+    held_bytes_max = settings.ingest_held_bytes_max if is_known else settings.ingest_held_bytes_max // 2
+    body = bytearray()
+    async for part in request.content.iter_any():
+        if len(body) + len(part) > settings.ingest_body_bytes_max:
+            raise web.HTTPRequestEntityTooLarge(settings.ingest_body_bytes_max, len(body) + len(part))
+        if traffic.held_bytes + len(part) > held_bytes_max:
+            response = later(503, "too many bodies are being read", 1)
+            response.force_close()
+            return response
+        note.held_bytes += len(part)
+        traffic.held_bytes += len(part)
+        body += part
+    return bytes(body)
 
 
 class Strangers:
@@ -147,6 +177,10 @@ class Strangers:
     def wait_s(self, request: web.Request) -> float:
         """0 if this address may come once more, else in how many seconds."""
         return self._buckets.take(address_of(request, self._hops), 1, self._clock())
+
+    def was_none(self, request: web.Request) -> None:
+        """The request has proved whose it is, after it had been counted."""
+        self._buckets.give_back(address_of(request, self._hops), 1)
 
 
 def address_of(request: web.Request, hops: int) -> str:

@@ -80,7 +80,7 @@ class EventRoute:
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > KEY_CHARACTERS_MAX or not _is_text(key):
             return problem(400, f"the Idempotency-Key is longer than {KEY_CHARACTERS_MAX} characters, or not in UTF-8")
-        body = await read_body(request, self.settings)
+        body = await read_body(request, self.settings, is_known=True)
         if isinstance(body, web.Response):
             return body
         of_type = request.match_info.get("type")

@@ -96,7 +96,8 @@ class Publisher:
                     "delivery.timeout.ms": delivery_timeout_ms,
                     # More than is ever in flight, so that this program says when it is full, not the library.
                     "queue.buffering.max.messages": 2 * in_flight_max,
-                    "queue.buffering.max.kbytes": 1 << 20,
+                    # Beside the bodies that they came in, well within what a pod may use.
+                    "queue.buffering.max.kbytes": 64 << 10,
                     "error_cb": self._on_error,
                     "log_level": 0,
                 }

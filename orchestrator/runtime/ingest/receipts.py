@@ -19,12 +19,13 @@ from orchestrator.runtime.ingest.events import EventLog
 from orchestrator.runtime.ingest.observing import IngestMetrics
 from orchestrator.runtime.ingest.providers import Provider, Receipt
 from orchestrator.runtime.ingest.publisher import TooLarge, Unavailable
-from orchestrator.runtime.ingest.reading import ID_CHARACTERS_MAX, BadBody, decode_json
+from orchestrator.runtime.ingest.reading import ID_CHARACTERS_MAX, BadBody, BodyProblem, decode_json
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.signatures import refusal
 
 ROUTE = "receipts"
 ITEMS_MAX = 10_000
+PART_EVENTS = 500
 KNOWN = frozenset({"action_id", "channel"})
 """Fields that every receipt is given where its event has them."""
 
@@ -66,20 +67,24 @@ class ReceiptRoute:
         if provider is None:
             return problem(404, "there is no such provider", "see docs/operations/ingest.md")
         note.client = provider.name
-        body = await read_body(request, self.settings)
+        # Whose it is shows when it has been read; until then it is a stranger's.
+        if wait_s := self.strangers.wait_s(request):
+            return later(429, "too many requests without a valid signature", wait_s)
+        body = await read_body(request, self.settings, is_known=False)
         if isinstance(body, web.Response):
             return body
         if why := refusal(provider.scheme, request.headers, body, self.wall()):
-            if wait_s := self.strangers.wait_s(request):
-                return later(429, "too many requests without a valid signature", wait_s)
             return problem(401, why, "is the secret the provider's, and the clock right?")
+        self.strangers.was_none(request)
         try:
             read = read_receipts(body, provider, self.shapes)
         except BadBody as bad:
             return problems(bad.status, bad.problems)
         try:
-            if read.events:
-                await self.log.publish(read.events)
+            # In parts: more than the publisher takes at once could never be taken. Sent again, they are recognised.
+            part = min(PART_EVENTS, self.settings.ingest_in_flight_max)
+            for start in range(0, len(read.events), part):
+                await self.log.publish(read.events[start : start + part])
         except Unavailable as unavailable:
             return later(503, str(unavailable), 1)
         except TooLarge:
@@ -93,12 +98,15 @@ class ReceiptRoute:
 def read_receipts(body: bytes, provider: Provider, shapes: Mapping[str, EventShape]) -> Read:
     """The events of a webhook's body.
 
-    Raises: BadBody if it is no JSON.
+    Raises: BadBody if it is no JSON, or holds too many.
     """
     found = Read([], 0, 0)
     ignored = unusable = 0
     for number, item in enumerate(_each(decode_json(body), provider.mapping.each)):
-        receipt = _receipt(item, provider) if number < ITEMS_MAX else None
+        if number == ITEMS_MAX:
+            text = f"there are more than {ITEMS_MAX} receipts"
+            raise BadBody(413, [BodyProblem(None, "", text, "send them in several requests")])
+        receipt = _receipt(item, provider)
         if receipt is None:
             ignored += 1
             continue

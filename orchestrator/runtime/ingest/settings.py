@@ -53,6 +53,11 @@ class IngestSettings:
         "same lines. Without either no links are served.",
     )
     ingest_body_bytes_max: int = _setting(1_000_000, "Largest body of a request.")
+    ingest_held_bytes_max: int = _setting(
+        32_000_000,
+        "Bytes of bodies that are being read or wait for the broker's acknowledgement. Beyond, the answer is 503 with "
+        "Retry-After. Bodies of which nobody knows yet whose they are may be half of it.",
+    )
     ingest_events_max: int = _setting(500, "Most events in one request.")
     ingest_in_flight_max: int = _setting(
         10_000, "Most events that wait for the broker's acknowledgement. Beyond, the answer is 503 with Retry-After."
@@ -74,6 +79,8 @@ class IngestSettings:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.ingest_held_bytes_max < 2 * self.ingest_body_bytes_max:
+            raise ValueError("ingest_held_bytes_max must be at least twice ingest_body_bytes_max")
         if self.ingest_events_max > self.ingest_burst:
             raise ValueError("ingest_events_max must not be more than ingest_burst")
         if self.ingest_events_max > self.ingest_in_flight_max:

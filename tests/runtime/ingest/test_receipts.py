@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import deploy_dir
 from orchestrator.runtime.ingest.providers import read_providers
 from orchestrator.runtime.ingest.publisher import Unavailable
 from orchestrator.runtime.ingest.reading import BadBody
 from orchestrator.runtime.ingest.receipts import read_receipts
+from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.signatures import refusal, sign
-from tests.runtime.ingest.served import PROVIDER_SECRETS, PROVIDERS, SHAPES, Send, Served
+from tests.runtime.ingest.served import (
+    PROVIDER_SECRETS,
+    PROVIDERS,
+    SHAPES,
+    RememberingLog,
+    Send,
+    Served,
+    bearer,
+    installed,
+)
 
 ACTION = "a" * 32
 
@@ -241,3 +254,74 @@ def test_providers_without_a_secret_are_left_out_and_bad_files_are_refused(tmp_p
         (tmp_path / "own.yaml").write_text(wrong)
         with pytest.raises(EnvironmentProblem, match="is not a provider"):
             read_providers(str(tmp_path), PROVIDER_SECRETS)
+
+
+def test_more_receipts_than_the_publisher_takes_at_once_are_published_in_parts() -> None:
+    served = Served(settings=IngestSettings(ingest_in_flight_max=3, ingest_events_max=3))
+    parts: list[int] = []
+
+    class Counting(RememberingLog):
+        async def publish(self, events: Sequence[Event], *, trace: str = "") -> None:
+            parts.append(len(events))
+            await super().publish(events, trace=trace)
+
+    served.log = Counting()
+    body = {"events": [bounced(id=str(number)) for number in range(8)]}
+    assert post(served, "generic", body) == (202, {"accepted": 8, "ignored": 0, "unusable": 0})
+    assert parts == [3, 3, 2]
+
+
+def test_too_many_receipts_are_refused_and_none_is_lost_without_a_word() -> None:
+    served = Served(settings=IngestSettings(ingest_body_bytes_max=3_000_000))
+    assert post(served, "generic", {"events": [bounced(id=str(number)) for number in range(10_001)]})[0] == 413
+    assert served.log.events == []
+
+
+def test_a_right_signature_does_not_count_against_its_address() -> None:
+    served = Served()
+    body = json.dumps({"events": [bounced()]}).encode()
+    scheme = PROVIDERS["generic"].scheme
+    stamp = str(int(served.wall()))
+    headers = {
+        "Content-Type": "application/json",
+        scheme.header: sign(scheme, stamp, body),
+        scheme.timestamp_header: stamp,
+    }
+
+    async def many(client: Send) -> set[int]:
+        found = set()
+        for _ in range(110):
+            async with client.post("/v1/receipts/generic", data=body, headers=headers) as answer:
+                found.add(answer.status)
+        return found
+
+    assert served.run(many) == {202}
+
+
+def test_bodies_of_strangers_are_held_up_to_half_and_those_of_clients_go_on() -> None:
+    served = Served(settings=IngestSettings(ingest_body_bytes_max=2_000, ingest_held_bytes_max=4_000))
+    half = (
+        b"POST /v1/receipts/generic HTTP/1.1\r\nHost: x\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2000\r\n\r\n"
+    )
+
+    async def crowd(client: Send) -> tuple[int, int, int]:
+        writers = []
+        for _ in range(2):
+            _, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+            writer.write(half + b" " * 990)
+            await writer.drain()
+            writers.append(writer)
+        await asyncio.sleep(0.1)
+        json_type = {"Content-Type": "application/json"}
+        async with client.post("/v1/receipts/generic", data=b" " * 500, headers=json_type) as answer:
+            stranger = answer.status
+        async with client.post("/v1/events", json=installed(), headers=bearer()) as answer:
+            known = answer.status
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        async with client.post("/v1/receipts/generic", data=b" " * 500, headers=json_type) as answer:
+            return stranger, known, answer.status
+
+    assert served.run(crowd) == (503, 202, 401)

@@ -70,7 +70,7 @@ final class MailLinks {
 
   private String led(Command command, MatchResult found) {
     String quoted = found.group(2);
-    String target = quoted.substring(1, quoted.length() - 1).replace("&amp;", "&").strip();
+    String target = LinkTarget.of(quoted.substring(1, quoted.length() - 1));
     ObjectNode contents = contents(command);
     Matcher consent = CONSENT.matcher(target);
     String led;
@@ -79,8 +79,12 @@ final class MailLinks {
         contents.put("p", consent.group(1));
       }
       led = address('u', contents);
-    } else if (tracked.contains(CLICKS) && target.matches("(?i)https?://.+")) {
-      led = address('c', contents.put("u", target));
+    } else if (tracked.contains(CLICKS) && LinkTarget.isWeb(target)) {
+      String token = key.seal('c', contents.put("u", target));
+      if (token.length() > LinkTarget.TOKEN_CHARACTERS_MAX) {
+        return found.group();
+      }
+      led = url + "/c/" + token;
     } else {
       return found.group();
     }
