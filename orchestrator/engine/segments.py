@@ -70,9 +70,10 @@ def fire_segment(turn: Turn, name: str) -> None:
 
 def align_segments(turn: Turn) -> None:
     """Brings memberships and what is kept of past events in line with the journey set. Nobody enters a journey by it:
-    a segment that is new, or defined anew, has these members from now on.
+    a segment that is new, or defined anew, has these members from now on. Passages look at it again.
     """
     customer = turn.customer
+    before = set(customer.segments)
     tracked = turn.journeys.tracked or Tracked()
     keys = {aggregate.key for some in tracked.aggregates.values() for aggregate in some}
     for key in [key for key in customer.aggregates if key not in keys]:
@@ -86,7 +87,8 @@ def align_segments(turn: Turn) -> None:
         del customer.clocks[clock]
     if customer.last_at_ms:
         update_segments(turn, tracked.segments)
-        turn.segment_changes = None
+        # No changes that let anybody in, and yet passages may wait while they are members.
+        turn.segment_changes = None if before == set(customer.segments) else []
 
 
 FIRE[CLOCK] = fire_segment

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.authoring.cron_source import parse_cron
-from orchestrator.engine.decide import apply_event, fire_timers
+from orchestrator.engine.decide import apply_event, bring_in_line, fire_timers
 from orchestrator.engine.local_time import local_of, zone_called
 from orchestrator.model.actions import Effects
 from orchestrator.model.aggregates import Segment, Tracked
@@ -28,11 +28,12 @@ from orchestrator.model.journey import (
     ReEntry,
     Scope,
     Wait,
+    WaitWhile,
 )
 from orchestrator.model.shared import Shared
 from orchestrator.model.triggers import Bounds, Cron, EntryLimit, OnSchedule, OnSegment
 from orchestrator.model.types import Kind, Type
-from tests.engine.build import DAY, HOUR, START, event_field, journey, journeys, reachable, send
+from tests.engine.build import DAY, HOUR, START, event_field, expression, journey, journeys, reachable, send
 
 YEAR = 366 * DAY
 EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -470,3 +471,19 @@ def test_a_passage_that_ends_with_its_message_at_a_tick_makes_room_for_the_next_
     apply_event(given, customer, changed(1), at("2026-03-03"), effects)
     fire_timers(given, customer, "c1", at("2026-03-06"), effects)
     assert [when[8:10] for _, when in entered(effects)] == ["03", "04", "05"]
+
+
+def test_who_waits_while_in_a_segment_goes_on_as_it_is_defined_anew_and_nobody_enters_by_it() -> None:
+    in_vip = expression(lambda scope: "vip" in scope.customer.segments)
+    waits = journey(WaitWhile("hold", in_vip, None, "_end", "bye"), send("bye", "_end"), name="waits", waits_while=True)
+    lost = journey(Wait("pause", HOUR, "_end"), trigger=OnSegment("vip", enters=False), name="lost")
+    given = profile_set(waits, lost)
+    customer = reachable(segments={"vip": START}, aligned="rules", last_at_ms=START)
+    apply_event(given, customer, Event("registered", "e1", "c1", {}), START, Effects())
+    assert [instance.step for instance in customer.instances] == ["hold"]
+    nobody = replace(as_it_is("vip"), when=lambda _: False)
+    effects = Effects()
+    anew = replace(given, tracked=Tracked(segments=(as_it_is("lapsing"), nobody)), alignment="anew")
+    assert bring_in_line(anew, customer, "c1", START + HOUR, effects)
+    assert [action.step for action in effects.actions] == ["bye"]
+    assert (customer.segments, customer.instances) == ({}, [])
