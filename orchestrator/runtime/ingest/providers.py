@@ -18,14 +18,14 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.ingest.signatures import BODY, TIMESTAMP, Scheme
+from orchestrator.runtime.ingest.signatures import BODY, ID, TIMESTAMP, Scheme
 
 SECRET_BYTES_MIN = 16
 RECEIPTS = frozenset(
@@ -82,6 +82,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     customer_id: str = ""
     action_id: str = ""
     reference: str = ""
+    verify: str = ""
+    """The environment variable of the token with which the provider asks whether the address is ours (GET)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Provider:
     name: str
     scheme: Scheme
     mapping: _File
+    verify_token: bytes = field(default=b"", repr=False)
+    """What the provider says as it asks whether the address is ours; empty: it does not ask."""
 
 
 def read_providers(directory: str, environment: Mapping[str, str] = os.environ) -> dict[str, Provider]:
@@ -114,14 +118,7 @@ def _provider(file: Path, environment: Mapping[str, str]) -> Provider | None:
         raise EnvironmentProblem(f"{file} is not a provider: {error}", hint="see docs/operations/ingest.md") from error
     _check(file, mapping)
     own = mapping.signature
-    text = environment.get(own.variable, "")
-    if beside := environment.get(f"{own.variable}_FILE", ""):
-        try:
-            text = Path(beside).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise EnvironmentProblem(
-                f"the file in {own.variable}_FILE cannot be read: {type(error).__name__}"
-            ) from error
+    text = _from_environment(own.variable, environment)
     if not text:
         # Those that ship are there for all; only whoever has the secret takes their receipts.
         return None
@@ -136,7 +133,18 @@ def _provider(file: Path, environment: Mapping[str, str]) -> Provider | None:
         id_header=own.id,
         tolerance_s=own.tolerance_seconds,
     )
-    return Provider(file.stem, scheme, mapping)
+    token = _from_environment(mapping.verify, environment) if mapping.verify else ""
+    return Provider(file.stem, scheme, mapping, token.encode())
+
+
+def _from_environment(variable: str, environment: Mapping[str, str]) -> str:
+    beside = environment.get(f"{variable}_FILE", "")
+    if not beside:
+        return environment.get(variable, "")
+    try:
+        return Path(beside).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentProblem(f"the file in {variable}_FILE cannot be read: {type(error).__name__}") from error
 
 
 def _check(file: Path, mapping: _File) -> None:
@@ -147,6 +155,8 @@ def _check(file: Path, mapping: _File) -> None:
         "signature.written_as is text or base64": own.written_as in {"text", "base64"},
         "signature.signed holds {body}": BODY in own.signed,
         "signature.timestamp is named where it is signed": (TIMESTAMP in own.signed) == bool(own.timestamp),
+        "signature.id is named where it is signed": ID not in own.signed or bool(own.id),
+        "signature.tolerance_seconds is more than 0": own.tolerance_seconds > 0,
         "occurred_at.in is iso, seconds or milliseconds": unit in {"iso", "seconds", "milliseconds"},
         "either reference, or customer_id and action_id": bool(mapping.reference)
         != bool(mapping.customer_id and mapping.action_id),

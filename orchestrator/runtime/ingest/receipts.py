@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from orchestrator.runtime.ingest.signatures import refusal
 ROUTE = "receipts"
 ITEMS_MAX = 10_000
 PART_EVENTS = 500
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 KNOWN = frozenset({"action_id", "channel"})
 """Fields that every receipt is given where its event has them."""
 
@@ -54,8 +57,29 @@ class ReceiptRoute:
     wall: Clock = time.time
 
     def add_to(self, application: web.Application) -> None:
-        """Adds the address."""
+        """Adds the addresses."""
         application.router.add_post("/v1/receipts/{provider}", self.take)
+        application.router.add_get("/v1/receipts/{provider}", self.confirm, allow_head=False)
+
+    async def confirm(self, request: web.Request) -> web.StreamResponse:
+        """Answers a provider that asks whether the address is ours, with the token that both sides have.
+
+        Source: WebSub, "Hub Verifies Intent of the Subscriber", as Meta's webhooks use it.
+        """
+        note = request[NOTE]
+        note.route = ROUTE
+        provider = self.providers.get(request.match_info["provider"])
+        if provider is None or not provider.verify_token:
+            return problem(404, "there is no such provider", "see docs/operations/ingest.md")
+        note.client = provider.name
+        if wait_s := self.strangers.wait_s(request):
+            return later(429, "too many requests without a valid token", wait_s)
+        token = request.query.get("hub.verify_token", "").encode("utf-8", "surrogateescape")
+        challenge = request.query.get("hub.challenge", "")
+        if not hmac.compare_digest(token, provider.verify_token) or not CHALLENGE.fullmatch(challenge):
+            return problem(403, "the token is another one", "is it the one that the provider was given?")
+        self.strangers.was_none(request)
+        return web.Response(text=challenge, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         """Takes a webhook's receipts. What is signed and cannot be used is counted, and answered as taken: sent again

@@ -38,6 +38,7 @@ PROVIDER_SECRETS = {
     "INGEST_SECRET_GENERIC": "g" * 32,
     "INGEST_SECRET_RESEND": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "INGEST_SECRET_WHATSAPP": "w" * 32,
+    "INGEST_VERIFY_WHATSAPP": "v" * 16,
 }
 PROVIDERS = read_providers(str(deploy_dir() / "ingest"), PROVIDER_SECRETS)
 SECRETS = Secrets(TOKENS, PROVIDERS, {LINK_KEY.name: LINK_KEY})

@@ -249,6 +249,8 @@ def test_providers_without_a_secret_are_left_out_and_bad_files_are_refused(tmp_p
         text.replace("customer_id: customer_id\n", ""),
         text.replace("{field: at}", "{field: at, in: days}"),
         text.replace("timestamp: X-Timestamp", 'id: ""'),
+        text.replace("{timestamp}.", "{timestamp}.{id}."),
+        text.replace("timestamp: X-Timestamp", "timestamp: X-Timestamp, tolerance_seconds: -1"),
         "[",
     ):
         (tmp_path / "own.yaml").write_text(wrong)
@@ -325,3 +327,28 @@ def test_bodies_of_strangers_are_held_up_to_half_and_those_of_clients_go_on() ->
             return stranger, known, answer.status
 
     assert served.run(crowd) == (503, 202, 401)
+
+
+def asked(served: Served, provider: str, **query: str) -> tuple[int, str]:
+    """A provider asks whether the address is ours."""
+
+    async def send(client: Send) -> tuple[int, str]:
+        given = {f"hub.{name}": value for name, value in query.items()}
+        async with client.get(f"/v1/receipts/{provider}", params=given) as answer:
+            return answer.status, await answer.text()
+
+    found: tuple[int, str] = served.run(send)
+    return found
+
+
+def test_a_provider_that_asks_whether_the_address_is_ours_gets_its_challenge_back() -> None:
+    token = PROVIDER_SECRETS["INGEST_VERIFY_WHATSAPP"]
+    given = {"mode": "subscribe", "challenge": "1158201444"}
+    assert asked(Served(), "whatsapp", **given, verify_token=token) == (200, "1158201444")
+    for wrong in ({**given, "verify_token": "x"}, given, {"verify_token": token, "challenge": "<b>hello</b>"}):
+        status, text = asked(Served(), "whatsapp", **wrong)
+        assert status == 403
+        assert token not in text
+        assert "<b>" not in text
+    assert asked(Served(), "generic", **given, verify_token="")[0] == 404
+    assert token not in repr(PROVIDERS)
