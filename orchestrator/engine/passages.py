@@ -12,7 +12,8 @@ from orchestrator.model.journey import Journey
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
     """What the event means for one passage: goal, exit, exit condition, or a step on."""
-    journey = version_of(turn.journeys, instance)
+    # Looked up here, since it is done for each passage at each event; what is missing is told by `version_of`.
+    journey = turn.journeys.versions.get((instance.journey, instance.version)) or version_of(turn.journeys, instance)
     turn.instance = instance
     if event_type in journey.listens:
         if instance.state == PAUSED:
@@ -34,7 +35,12 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                     return
             if not leaves_by_condition(turn, journey, instance):
                 after_event(turn, journey, instance, event_type)
-    elif instance.state == ACTIVE and not leaves_by_condition(turn, journey, instance) and journey.waits_while:
+    elif (
+        (journey.exits_when or journey.waits_while)
+        and instance.state == ACTIVE
+        and not leaves_by_condition(turn, journey, instance)
+        and journey.waits_while
+    ):
         after_any_event(turn, journey, instance)
 
 
