@@ -17,7 +17,7 @@ from orchestrator.authoring.expression_nodes import (
     Typed,
     walk,
 )
-from orchestrator.authoring.expression_text import written_value
+from orchestrator.authoring.expression_text import text_of, written_value
 from orchestrator.authoring.expressions import Checked
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.yaml_source import problem_at
@@ -130,17 +130,7 @@ def _compared(node: Typed) -> tuple[str, str, Any] | None:
 
 
 def _named(node: Typed) -> str | None:
-    match node:
-        case EventField():
-            return f"event.{node.name}"
-        case EntryField():
-            return f"entry.{node.name}"
-        case Attribute():
-            return f"profile.{node.name}"
-        case StepField():
-            return f"steps.{node.step}.{node.name}"
-        case _:
-            return None
+    return text_of(node) if isinstance(node, EventField | EntryField | Attribute | StepField) else None
 
 
 def _exclude(one: Comparison, other: Comparison) -> bool:
