@@ -41,6 +41,8 @@ class Names:
     experiments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Experiment → its arms."""
     is_inside: bool = False
+    results: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """(step, result) → every value that the result can have, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

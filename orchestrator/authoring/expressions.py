@@ -20,6 +20,7 @@ from orchestrator.authoring.expression_nodes import (
     ExperimentArm,
     Names,
     SegmentMember,
+    StepField,
     Typed,
     walk,
 )
@@ -56,6 +57,7 @@ class Uses:
     audiences: frozenset[str]
     segments: frozenset[str]
     experiments: frozenset[str]
+    steps: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -91,4 +93,5 @@ def uses(node: Typed) -> Uses:
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
         segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
         experiments=frozenset(inner.name for inner in nodes if isinstance(inner, ExperimentArm)),
+        steps=frozenset(inner.step for inner in nodes if isinstance(inner, StepField)),
     )

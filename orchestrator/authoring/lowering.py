@@ -53,6 +53,7 @@ from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.action_steps import Increment
 from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
@@ -205,6 +206,8 @@ def lower_journey(
     }
     if any(edge.target == END for i, step in enumerate(draft.steps) for edge in edges(step, step_after(draft, i))):
         steps[END] = Exit(END, END_REASON)
+    for name in _asked_about(draft, checked):
+        steps[name] = _keeping_result(steps[name])
     goal = draft.goal
     return Journey(
         name=draft.name.name,
@@ -262,6 +265,18 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
         for aggregate in uses(checked[formula].node).aggregates
     }
     return tuple(found.values())
+
+
+def _asked_about(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
+    """The steps whose results some expression of the journey reads."""
+    return frozenset[str]().union(*(uses(checked[formula].node).steps for formula in journey_formulas(draft)))
+
+
+def _keeping_result(step: Step) -> Step:
+    """The step, which keeps how it ended; most kinds always do, because what they do can end in several ways."""
+    if isinstance(step, Wait | WaitUntilTime | WaitMonths | SetProfile | Increment):
+        return replace(step, keeps_result=True)
+    return step
 
 
 def _segments(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
