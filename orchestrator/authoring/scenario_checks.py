@@ -238,6 +238,13 @@ def _is_same_amount(expected: str, found: str | None) -> bool:
         return expected == found
 
 
+def _is_value(expected: object, found: object) -> bool:
+    """Whether an attribute or a consent is as expected; amounts are compared as numbers."""
+    if isinstance(expected, Decimal):
+        return isinstance(found, str) and _is_same_amount(str(expected), found)
+    return expected == found
+
+
 def _check_transition(expectation: Expectation, happened: Happened) -> str | None:
     found = _transitions(expectation, happened, expectation.value)
     more = expectation.more
@@ -256,7 +263,7 @@ def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     def check(expectation: Expectation, happened: Happened) -> str | None:
         state = happened.states[expectation.after_ms or 0]
         found = state.profile if name == "profile" else state.consent
-        wrong = [key for key, value in expectation.value.items() if found.get(key) != value]
+        wrong = [key for key, value in expectation.value.items() if not _is_value(value, found.get(key))]
         return ", ".join(f"{key}: {_plain(found.get(key, 'nothing'))}" for key in wrong) if wrong else None
 
     return check
