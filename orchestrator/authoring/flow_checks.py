@@ -8,6 +8,9 @@ from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import problem_at
 
+LIKE_AN_EXIT = frozenset({"exit", "end", "stop", "finish", "finished", "done", "leave", "quit"})
+"""Targets that no step has, written by those who want the journey to end there."""
+
 
 def check_flow(draft: JourneyDraft, problems: Problems) -> None:
     """Appends what is wrong with the ways between the journey's steps."""
@@ -29,7 +32,7 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
                         edge.ref.node,
                         "J203",
                         f'step "{step.name.name}" goes to unknown step "{edge.target}"',
-                        hint=did_you_mean(edge.target, steps),
+                        hint=_target_hint(edge.target, steps),
                     )
                 )
         is_endless = isinstance(step, WaitForDraft | WaitWhileDraft) and step.timeout is None
@@ -46,6 +49,12 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
     if is_whole:
         _check_reachable(draft, ways, problems)
     _check_loops(steps, at_once, problems)
+
+
+def _target_hint(target: str, steps: dict[str, StepDraft]) -> str:
+    if target in LIKE_AN_EXIT:
+        return f"every target is a step: add one, such as {target}: {{exit: finished}}"
+    return did_you_mean(target, steps)
 
 
 def _check_reachable(draft: JourneyDraft, ways: dict[str, list[str]], problems: Problems) -> None:
