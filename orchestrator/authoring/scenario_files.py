@@ -18,13 +18,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.authoring.durations import parse_duration, unit_ms
 from orchestrator.authoring.event_values import BadValue, EventShape, read_instant
+from orchestrator.authoring.expression_closures import loaded
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.scenario_nodes import Reader, value_of_node
 from orchestrator.authoring.scenario_values import (
@@ -524,7 +524,7 @@ class _StoryReader:
         return text
 
     def _profile_expected(self, node: Node) -> dict[str, Any]:
-        """As `_profile`; null says that the attribute has no value."""
+        """As `_profile`, with decimals as such; null says that the attribute has no value."""
         present: list[tuple[Scalar, Node]] = []
         absent: dict[str, Any] = {}
         for key, value in self._read.pairs(node):
@@ -534,12 +534,11 @@ class _StoryReader:
                 present.append((key, value))
         if not isinstance(node, MappingNode):
             return {}
-        values = self._profile(MappingNode(node.document, node.start, node.end, tuple(present)))
-        for name, value in values.items():
-            if self._journeys.attributes[name].kind is Kind.DECIMAL:
-                # 500 and 500.00 are the same amount, however many digits the record keeps.
-                values[name] = Decimal(value)
-        return values | absent
+        stored = self._profile(MappingNode(node.document, node.start, node.end, tuple(present)))
+        for name, load in [(name, loaded(self._journeys.attributes[name])) for name in stored]:
+            if load is not None:
+                stored[name] = load(stored[name])
+        return stored | absent
 
     def _offset(self, node: Node, *, sign: str = "+") -> int:
         """Milliseconds from the start; `sign` is what stands before the duration."""
