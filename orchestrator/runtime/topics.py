@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,17 @@ def topic_names(settings: Settings) -> TopicNames:
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
+
+
+def unread_events(wanted: Iterable[str], schemas: Mapping[str, str], event_topics: Iterable[str]) -> dict[str, str]:
+    """Event type → topic, of the event types that journeys ask for and whose topic no worker reads.
+
+    `schemas` are those of the event types. A schema's topic is where its events are sent by `produce` and `ingest`;
+    somebody else may send them to a topic that is read, so that this is no more than a warning.
+    """
+    read = frozenset(event_topics)
+    topics = {name: json.loads(schemas[name]).get("topic") for name in sorted(wanted) if name in schemas}
+    return {name: topic for name, topic in topics.items() if topic is not None and topic not in read}
 
 
 PERSONAL, IDS, NOTHING = "personal data", "customer ids", "nothing personal"
