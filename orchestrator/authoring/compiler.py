@@ -37,6 +37,7 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
+from orchestrator.authoring.formulas import journey_formulas
 from orchestrator.authoring.governance import check_governance
 from orchestrator.authoring.governance_source import GovernanceDraft, read_governance
 from orchestrator.authoring.journey_source import MIGRATE, read_journey
@@ -45,7 +46,6 @@ from orchestrator.authoring.lowering import (
     Renders,
     attribute_types,
     entry_fields,
-    journey_formulas,
     lower_journey,
     lower_rules,
     rules_behind,

@@ -14,10 +14,8 @@ from orchestrator.authoring.drafts import (
     BranchDraft,
     BrokenDraft,
     ChannelDraft,
-    EmitDraft,
     ExitDraft,
     Formula,
-    IncrementDraft,
     JourneyDraft,
     MeetExperimentDraft,
     MonthsDraft,
@@ -33,14 +31,12 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
-    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
-    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
@@ -50,6 +46,7 @@ from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expression_horizons import horizon
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.formulas import journey_formulas
 from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
@@ -152,38 +149,6 @@ def lower_rules(world: World, checked: CheckedFormulas) -> dict[str, tuple[Profi
 def _reach(channel: ChannelDraft, draft: ReachDraft, lowering: Lowering) -> ReachRule:
     where, address = lowering.optional(draft.where), lowering.optional(draft.address)
     return ReachRule(channel.name.name, draft.is_reachable, where, address)
-
-
-def journey_formulas(draft: JourneyDraft) -> list[Formula]:
-    """Every expression of the journey."""
-    found: list[Formula | None] = [draft.entry.where, draft.entry.key]
-    if isinstance(draft.entry.trigger, OnDateDraft):
-        found.append(draft.entry.trigger.date)
-    for rule in draft.exits:
-        found += [rule.where, rule.when]
-    if draft.goal is not None:
-        found += [draft.goal.where, draft.goal.value]
-    for step in draft.steps:
-        match step:
-            case WaitForDraft():
-                found += [awaited.where for awaited in step.awaited]
-            case UntilMomentDraft():
-                found.append(step.until)
-            case WaitWhileDraft():
-                found.append(step.condition)
-            case BranchDraft():
-                found += [case.when for case in step.cases]
-            case SendDraft():
-                found += [formula for _, formula in step.variables]
-            case SetDraft():
-                found += [formula for _, formula in step.assignments]
-            case IncrementDraft():
-                found += [formula for _, formula in step.increments]
-            case TaskDraft() | WebhookDraft() | EmitDraft():
-                found += [formula for _, formula in step.variables]
-            case _:
-                pass
-    return [formula for formula in found if formula is not None]
 
 
 def entry_fields(draft: JourneyDraft, checked: CheckedFormulas) -> list[str]:

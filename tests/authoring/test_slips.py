@@ -202,3 +202,83 @@ def test_a_slip_in_a_scenario_says_what_to_write(old: str, new: str, code: str, 
     files = {"cart.scenarios.yaml": SCENARIO.replace(old, new, 1)}
     found = load_scenarios(files, journeys, event_shapes(EVENTS)).problems
     assert [(problem.code, problem.hint) for problem in found] == [(code, hint)]
+
+
+def warned_of(old: str, new: str) -> list[tuple[str, str]]:
+    return [(problem.code, problem.message) for problem in problems_of("cart.yaml", old, new)]
+
+
+AWAITED = "      - {on: email_clicked, where: event.action_id == steps.remind.action_id, go: done}\n"
+
+
+def test_a_step_that_only_follows_an_unreachable_one_is_not_reported_beside_it() -> None:
+    problems = problems_of("cart.yaml", "    timeout: 1 day\n", "")
+    assert [(problem.code, problem.message) for problem in problems if problem.severity == "error"] == [
+        ("J301", 'no way leads to step "worth_it"')
+    ]
+    assert problems[-1].hint.endswith('step "react" above it always goes elsewhere')
+
+
+def test_steps_that_lead_to_each_other_in_a_circle_are_reported_once() -> None:
+    new = "  done: {exit: finished}\n  one: {wait: 1 day}\n  two: {wait: 1 day, next: one}\n"
+    assert warned_of("  done: {exit: finished}\n", new) == [("J301", 'no way leads to step "one"')]
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("{on: order_placed, where: event.cart_id == entry.cart_id, go: done}", ["J345"]),
+        ("{on: order_placed, where: event.cart_id == entry.cart_id and event.total > 5, go: done}", ["J345"]),
+        ("{on: order_placed, go: done}", []),
+        ("{on: order_placed, where: event.total > 5, go: done}", []),
+    ],
+)
+def test_an_awaited_event_that_an_exit_takes_is_warned_of(line: str, codes: list[str]) -> None:
+    assert [code for code, _ in warned_of(AWAITED, f"{AWAITED}      - {line}\n")] == codes
+
+
+@pytest.mark.parametrize(
+    ("condition", "codes"),
+    [
+        ("steps.offer.outcome == 'sent'", ["J347"]),
+        ("steps.worth_it.visits > 1", ["J347"]),
+        ("steps.remind.outcome == 'sent'", []),
+    ],
+)
+def test_a_result_of_a_step_that_never_comes_before_is_warned_of(condition: str, codes: list[str]) -> None:
+    assert [code for code, _ in warned_of("entry.value >= 100", condition)] == codes
+
+
+def test_in_a_loop_every_step_of_it_comes_before() -> None:
+    changed = FILES["cart.yaml"].replace("entry.value >= 100", "steps.offer.visits < 3")
+    changed = changed.replace(
+        "{send: [sms, email], template: offer}", "{send: [sms, email], template: offer, next: react}"
+    )
+    changed = changed.replace("      - {otherwise: done}", "      - {otherwise: choose}")
+    assert compile_journeys(fixture_sources({"cart.yaml": changed}), EVENTS).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ value | append }}", 'not Liquid: the filter "append" takes 1 value after it'),
+        ("{{ value | upcase: 'x' }}", 'not Liquid: the filter "upcase" takes no value after it'),
+        ("{% if value %}{{ value | slice }}{% endif %}", 'not Liquid: the filter "slice" takes 1 to 2 values after it'),
+        (
+            "{{ value | default: 'x', alow_false: true }}",
+            'not Liquid: the filter "default" takes no such named value after it',
+        ),
+    ],
+)
+def test_a_filter_that_is_not_given_what_it_takes_is_a_mistake(text: str, message: str) -> None:
+    template = f"---\nsubject: Hello\n---\n{text}\n"
+    found = compile_journeys(fixture_sources({"templates/reminder/email.liquid": template}), EVENTS).problems
+    assert [(problem.code, problem.message) for problem in found] == [("J601", message)]
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ value | slice: 0, 2 }}", "{{ value | default: 'x', allow_false: true }}", "{{ value | date }}"]
+)
+def test_a_filter_that_is_given_what_it_takes_is_none(text: str) -> None:
+    template = f"---\nsubject: Hello\n---\n{text}\n"
+    assert compile_journeys(fixture_sources({"templates/reminder/email.liquid": template}), EVENTS).problems == ()
