@@ -229,5 +229,5 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
         )
     of = STEP_FIELDS[field[0]]
     if field[0] != "visits":
-        of = replace(of, nullable=True, symbols=names.results.get((step[0], field[0]), ()))
+        of = replace(of, nullable=True, symbols=names.results().get((step[0], field[0]), ()))
     return StepField(of, step[0], field[0])

@@ -20,7 +20,6 @@ from orchestrator.authoring.expression_nodes import (
     ExperimentArm,
     Names,
     SegmentMember,
-    StepField,
     Typed,
     walk,
 )
@@ -57,7 +56,6 @@ class Uses:
     audiences: frozenset[str]
     segments: frozenset[str]
     experiments: frozenset[str]
-    steps: frozenset[str]
 
 
 def check_expression(text: str, names: Names) -> tuple[Checked | None, list[ExpressionProblem]]:
@@ -93,5 +91,4 @@ def uses(node: Typed) -> Uses:
         audiences=frozenset(inner.name for inner in nodes if isinstance(inner, AudienceMember)),
         segments=frozenset(inner.name for inner in nodes if isinstance(inner, SegmentMember)),
         experiments=frozenset(inner.name for inner in nodes if isinstance(inner, ExperimentArm)),
-        steps=frozenset(inner.step for inner in nodes if isinstance(inner, StepField)),
     )

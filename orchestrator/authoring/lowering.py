@@ -44,6 +44,7 @@ from orchestrator.authoring.entry_needs import needs_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expression_horizons import horizon
+from orchestrator.authoring.expression_nodes import StepField, walk
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
 from orchestrator.authoring.formulas import journey_formulas
@@ -234,7 +235,12 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
 
 def _asked_about(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
     """The steps whose results some expression of the journey reads."""
-    return frozenset[str]().union(*(uses(checked[formula].node).steps for formula in journey_formulas(draft)))
+    return frozenset(
+        node.step
+        for formula in journey_formulas(draft)
+        for node in walk(checked[formula].node)
+        if isinstance(node, StepField)
+    )
 
 
 def _keeping_result(step: Step) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
@@ -101,7 +102,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         segments=world.segments,
         audiences=frozenset(world.audiences),
         experiments=arms_of(world),
-        results=known_results(draft),
+        results=partial(known_results, draft),
     )
 
 
