@@ -268,8 +268,7 @@ def _apply(node: Apply, captured: Mapping[str, int]) -> Evaluate:
             correlated = _correlated(node, arguments[1], captured)
             return correlated or _junction(node.name, arguments[0], arguments[1])
         case "not":
-            inner = arguments[0]
-            return lambda scope: not inner(scope)
+            return _negation(node.arguments[0], captured)
         case "in":
             return _membership(node, arguments)
         case "??":
@@ -284,6 +283,28 @@ def _apply(node: Apply, captured: Mapping[str, int]) -> Evaluate:
             return _arithmetic(node, arguments)
         case _:
             return _call(node, arguments)
+
+
+def _negation(node: Typed, captured: Mapping[str, int]) -> Evaluate:
+    """`not x`; where x is made of `or`, its sides are asked without a call in between: exits by consent are like that,
+    and they are asked for every passage at every event.
+    """
+    sides = _sides(node)
+    match [closure(side, captured) for side in sides]:
+        case [one, other]:
+            return lambda scope: not (one(scope) or other(scope))
+        case [one, other, third]:
+            return lambda scope: not (one(scope) or other(scope) or third(scope))
+        case _:
+            inner = closure(node, captured)
+            return lambda scope: not inner(scope)
+
+
+def _sides(node: Typed) -> list[Typed]:
+    """`a or b or c` as a list; a list of one for anything else."""
+    if isinstance(node, Apply) and node.name == "or":
+        return [side for argument in node.arguments for side in _sides(argument)]
+    return [node]
 
 
 def _junction(name: str, left: Evaluate, right: Evaluate) -> Evaluate:

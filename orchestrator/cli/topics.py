@@ -63,7 +63,7 @@ def check(*, settings: Settings) -> int:
     for name in kept_for_ever(settings, specs):
         click.echo(f"note: topic {name} keeps data about customers for ever; give it a retention.ms")
     for short in kept_too_short(settings, specs):
-        click.echo(f"warning: {short}; approvals and what was done are lost earlier than --audit-retention-days says")
+        click.echo(f"warning: {short}; what was done is forgotten earlier than --audit-retention-days says")
     if not wrong:
         click.echo(f"{len(specs)} topics are as they must be")
     return 1 if wrong else 0

@@ -34,10 +34,16 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                     return
             if not leaves_by_condition(turn, journey, instance):
                 after_event(turn, journey, instance, event_type)
-    elif (
-        (journey.exits_when or journey.waits_while)
-        and instance.state == ACTIVE
-        and not leaves_by_condition(turn, journey, instance)
-        and journey.waits_while
-    ):
-        after_any_event(turn, journey, instance)
+    elif (journey.exits_when or journey.waits_while) and instance.state == ACTIVE:
+        # Asked here first, without a call in between, as nearly every event comes this way and nearly nobody leaves.
+        for condition in journey.exits_when:
+            try:
+                is_over = condition.evaluate(turn)
+            except ArithmeticError:
+                is_over = True
+            if is_over:
+                if leaves_by_condition(turn, journey, instance):
+                    return
+                break
+        if journey.waits_while:
+            after_any_event(turn, journey, instance)

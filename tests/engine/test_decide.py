@@ -323,6 +323,23 @@ def test_a_failing_condition_does_not_hold_and_is_told() -> None:
     assert effects.actions == []
 
 
+def test_an_exit_condition_that_fails_is_told_at_events_that_nobody_waits_for_and_later_ones_are_asked() -> None:
+    bad = expression(lambda s: 1 // s.customer.profile.get("calls", 1) > 1, "1 / calls > 1")
+    gone = expression(lambda s: s.customer.profile.get("gone", False))
+    given = journeys(journey(Wait("rest", DAY, "_end"), exits_when=(bad, gone)))
+    customer = reachable()
+    run(given, customer, (START, "registered"))
+    customer.profile["calls"] = 0
+    effects = Effects()
+    apply_event(given, customer, event("viewed", 7), START + 1, effects)
+    assert kinds(effects) == ["failed"]
+    assert customer.instances[0].step == "rest"
+    customer.profile["gone"] = True
+    apply_event(given, customer, event("viewed", 8), START + 2, effects)
+    assert kinds(effects) == ["failed", "failed", "exited"]
+    assert customer.instances == []
+
+
 def test_a_failing_template_is_an_outcome() -> None:
     given = journeys(journey(send("mail", "_end", renders={"email": broken_render})))
     customer = reachable()
