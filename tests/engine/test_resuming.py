@@ -36,6 +36,7 @@ from tests.engine.build import DAY, HOUR, START, event, event_field, expression,
 from tests.engine.test_migration import Play, migration, newer, over_to
 from tests.engine.test_pausing import MOMENT, Story, ms, welcome
 
+ProfileRules = dict[str, tuple[ProfileRule, ...]]
 ONE_A_DAY = (Cap("day", None, 1, DAY),)
 QUIET_UNTIL_23 = (QuietHours(None, ClockTime(0, 0), ClockTime(23, 0), "UTC", True, None),)
 
@@ -182,7 +183,7 @@ def test_a_goal_that_finds_no_room_counts_with_what_it_is_worth() -> None:
 @pytest.mark.parametrize("has_room", [True, False])
 def test_what_changes_later_does_not_take_an_exit_back(*, has_room: bool) -> None:
     first = expression(lambda scope: scope.customer.profile.get("orders") == 1, "profile.orders == 1")
-    rules = {"ordered": (ProfileRule("ordered", (("orders", event_field("count"), None),), (), True),)}
+    rules: ProfileRules = {"ordered": (ProfileRule("ordered", (("orders", event_field("count"), None),), (), True),)}
     story = Story(welcome(exits_on=(ordered(first),)), profile_rules=rules)
     story.at(0, "registered")
     story.pause(0.5)
@@ -209,7 +210,7 @@ def test_a_verdict_stands_in_a_version_that_asks_for_the_same() -> None:
     """Judged again it would not be an exit any more: there has been another order meanwhile."""
     first = expression(lambda scope: scope.customer.profile.get("orders") == 1, "profile.orders == 1")
     steps = (Wait("think", HOUR, "first"), send("first", "_end"))
-    rules = {"ordered": (ProfileRule("ordered", (("orders", event_field("count"), None),), (), True),)}
+    rules: ProfileRules = {"ordered": (ProfileRule("ordered", (("orders", event_field("count"), None),), (), True),)}
     before = replace(journeys(journey(*steps, exits_on=(ordered(first),))), profile_rules=rules)
     over = over_to(before, newer(*steps, how=migration(), exits_on=(ordered(first),)))
     play = Play(before)
@@ -461,7 +462,7 @@ def test_what_is_left_is_seen_by_the_version_that_the_passage_comes_into(*, rest
 
 
 def test_a_wait_that_a_change_of_the_profile_ends_sees_what_was_left() -> None:
-    rules = {"changed": (ProfileRule("changed", (("renewal", event_field("renewal"), None),), (), True),)}
+    rules: ProfileRules = {"changed": (ProfileRule("changed", (("renewal", event_field("renewal"), None),), (), True),)}
     wait = WaitUntilMoment("wait", MOMENT, False, 0, 0, 0, None, None, "react", "react", "react")
     story = Story(welcome(Wait("think", HOUR, "wait"), wait, react(), send("thanks", "_end")), profile_rules=rules)
     story.at(0, "changed", renewal=ms(30))
