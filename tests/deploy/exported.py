@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from deploy.documents import sink_metrics
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.in_force import load_journeys
@@ -91,6 +92,11 @@ def samples(metrics: Metrics | IngestMetrics) -> dict[str, set[str]]:
             if not sample.name.endswith("_created"):
                 found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def sink_samples() -> dict[str, set[str]]:
+    """Sample name -> its labels, of what Kafka Connect shows of the sinks."""
+    return {one["name"]: {"connector", "task", *filter(None, [one.get("label")])} for one in sink_metrics()}
 
 
 def families(metrics: Metrics) -> set[str]:
