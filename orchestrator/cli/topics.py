@@ -69,7 +69,7 @@ def check(*, settings: Settings) -> int:
     for name in kept_for_ever(settings, specs):
         click.echo(f"note: topic {name} keeps data about customers for ever; give it a retention.ms")
     for short in kept_too_short(settings, specs):
-        lost = "approvals and what was done are lost earlier than --audit-retention-days says"
+        lost = "what was done is forgotten earlier than --audit-retention-days says"
         if short.topic == topic_names(settings).recalls:
             lost = "sinks could carry out what customers who are forgotten were sent"
         click.echo(f"warning: {short}; {lost}")

@@ -35,6 +35,7 @@ class TopicNames:
     recalls: str
     definitions: str
     audit: str
+    approvals: str
     changelog: str
     sinks_prefix: str
     """How the names of the sinks' own topics begin."""
@@ -56,6 +57,7 @@ def topic_names(settings: Settings) -> TopicNames:
         recalls=f"{prefix}journeys.recalls",
         definitions=f"{prefix}journeys.definitions",
         audit=f"{prefix}orchestrator.audit",
+        approvals=f"{prefix}orchestrator.approvals",
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
@@ -145,6 +147,8 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     specs.append(TopicSpec(names.definitions, 1, compacted))
     # One partition: what was done stands in the order in which it was done.
     specs.append(kept(names.audit, "audit_retention_days", NOTHING, {"cleanup.policy": "delete"}, 1))
+    # The newest word of each person about each content stays: a content may be brought into force years later.
+    specs.append(TopicSpec(names.approvals, 1, compacted))
     forgotten = {"max.compaction.lag.ms": str(CHANGELOG_COMPACTED_MS)}
     specs.append(TopicSpec(names.changelog, partitions, compacted, forgotten, PERSONAL))
     return tuple(sorted(specs, key=lambda spec: spec.name))

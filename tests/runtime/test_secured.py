@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.resources import deploy_dir, journeys_dir, schemas_dir
+from orchestrator.runtime.audit import append_audit, new_record
 from orchestrator.runtime.grants import Right
 from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.roles import ROLES, rights_of
@@ -259,6 +260,59 @@ def test_an_operator_gives_a_new_aggregate_the_past_with_its_rights_only(
         assert run(["audit", "--act", "rebuild"]) == 0
         assert "olga" in capsys.readouterr().out
         assert worker.stop() == 0
+
+
+GOVERNANCE = """\
+groups:
+  leads: [cora]
+environments:
+  production:
+    approvals:
+      - {for: live, by: leads, journeys: [guarded]}
+"""
+
+
+def test_only_the_approver_approves_and_nothing_comes_into_force_without(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    journeys = Path(shutil.copytree(journeys_dir(), tmp_path / "journeys"))
+    guarded = COUNTING.replace("journey: counting", "journey: guarded").replace("> 99", "> 88")
+    (journeys / "guarded.yaml").write_text(guarded)
+    (journeys / "governance.yaml").write_text(GOVERNANCE)
+    apply = ["apply", str(journeys), *WHO]
+    approve = ["approve", "guarded", "--journeys", str(journeys), "--who", "cora", "--why", "checked"]
+
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 1
+    assert "cora: orchestrator approve guarded" in capsys.readouterr().out
+    for role in ("operator", "privacy", "support"):
+        become(shop, role, monkeypatch)
+        said = failure(capsys, *approve)
+        assert f"{PREFIX}orchestrator.approvals" in said
+        assert "uthorization failed" in said
+    # Who may write to the audit log can say so there, and it counts for nothing.
+    become(shop, "privacy", monkeypatch)
+    forger = settings_of_environment()
+    of = load_journeys(journeys, schemas_dir()).journeys.current["guarded"].version
+    forged = {"act": "approve", "about": "journey/guarded", "who": "cora", "why": "", "journey": "guarded"}
+    append_audit(forger, new_record(forger, **forged, version=of))
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 1
+    become(shop, "approver", monkeypatch)
+    assert run(approve) == 0, capsys.readouterr()
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 0, capsys.readouterr()
+    capsys.readouterr()
+    assert run(["audit", "--about", "journey/guarded", "--format", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["who"], line["why"]) for line in lines] == [("cora", ""), ("cora", "checked")]
+    assert run(["apply", *WHO]) == 0, "the others find what they know"
+
+
+def settings_of_environment() -> Settings:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    found = {name.removeprefix("ORCHESTRATOR_").lower(): value for name, value in os.environ.items()}
+    return Settings(**{name: value for name, value in found.items() if name in names and name != "partitions"})  # type: ignore[arg-type]
 
 
 def test_a_worker_without_one_of_its_rights_names_it_and_how_to_grant_it(

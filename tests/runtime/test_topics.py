@@ -48,13 +48,14 @@ def test_event_topics_get_their_time_from_the_broker_on_the_wall_clock_and_from_
 
 def test_all_topics_are_co_partitioned_but_those_that_are_about_the_whole_installation() -> None:
     partitions = {spec.name: spec.partitions for spec in topic_specs(SETTINGS, ["email"])}
-    assert partitions.pop("eu.journeys.definitions") == partitions.pop("eu.orchestrator.audit") == 1
+    of_all = ("eu.journeys.definitions", "eu.orchestrator.audit", "eu.orchestrator.approvals")
+    assert [partitions.pop(name) for name in of_all] == [1, 1, 1]
     assert set(partitions.values()) == {6}
 
 
 def test_state_is_compacted() -> None:
     compacted = {spec.name for spec in topic_specs(SETTINGS, []) if spec.config.get("cleanup.policy") == "compact"}
-    assert compacted == {"shop-customers-changelog", "eu.journeys.definitions"}
+    assert compacted == {"shop-customers-changelog", "eu.journeys.definitions", "eu.orchestrator.approvals"}
 
 
 def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:

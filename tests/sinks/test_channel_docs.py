@@ -31,6 +31,14 @@ def test_every_template_and_every_value_that_it_needs_are_documented(path: Path)
         assert name in row, name
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_template_says_where_recalls_are(path: Path) -> None:
+    config = json.loads(path.read_text())["config"]
+    assert config["recalls.topic"] == "${TOPIC_PREFIX}journeys.recalls"
+    assert config["recalls.bootstrap.servers"] == "${BOOTSTRAP_SERVERS}"
+    assert config["recalls.consumer"] == "${RECALLS_CONSUMER:-}"
+
+
 def test_every_setting_of_a_sink_is_documented() -> None:
     source = "".join(path.read_text() for path in sources_dir().rglob("*Connector.java"))
     settings = {name for name in re.findall(r'static final String \w+ =\s*"([a-z.]+)"', source) if "." in name}
