@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -40,6 +40,18 @@ def recall(commands: Commands, recalls: Iterable[Recall]) -> None:
         key, value = recall_record(one)
         commands.producer.produce(recalls_topic(commands), value, key)
     commands.flush()
+
+
+def until_visible(commands: Commands) -> None:
+    """The broker says that a transaction is committed before it has told the partitions."""
+    consumer = Consumer(
+        {"bootstrap.servers": commands.bootstrap_servers, "group.id": "look", "isolation.level": "read_committed"}
+    )
+    consumer.assign([TopicPartition(recalls_topic(commands), number, 0) for number in range(2)])
+    try:
+        assert consumer.consume(1, WAIT_S)
+    finally:
+        consumer.close()
 
 
 def dead_letters_topic(connector: Connector) -> str:
@@ -122,6 +134,7 @@ def test_recalls_of_an_open_or_aborted_transaction_do_not_count(
     producer.begin_transaction()
     producer.produce(recalls_topic(commands), value, key)
     producer.commit_transaction(WAIT_S)
+    until_visible(commands)
     commands.send("recalled", customer_id="anna")
     commands.send("berta", customer_id="berta")
     eventually(lambda: "berta" in receiver.accepted)
