@@ -14,6 +14,7 @@ from orchestrator.authoring.flow import END, edges, step_after
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.engine.erasure import ERASED
 
 LIKE_AN_EXIT = frozenset({"exit", "end", "stop", "finish", "finished", "done", "leave", "quit"})
 """Targets that no step has, written by those who want the journey to end there."""
@@ -52,6 +53,19 @@ def check_flow(draft: JourneyDraft, problems: Problems) -> None:
     if is_whole:
         _check_reachable(draft, ways, problems)
     _check_loops(steps, at_once, problems)
+
+
+def check_forgotten(draft: JourneyDraft, problems: Problems) -> None:
+    """Warns of what is to happen with the event with which everything about the customer is forgotten."""
+    places = [draft.entry.event, None if draft.goal is None else draft.goal.on]
+    for step in draft.steps:
+        if isinstance(step, WaitForDraft):
+            places += [awaited.on for awaited in step.awaited]
+    for place in places:
+        if place is not None and place.name == ERASED:
+            message = f"nothing follows from {ERASED}: all passages end with it, and nobody enters"
+            hint = "whoever has to know of erasures reads the event from its topic"
+            problems.append(problem_at(place.node, "J348", message, hint=hint, severity="warning"))
 
 
 def _target_hint(target: str, steps: dict[str, StepDraft]) -> str:
