@@ -34,7 +34,7 @@ steps:
       - {{when: {when}, go: done}}
       - {{otherwise: bye}}
   done: {{exit: finished}}
-  bye: {{exit: bye}}
+  bye: {{exit: finished}}
 """
 
 
