@@ -420,6 +420,10 @@ def connected(shop: Shop) -> Stack:
     secrets.mkdir(exist_ok=True)
     password = shop.secured.password_file("sinks").read_text()
     (secrets / "kafka.properties").write_text(f"username=sinks\npassword={password}")
+    page = (Path(__file__).parents[2] / "docs" / "operations" / "security.md").read_text()
+    told = next(block for block in page.split("```") if block.strip().startswith("security.protocol=SASL_SSL"))
+    told = told.replace('username="…"', 'username="sinks"').replace('password="…"', f'password="{password.strip()}"')
+    (secrets / "recalls.properties").write_text(told.replace("/run/secrets/ca.pem", str(shop.secured.ca_file)))
     shipped = (deploy_dir() / "compose" / "connect.secured.properties").read_text()
     signing_in = [line for line in shipped.splitlines() if re.match(r"(\w+\.)?(ssl|sasl|security)\.", line)]
     lines = "\n".join(["", f"bootstrap.servers={shop.secured.servers}", *signing_in, ""])
@@ -435,7 +439,8 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     become(shop, "operator", monkeypatch)
     monkeypatch.setenv("ORCHESTRATOR_CONNECT_URL", connected.connect_url)
     file = tmp_path / "commands.jsonl"
-    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}"]
+    consumer = f"${{dir:{secrets_dir(connected.data_dir)}:recalls.properties}}"
+    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}", "--set", f"RECALLS_CONSUMER={consumer}"]
     assert run(["connect", "apply", "file", *places]) == 0, capsys.readouterr()
     installation = shop.installation
     installation.producer.produce(f"{PREFIX}actions.email", b"not a command", b"dora")
@@ -451,16 +456,20 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     until(lambda: run(["dead-letters", "list", "--topic", topic]) in {0, 1}, seconds=30, what="the refused record")
     assert "not_avro" in capsys.readouterr().out
 
-    reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}actions.email")
-    shop.secured.revoke("sinks", reading)
-    try:
-        assert run(["connect", "restart", "file"]) in {0, None}
-        until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
-        assert f"Not authorized to access topics: [{PREFIX}actions.email]" in capsys.readouterr().out
-    finally:
-        shop.secured.grant("sinks", [reading])
-    run(["connect", "restart", "file"])
-    until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
+    for name in ("actions.email", "journeys.recalls"):
+        reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}{name}")
+        shop.secured.revoke("sinks", reading)
+        try:
+            assert run(["connect", "restart", "file"]) in {0, None}
+            # Recalls are looked at when there is a command.
+            installation.producer.produce(f"{PREFIX}actions.email", b"not a command either", b"dora")
+            assert installation.producer.flush(30) == 0
+            until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
+            assert f"Not authorized to access topics: [{PREFIX}{name}]" in capsys.readouterr().out
+        finally:
+            shop.secured.grant("sinks", [reading])
+        run(["connect", "restart", "file"])
+        until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
 
 
 def test_somebody_who_asks_for_erasure_needs_no_more_than_that(
