@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import structlog
 import uvloop
@@ -28,6 +28,7 @@ from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.codec import EventCodec, RecordEncoder
 from orchestrator.runtime.cycle import Cycle, CycleOptions
+from orchestrator.runtime.data_dir import claim_data_dir
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
 from orchestrator.runtime.health import HealthServer
 from orchestrator.runtime.in_force import InForce, load_journeys
@@ -66,6 +67,8 @@ class Prepared:
     encoder: RecordEncoder
     membership: list[tuple[int, str]]
     """The newest (generation, member id); the transaction log asks for it at each begin."""
+    claim: IO[str]
+    """The data directory is this process's alone while it is open."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -93,6 +96,7 @@ def prepare(settings: Settings) -> Prepared:
     Raises: EnvironmentProblem.
     """
     names, brokers = topic_names(settings), brokers_of(settings)
+    claim = claim_data_dir(settings.data_dir)
     schema_files = read_schema_files(settings.schemas)
     require_rights(settings, worker_rights(settings))
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
@@ -126,7 +130,9 @@ def prepare(settings: Settings) -> Prepared:
         transactions.start()
     except TransactionFailed as error:
         raise no_transactions(settings, error) from error
-    return Prepared(settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
+    return Prepared(
+        settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership, claim
+    )
 
 
 def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
@@ -250,6 +256,7 @@ class _Worker:
             revoke_timeout_s=settings.session_timeout_ms / 1000 * 0.7,
         )
         prepared.metrics.cycles(self.pump.silent_s)
+        prepared.metrics.watch_broker(lambda: prepared.uptake.is_broker_up)
         self.server = HealthServer(
             prepared.metrics.registry,
             host=settings.metrics_host,
@@ -307,6 +314,8 @@ class _Worker:
         """Why not all that was given to this worker is processed; "" if it is."""
         if self.is_stopping:
             return "stopping"
+        if not self.prepared.uptake.is_broker_up:
+            return "not ready: no broker answers"
         if not self.announced:
             return "not ready: no partitions were assigned yet, or they are being restored"
         return "" if self.pump.is_flowing else "not ready: partitions are being handed over or restored"

@@ -30,6 +30,7 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
         load_event_types(schemas_dir() / "events"), journeys, partitions=4, data_dir=Path(__file__).parent
     )
     metrics.cycles(lambda: 0.0)
+    metrics.watch_broker(lambda: True)
     metrics.restore_begins()
     metrics.restoring(0, remaining=5, read=7)
     metrics.restore_ended(0.5)

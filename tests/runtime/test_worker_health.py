@@ -14,7 +14,9 @@ from orchestrator.runtime.worker import _Worker
 @pytest.fixture
 def worker() -> _Worker:
     """A worker that owns partitions and processes them."""
-    prepared: Any = SimpleNamespace(settings=Settings(hang_timeout_ms=90_000))
+    prepared: Any = SimpleNamespace(
+        settings=Settings(hang_timeout_ms=90_000), uptake=SimpleNamespace(is_broker_up=True)
+    )
     worker = _Worker(prepared)
     pump: Any = SimpleNamespace(silent_s=lambda: 0.05, is_flowing=True)
     worker.pump = pump
@@ -44,3 +46,8 @@ def test_a_worker_is_not_ready_before_its_first_partitions_while_they_change_and
     assert worker._unready() == "stopping"
     # None of this is a reason to start it again.
     assert worker._ailing() == ""
+
+
+def test_a_worker_without_a_broker_is_not_ready_and_is_not_started_again_for_it(worker: _Worker) -> None:
+    worker.prepared.uptake.is_broker_up = False
+    assert (worker._unready(), worker._ailing()) == ("not ready: no broker answers", "")
