@@ -17,6 +17,7 @@ from orchestrator.runtime.ingest.links import LinkKey
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.stack.connect import drivers_dir
 from orchestrator.stack.stack import Stack, start_stack
+from tests.sinks.postgresql import driver_jar
 from tests.sinks.receiver import Receiver
 from tests.sinks.traffic import WAIT_S, Commands, eventually
 
@@ -40,6 +41,7 @@ def connect(stack: Stack) -> Iterator[Stack]:
     drivers.mkdir(exist_ok=True)
     # The registry keeps its schemas in a database whose driver suits the tests.
     shutil.copyfile(h2_jar(stack), drivers / "h2.jar")
+    shutil.copyfile(driver_jar(), drivers / "postgresql.jar")
     # Kept while the tests run: one of them starts Connect a second time.
     with pytest.MonkeyPatch.context() as environment:
         for name, value in SECRETS.items():
@@ -62,10 +64,11 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def commands(connect: Stack, schema_id: int, topic_prefix: str) -> Commands:
-    """A topic of the test's own for a channel's commands."""
+    """A topic of the test's own for a channel's commands, and one for recalls."""
     topic = f"{topic_prefix}actions.webhook"
     admin = AdminClient({"bootstrap.servers": connect.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
+    recalls = NewTopic(f"{topic_prefix}journeys.recalls", 2, 1, config={"cleanup.policy": "compact,delete"})
+    for future in admin.create_topics([NewTopic(topic, 1, 1), recalls]).values():
         future.result(WAIT_S)
     return Commands(connect.bootstrap_servers, topic, schema_id)
 
@@ -82,6 +85,7 @@ def apply(connect: Stack, topic_prefix: str) -> Iterator[Callable[..., Connector
             "TOPIC_PREFIX": topic_prefix,
             "HTTP_CHANNEL": "webhook",
             "REGISTRY_URL": connect.registry_url,
+            "BOOTSTRAP_SERVERS": connect.bootstrap_servers,
             **values,
         }
         described = read_connector(path, given, name=f"{topic_prefix}{template}")
