@@ -34,7 +34,7 @@ _RESTORE_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600
 
 # A series beside each counter that says when it began: nobody asks for it, and with a thousand journeys it is as many
 # series once more.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -225,12 +225,12 @@ def test_a_broker_that_does_not_answer_is_noticed_without_any_event_and_so_is_it
     monkeypatch.setattr(definitions, "LOOK_S", 0.1)
     monkeypatch.setattr(uptakes, "LOOK_EVERY_S", 0.0)
     uptake = Uptake(Brokers("127.0.0.1:1"), "journeys.definitions")
-    assert uptake.is_broker_up
+    seen = [uptake.is_broker_up]
     uptake._look()
-    assert not uptake.is_broker_up
+    seen.append(uptake.is_broker_up)
     monkeypatch.setattr(uptake._reader, "is_answered", lambda: True)
     uptake._look()
-    assert uptake.is_broker_up
+    assert [*seen, uptake.is_broker_up] == [True, False, True]
 
 
 @pytest.fixture
