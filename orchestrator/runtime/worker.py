@@ -21,6 +21,7 @@ from typing import IO, Any
 import structlog
 import uvloop
 
+from orchestrator import __version__
 from orchestrator.engine.shared import thin_rates
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
@@ -77,7 +78,16 @@ def run_worker(settings: Settings) -> int:
     Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or the journeys are not as needed.
     """
     configure_logs(log_format=settings.log_format, level=settings.log_level)
-    prepared = prepare(settings)
+    try:
+        prepared = prepare(settings)
+    except EnvironmentProblem as problem:
+        if settings.log_format != "json":
+            raise
+        # Whoever reads the log by machine looks for the reason there, in one line like all others.
+        return _report(problem)
+    log.info(
+        "starting", version=__version__, worker=prepared.log.transactional_id, set=prepared.in_force.journeys.set_id
+    )
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # Not asyncio.run: at the end it would cancel Faust's tasks and wait for them, see below.
@@ -440,7 +450,10 @@ def _report(error: BaseException) -> int:
         log.error("the worker ends", reason=str(error), hint=error.hint)
         return EXIT_ENVIRONMENT
     if isinstance(error, TransactionFailed):
-        log.error("the worker ends", reason=str(error), hint="start it again: it goes on from the last transaction")
+        hint = "start it again: it goes on from the last transaction"
+        if "_FENCED" in str(error):
+            hint += "; if that does not last, two workers have one --worker-id"
+        log.error("the worker ends", reason=str(error), hint=hint)
         return EXIT_ENVIRONMENT
     log.error("the worker ends: a bug, or something outside that it does not know", stack=stack_of(error))
     return EXIT_BUG
