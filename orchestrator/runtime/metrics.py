@@ -75,6 +75,11 @@ class Metrics:
         self._customers = self._counter(
             "orchestrator_customers_written", "Customer records written, once per customer and batch."
         )
+        self._misplaced = self._counter(
+            "orchestrator_customers_misplaced",
+            "New customers whose events came on another partition than their key's. Not all are looked at.",
+            "topic",
+        )
         self._transitions = self._counter(
             "orchestrator_transitions",
             "Decisions about passages through journeys, by journey, step and kind.",
@@ -239,6 +244,8 @@ class Metrics:
         self._heartbeats.inc(report.heartbeats)
         self._decisions.inc(sum(report.applied.values()) + report.timers_fired)
         self._customers.inc(report.customers)
+        for topic, count in report.misplaced.items():
+            self._misplaced.labels(topic).inc(count)
         self._transitions_of(report)
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)

@@ -53,6 +53,7 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
             duplicates=1,
             rejected={"not_avro": 1, "condition_failed": 1},
             customers=3,
+            misplaced={"events.web": 1},
             timers_fired=2,
             lateness_ms=[20, 4_000],
             transitions={
