@@ -290,7 +290,19 @@ def _refused(problems: Sequence[str]) -> EnvironmentProblem:
 
 
 def _same(left: str, right: str) -> bool:
-    return bool(json.loads(left) == json.loads(right))
+    """Whether nothing was changed, documentation included. Registries write names in their own way, which is no change:
+    `"namespace"` is left out where the record around it has the same.
+    """
+    one, other = json.loads(left), json.loads(right)
+    return bool(one == other or _with_full_names(one) == _with_full_names(other))
+
+
+def _with_full_names(schema: Any) -> Any:
+    try:
+        return fastavro.parse_schema(schema)
+    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, ValueError, KeyError, TypeError):
+        # Not one that fastavro knows: compared as it stands.
+        return schema
 
 
 def _level(body: Mapping[str, Any]) -> str:
