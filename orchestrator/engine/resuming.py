@@ -73,9 +73,12 @@ def catch_up(turn: Turn, instance: Instance) -> bool:
         if not leaves_by_condition(turn, journey, instance):
             after_timer(turn, journey, instance)
     elif event is not None:
-        _meet(turn, journey, instance, pause, event)
+        if _meet(turn, journey, instance, pause, event):
+            # A step is shown each of them once: this is none of the rounds that may have no end.
+            turn.rounds -= 1
     else:
         # Nothing is left but what would have come after this step.
+        turn.rounds -= 1
         if not pause.kept:
             instance.pause = None
         elif pause.over_ms is None:
@@ -90,8 +93,10 @@ def leave_in_pause(turn: Turn, journey: Journey, instance: Instance, pause: Paus
     _leave(turn, journey, instance, pause, reason, pause.kept)
 
 
-def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event: Kept) -> None:
-    """What the kept event means for the passage now; it is used up, unless it would have come after the step."""
+def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event: Kept) -> bool:
+    """What the kept event means for the passage now; it is used up, unless it would have come after the step. Gives
+    whether the passage is still in the step.
+    """
     number, step, over_ms = pause.shown, journey.steps[instance.step], pause.over_ms
     is_used_up = pause.came_ms is None or event.at_ms < _over_ms(turn, journey, instance, pause)
     _be_over(pause, event.at_ms)
@@ -108,6 +113,7 @@ def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event:
         pause.kept_bytes -= size_of(event)
         if has_stayed:
             pause.shown = number
+    return has_stayed
 
 
 def _be_over(pause: Pause, at_ms: int) -> None:
