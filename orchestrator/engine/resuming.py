@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from orchestrator.engine.expiry import EXPIRED
 from orchestrator.engine.goals import reach_goal, worth_of
-from orchestrator.engine.keeping import TOO_OLD, record_dropped
+from orchestrator.engine.keeping import NO_ROOM, TOO_OLD, record_dropped
 from orchestrator.engine.passages import apply_to_instance
 from orchestrator.engine.pausing import EXPIRED_IN_PAUSE, policy_of
 from orchestrator.engine.steps import (
@@ -44,6 +44,7 @@ def take_up(turn: Turn, journey: Journey, instance: Instance) -> None:
     record(turn, journey, instance, "resumed", step=instance.step, value=str(len(pause.kept)))
     if _ends(turn, journey, instance, pause):
         return
+    _drop_bare(turn, journey, instance, pause)
     _look_again(turn, journey, instance, pause)
     _drop_old(turn, journey, instance, pause)
     ask_to_catch_up(turn, instance)
@@ -254,6 +255,14 @@ def _look_again(turn: Turn, journey: Journey, instance: Instance, pause: Pause) 
             instance.timer_at_ms = due_ms
     else:
         after_any_event(turn, journey, instance)
+
+
+def _drop_bare(turn: Turn, journey: Journey, instance: Instance, pause: Pause) -> None:
+    """Drops verdicts without their events that do not count in this version: there is nothing that a step could see."""
+    for event in [one for one in pause.kept if one.is_bare]:
+        pause.kept = [one for one in pause.kept if one is not event]
+        pause.kept_bytes -= size_of(event)
+        record_dropped(turn, journey, instance, event, NO_ROOM)
 
 
 def _drop_old(turn: Turn, journey: Journey, instance: Instance, pause: Pause) -> None:
