@@ -23,6 +23,7 @@ from orchestrator.runtime.connectors import (
     read_values,
 )
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.tls import Tls
 from orchestrator.runtime.web import web_service
 from orchestrator.stack.connect import secrets_dir
 from orchestrator.stack.home import stack_dir
@@ -39,6 +40,7 @@ KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "SECRETS_DIR"})
 COMMANDS = ("templates", "validate", "apply", "status", "restart", "remove")
 
 PASSWORD = "ORCHESTRATOR_CONNECT_PASSWORD"  # noqa: S105  (the name of a variable, not a secret)
+KEY_PASSWORD = "ORCHESTRATOR_CONNECT_KEY_PASSWORD"  # noqa: S105
 
 
 def connect_worker(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,20 +48,32 @@ def connect_worker(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(
-        *, connect_url: str, connect_username: str, connect_password_file: str, connect_ca_file: str, **options: Any
+        *,
+        connect_url: str,
+        connect_username: str,
+        connect_password_file: str,
+        connect_ca_file: str,
+        connect_certificate_file: str,
+        connect_key_file: str,
+        connect_key_password_file: str,
+        **options: Any,
     ) -> Any:
+        key_password = secret(os.environ.get(KEY_PASSWORD, ""), connect_key_password_file, "connect-key-password")
         service = web_service(
             connect_url,
             what="Kafka Connect",
             option="--connect-url",
             username=connect_username,
             password=secret(os.environ.get(PASSWORD, ""), connect_password_file, "connect-password"),
-            ca_file=connect_ca_file,
+            tls=Tls(connect_ca_file, connect_certificate_file, connect_key_file, key_password, "--connect"),
         )
         return function(worker=ConnectWorker(service), **options)
 
     decorated: Callable[..., Any] = call
     for name, text in (
+        ("connect-key-password-file", f"File with the password of that key; or {KEY_PASSWORD}."),
+        ("connect-key-file", "PEM file with the key of that certificate, if it is not in the same file."),
+        ("connect-certificate-file", "PEM file with the certificate to show to Kafka Connect."),
         ("connect-ca-file", "PEM file with the authorities trusted for Kafka Connect's certificate."),
         ("connect-password-file", f"File with the password to sign in to Kafka Connect with; or {PASSWORD}."),
         ("connect-username", "Name to sign in to Kafka Connect with."),
