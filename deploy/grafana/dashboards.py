@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploy.grafana.ingest import INGEST
 from deploy.grafana.panels import INSTANCE, JOB, Dashboard, Panel, Query, age, quantile_over, quantiles, rate, rendered
 
 FOLDER = Path(__file__).with_name("dashboards")
@@ -420,7 +421,7 @@ RECOVERY = Dashboard(
     ),
 )
 
-DASHBOARDS = (OVERVIEW, JOURNEYS, CHANNELS, TIMERS, RECOVERY)
+DASHBOARDS = (OVERVIEW, JOURNEYS, CHANNELS, TIMERS, RECOVERY, INGEST)
 
 
 def main() -> None:

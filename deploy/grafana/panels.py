@@ -39,6 +39,9 @@ class Dashboard:
     uid: str
     title: str
     rows: tuple[tuple[Panel, ...], ...]
+    processes: str = "orchestrator_build_info"
+    """A metric that each process has which it is about: what can be chosen comes from its labels."""
+    is_about_journeys: bool = True
 
 
 def rate(metric: str, selector: str, *by: str) -> str:
@@ -84,7 +87,7 @@ def rendered(dashboard: Dashboard) -> str:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": _variables()},
+        "templating": {"list": _variables(dashboard)},
         "links": [
             {"type": "dashboards", "tags": ["orchestrator"], "title": "Others", "asDropdown": True, "includeVars": True}
         ],
@@ -122,7 +125,7 @@ def _panel(panel: Panel, number: int, position: dict[str, int]) -> dict[str, Any
     }
 
 
-def _variables() -> list[dict[str, Any]]:
+def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
     def label(name: str, query: str) -> dict[str, Any]:
         return {
             "name": name,
@@ -135,9 +138,12 @@ def _variables() -> list[dict[str, Any]]:
             "current": {"text": "All", "value": "$__all"},
         }
 
-    return [
+    processes = dashboard.processes
+    variables = [
         {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"},
-        label("job", "label_values(orchestrator_build_info, job)"),
-        label("instance", f"label_values(orchestrator_build_info{{{JOB}}}, instance)"),
-        label("journey", f"label_values(orchestrator_transitions_total{{{JOB}}}, journey)"),
+        label("job", f"label_values({processes}, job)"),
+        label("instance", f"label_values({processes}{{{JOB}}}, instance)"),
     ]
+    if dashboard.is_about_journeys:
+        variables.append(label("journey", f"label_values(orchestrator_transitions_total{{{JOB}}}, journey)"))
+    return variables

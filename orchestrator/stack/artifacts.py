@@ -41,13 +41,14 @@ class LockedFile:
 @dataclass(frozen=True, slots=True)
 class Lock:
     """Every file of the stack: the jars of broker and tools, the archive of the registry, what the sinks of Kafka
-    Connect are made of, and the compiler that makes them.
+    Connect are made of, the compiler that makes them, and the databases that their tests write to.
     """
 
     kafka: tuple[LockedFile, ...]
     registry: tuple[LockedFile, ...]
     sinks: tuple[LockedFile, ...] = ()
     compiler: tuple[LockedFile, ...] = ()
+    databases: tuple[LockedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def read_lock(path: Path | None = None) -> Lock:
     """The locked files, as shipped with the package unless another lock is named."""
     text = (path or Path(__file__).with_name("jars.lock.json")).read_text()
     sets = {name: tuple(LockedFile(**entry) for entry in entries) for name, entries in json.loads(text).items()}
-    return Lock(kafka=sets["kafka"], registry=sets["registry"], sinks=sets["sinks"], compiler=sets["compiler"])
+    return Lock(**sets)
 
 
 def ensure_artifacts(cache_dir: Path, *, lock: Lock, fetch: Fetch, progress: Progress) -> Artifacts:

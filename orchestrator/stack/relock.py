@@ -30,6 +30,12 @@ PROVIDED = frozenset({"slf4j-api"})
 COMPILER = ("org.eclipse.jdt", "ecj", "3.43.0")
 """The Java of the stack has no compiler of its own."""
 
+POSTGRESQL = ("io.zonky.test.postgres", "18.6.0", ("linux-amd64", "linux-arm64v8", "darwin-amd64", "darwin-arm64v8"))
+"""A server for the tests of the table sinks: nothing that runs in production."""
+
+DRIVERS = (("org.postgresql", "postgresql", "42.7.14"),)
+"""The database drivers of those tests."""
+
 LOCK = Path(__file__).with_name("jars.lock.json")
 
 
@@ -47,6 +53,7 @@ def main() -> None:
             "registry": _locked([registry]),
             "sinks": _locked(_resolved(context, SINKS, without=PROVIDED)),
             "compiler": _locked(_resolved(context, [COMPILER])),
+            "databases": _locked(_databases(context)),
         }
     LOCK.write_text(_as_json(sets))
 
@@ -54,6 +61,14 @@ def main() -> None:
 def _kafka(context: MavenContext) -> Iterable[Artifact]:
     modules = [("org.apache.kafka", module, KAFKA_VERSION) for module in KAFKA_MODULES]
     return _resolved(context, [*modules, LOGGING])
+
+
+def _databases(context: MavenContext) -> Iterable[Artifact]:
+    group, version, platforms = POSTGRESQL
+    servers = [(group, f"embedded-postgres-binaries-{platform}", version) for platform in platforms]
+    return [
+        context.project(group, name).at_version(version).artifact() for group, name, version in (*servers, *DRIVERS)
+    ]
 
 
 def _resolved(

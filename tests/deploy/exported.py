@@ -75,11 +75,15 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
 def exercised_ingest() -> IngestMetrics:
     """The metrics of an endpoint to which everything has happened once."""
     metrics = IngestMetrics(ROUTES)
-    metrics.watch(in_flight=lambda: 1.0, is_broker_up=lambda: True)
+    metrics.expect(["generic"], in_flight_max=10, held_bytes_max=1_000)
+    metrics.watch(in_flight=lambda: 1.0, held_bytes=lambda: 10.0, is_broker_up=lambda: True)
     metrics.answered("events", 202, 0.01)
+    metrics.answered("events", 429, 0.001)
     metrics.published(["cart_updated"])
     metrics.receipts("generic", accepted=1, ignored=1, unusable=1)
     metrics.lost("email_opened")
+    metrics.unconfirmed(1)
+    metrics.badly_signed("generic")
     return metrics
 
 

@@ -90,7 +90,11 @@ class TestLinters:
         assert pod["envFrom"][0]["configMapRef"]["name"] in names
         selector = workers["spec"]["selector"]["matchLabels"]
         for document in rendered:
-            if document["kind"] in {"Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}:
+            if document["metadata"]["name"] == "orchestrator-ingest":
+                # Scraped by another job, from wherever `kubernetes/ingest` is taken in.
+                assert document["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/name": "orchestrator-ingest"}
+                assert document["spec"]["endpoints"][0]["port"] == "metrics"
+            elif document["kind"] in {"Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}:
                 spec = document["spec"]
                 found = spec.get("podSelector") or spec.get("selector")
                 assert found.get("matchLabels", found) == selector, document["kind"]

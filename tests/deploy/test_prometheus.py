@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from orchestrator.runtime.health import HealthServer
+from orchestrator.runtime.ingest.observing import IngestMetrics
+from orchestrator.runtime.metrics import Metrics
 from orchestrator.stack.stack import Stack
-from tests.deploy.exported import PROMETHEUS, alerts, exercised_metrics, panel_queries, rules
+from tests.deploy.exported import PROMETHEUS, alerts, exercised_ingest, exercised_metrics, panel_queries, rules
 from tests.deploy.test_queries import VARIABLES
 from tests.deploy.tooling import program
 from tests.runtime.worker_process import DAY_MS, START_MS, Installation
@@ -44,8 +46,9 @@ class TestPromtool:
     def test_the_configuration_can_be_read(self) -> None:
         promtool("check", "config", "--syntax-only", "prometheus.yaml")
 
-    def test_what_a_worker_exports_passes_the_lint_for_names_and_units(self) -> None:
-        exposed = generate_latest(exercised_metrics().registry).decode()
+    @pytest.mark.parametrize("metrics", [exercised_metrics(), exercised_ingest()], ids=["worker", "endpoint"])
+    def test_what_is_exported_passes_the_lint_for_names_and_units(self, metrics: Metrics | IngestMetrics) -> None:
+        exposed = generate_latest(metrics.registry).decode()
         promtool("check", "metrics", text="\n".join(line for line in exposed.splitlines() if "_created" not in line))
 
 
@@ -63,16 +66,19 @@ def promtool(*arguments: str, text: str = "") -> None:
 
 
 class Server:
-    """A Prometheus of this test's own, which scrapes `target` every half second."""
+    """A Prometheus of this test's own, which scrapes the jobs' targets every half second."""
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, **targets: str) -> None:
         for name in ("rules.yaml", "alerts.yaml"):
             shutil.copy(PROMETHEUS / name, folder / name)
         recording = (folder / "rules.yaml").read_text()
         (folder / "rules.yaml").write_text(recording.replace("interval: 30s", "interval: 500ms"))
         config = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-        config["scrape_configs"] = [{"job_name": "orchestrator", "static_configs": [{"targets": [target]}]}]
+        config["scrape_configs"] = [
+            {"job_name": job.replace("_", "-"), "static_configs": [{"targets": [target]}]}
+            for job, target in targets.items()
+        ]
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -121,13 +127,14 @@ class Server:
 
 @pytest.fixture(scope="module")
 def scraping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prometheus that has scraped a worker to which everything has happened, several times."""
+    """A Prometheus that has scraped a worker and an endpoint to which everything has happened, several times."""
     metrics = exercised_metrics(now_ms=int(time.time() * 1000))
-    worker = HealthServer(metrics.registry, host="127.0.0.1", port=0, ailing=str, unready=str)
-    target = worker.url.removeprefix("http://").removesuffix("/metrics")
-    server = Server(tmp_path_factory.mktemp("prometheus"), target)
+    worker = serving(metrics.registry)
+    endpoint = serving(exercised_ingest().registry)
+    folder = tmp_path_factory.mktemp("prometheus")
+    server = Server(folder, orchestrator=target(worker.url), orchestrator_ingest=target(endpoint.url))
     try:
-        scrapes = 'count_over_time(up{job="orchestrator"}[1m])'
+        scrapes = "min(count_over_time(up[1m])) and on () count(up) == 2"
         server.until(lambda: float(server.query(scrapes)[0]["value"][1]) > 4, seconds=60, what="scraped")
         recorded = [rule["record"] for rule in rules() if "record" in rule]
         server.until(lambda: all(map(server.query, recorded)), seconds=60, what="recorded")
@@ -135,6 +142,15 @@ def scraping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         server.close()
         worker.close()
+        endpoint.close()
+
+
+def serving(registry: CollectorRegistry) -> HealthServer:
+    return HealthServer(registry, host="127.0.0.1", port=0, ailing=str, unready=str)
+
+
+def target(url: str) -> str:
+    return url.removeprefix("http://").removesuffix("/metrics")
 
 
 class TestPrometheus:
@@ -173,7 +189,7 @@ class TestWorker:
             metrics = worker.until_ready()
             folder = tmp_path / "prometheus"
             folder.mkdir()
-            server = Server(folder, metrics.removeprefix("http://").removesuffix("/metrics"))
+            server = Server(folder, orchestrator=target(metrics))
             try:
                 sent = "sum(orchestrator_actions_total)"
                 server.until(

@@ -17,6 +17,7 @@ from orchestrator.runtime.ingest.links import LinkKey
 from orchestrator.runtime.schemas import Registry, read_schema_files, register_schemas
 from orchestrator.stack.connect import drivers_dir
 from orchestrator.stack.stack import Stack, start_stack
+from tests.sinks.postgresql import driver_jar
 from tests.sinks.receiver import Receiver
 from tests.sinks.traffic import WAIT_S, Commands, eventually
 
@@ -40,6 +41,7 @@ def connect(stack: Stack) -> Iterator[Stack]:
     drivers.mkdir(exist_ok=True)
     # The registry keeps its schemas in a database whose driver suits the tests.
     shutil.copyfile(h2_jar(stack), drivers / "h2.jar")
+    shutil.copyfile(driver_jar(), drivers / "postgresql.jar")
     # Kept while the tests run: one of them starts Connect a second time.
     with pytest.MonkeyPatch.context() as environment:
         for name, value in SECRETS.items():

@@ -82,8 +82,6 @@ def test_a_table_has_one_row_for_each_command_however_often_it_comes(
     commands.send("c", "b")
     ((_, headers),) = dead_letters(commands, connector.config["errors.deadletterqueue.topic.name"], 1)
     assert headers["dlq.reason"].startswith("sql_22")
-    kill_connect(connect)
-    start_connect(connect)
     commands.send("d")
     worker = ConnectWorker(connect.connect_url)
 

@@ -107,6 +107,11 @@ class Surroundings:
 def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -> Endpoint:
     """The endpoint, to be called from within its event loop."""
     traffic = Traffic()
+    around.metrics.expect(
+        secrets.providers,
+        in_flight_max=settings.ingest_in_flight_max,
+        held_bytes_max=settings.ingest_held_bytes_max,
+    )
     application = new_application(settings, around.metrics, traffic, clock=around.clock)
     hops = settings.ingest_forwarded_hops
     strangers = Strangers(hops=hops, clock=around.clock)

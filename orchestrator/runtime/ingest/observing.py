@@ -84,11 +84,24 @@ class IngestMetrics:
             ("type",),
             registry=self.registry,
         )
-        self._in_flight = Gauge(
-            "orchestrator_ingest_in_flight_records",
-            "Events that wait for the broker's acknowledgement.",
+        self._unconfirmed = Counter(
+            "orchestrator_ingest_unconfirmed_events",
+            "Events that a broker was given and did not acknowledge: it may have them all the same, and who sent "
+            "them was told to come again.",
             registry=self.registry,
         )
+        self._bad_signatures = Counter(
+            "orchestrator_ingest_bad_signatures",
+            "Webhooks that were refused for their signature: wrong, missing, too old.",
+            ("provider",),
+            registry=self.registry,
+        )
+        self._in_flight = self._gauge("in_flight_records", "Events that wait for the broker's acknowledgement.")
+        self._in_flight_max = self._gauge(
+            "in_flight_max_records", "How many may wait before requests with events are answered 503."
+        )
+        self._held = self._gauge("held_bytes", "Bodies of requests that are not answered yet.")
+        self._held_max = self._gauge("held_max_bytes", "How large they may be together before more are answered 503.")
         self._is_broker_up = Gauge(
             "orchestrator_ingest_broker_up",
             "1 while a broker can be reached, 0 while everything is refused because none can.",
@@ -100,9 +113,22 @@ class IngestMetrics:
             for outcome in ("accepted", "unavailable"):
                 self._requests.labels(route, outcome)
 
-    def watch(self, *, in_flight: Callable[[], float], is_broker_up: Callable[[], bool]) -> None:
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"orchestrator_ingest_{name}", text, registry=self.registry)
+
+    def expect(self, providers: Iterable[str], *, in_flight_max: int, held_bytes_max: int) -> None:
+        """Providers that may come, so that their first bad signature is a rise, and the limits that are set."""
+        for provider in providers:
+            self._bad_signatures.labels(provider)
+        self._in_flight_max.set(in_flight_max)
+        self._held_max.set(held_bytes_max)
+
+    def watch(
+        self, *, in_flight: Callable[[], float], held_bytes: Callable[[], float], is_broker_up: Callable[[], bool]
+    ) -> None:
         """Where the gauges' values come from."""
         self._in_flight.set_function(in_flight)
+        self._held.set_function(held_bytes)
         self._is_broker_up.set_function(lambda: float(is_broker_up()))
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -123,6 +149,14 @@ class IngestMetrics:
         """What became of a webhook's receipts, by outcome."""
         for outcome, count in counts.items():
             self._receipts.labels(provider, outcome).inc(count)
+
+    def unconfirmed(self, count: int) -> None:
+        """So many events were written and not acknowledged."""
+        self._unconfirmed.inc(count)
+
+    def badly_signed(self, provider: str) -> None:
+        """A webhook was not believed."""
+        self._bad_signatures.labels(provider).inc()
 
     def lost(self, event_type: str) -> None:
         """An event that nobody will send again could not be published."""

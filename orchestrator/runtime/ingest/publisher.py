@@ -47,10 +47,11 @@ class TooLarge(Exception):
 
 @dataclass(slots=True)
 class _Batch:
-    """The records of one request: how many are not acknowledged yet, and the first reason against one."""
+    """The records of one request: how many are not acknowledged yet, how many never will be, and the first reason."""
 
     left: int
     done: asyncio.Future[None]
+    failed: int = 0
     failure: str = ""
 
 
@@ -71,12 +72,14 @@ class Publisher:
         in_flight_max: int,
         delivery_timeout_ms: int,
         on_fatal: Callable[[str], None],
+        on_unconfirmed: Callable[[int], None],
     ) -> None:
         self._routes = routes
         self._topics = tuple(event_topics)
         self._in_flight_max = in_flight_max
         self._timeout_s = delivery_timeout_ms / 1000 + _GRACE_S
         self._on_fatal = on_fatal
+        self._on_unconfirmed = on_unconfirmed
         self._loop = asyncio.get_running_loop()
         self._is_closing = threading.Event()
         self.in_flight = 0
@@ -133,10 +136,12 @@ class Publisher:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(batch.done)
         except TimeoutError as error:
+            self._on_unconfirmed(batch.left + batch.failed)
             raise Unavailable("the broker did not acknowledge in time") from error
         finally:
             self.in_flight -= len(records)
         if batch.failure:
+            self._on_unconfirmed(batch.failed)
             raise Unavailable(f"the broker did not acknowledge: {batch.failure}")
 
     async def close(self) -> None:
@@ -157,6 +162,7 @@ class Publisher:
         # endpoint waits for all requests before it flushes.
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
+                batch.failed += 1
                 batch.failure = batch.failure or error.name()
             batch.left -= 1
             if batch.left == 0:

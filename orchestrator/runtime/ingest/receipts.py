@@ -98,6 +98,7 @@ class ReceiptRoute:
         if isinstance(body, web.Response):
             return body
         if why := refusal(provider.scheme, request.headers, body, self.wall()):
+            self.metrics.badly_signed(provider.name)
             return problem(401, why, "is the secret the provider's, and the clock right?")
         self.strangers.was_none(request)
         try:

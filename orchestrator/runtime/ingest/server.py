@@ -73,6 +73,7 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, w
         failures.append(why)
         stop.set()
 
+    metrics = IngestMetrics(ROUTES)
     publisher = Publisher(
         brokers_of(settings),
         writing.routes,
@@ -80,9 +81,8 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, w
         in_flight_max=ingest.ingest_in_flight_max,
         delivery_timeout_ms=ingest.ingest_delivery_timeout_ms,
         on_fatal=fail,
+        on_unconfirmed=metrics.unconfirmed,
     )
-    metrics = IngestMetrics(ROUTES)
-    metrics.watch(in_flight=lambda: publisher.in_flight, is_broker_up=lambda: not publisher.away)
     health = HealthServer(
         metrics.registry,
         host=settings.metrics_host,
@@ -92,6 +92,11 @@ async def _serve(settings: Settings, ingest: IngestSettings, secrets: Secrets, w
         unready=lambda: "stopping" if stop.is_set() else "",
     )
     endpoint = assemble(ingest, secrets, Surroundings(writing.shapes, publisher, metrics))
+    metrics.watch(
+        in_flight=lambda: publisher.in_flight,
+        held_bytes=lambda: endpoint.traffic.held_bytes,
+        is_broker_up=lambda: not publisher.away,
+    )
     # What is compressed is refused, so nobody can send a little that becomes much.
     runner = web.AppRunner(
         endpoint.application,

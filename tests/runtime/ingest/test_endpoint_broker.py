@@ -39,6 +39,8 @@ def test_what_was_accepted_is_on_the_broker_and_nothing_else_is(installation: In
         assert running.request("GET", running.metrics_url + "/readyz").status == 200
         metrics = running.request("GET", running.metrics_url + "/metrics").body.decode()
         assert 'orchestrator_ingest_events_total{type="app_installed"} 2.0' in metrics
+        for limit in ("in_flight_max_records 10000.0", "held_max_bytes 3.2e+07", "held_bytes 0.0"):
+            assert f"orchestrator_ingest_{limit}" in metrics
         assert running.stop() == 0
         written = running.output()
     lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]

@@ -168,6 +168,9 @@ def test_who_has_not_the_secret_is_not_believed(provider: str) -> None:
     for signature in ("", "nonsense"):
         assert post(served, provider, RESEND, headers={PROVIDERS[provider].scheme.header: signature})[0] == 401
     assert served.log.events == []
+    value = served.metrics.registry.get_sample_value
+    counted = {name: value("orchestrator_ingest_bad_signatures_total", {"provider": name}) for name in PROVIDERS}
+    assert counted == dict.fromkeys(PROVIDERS, 0) | {provider: 3}
 
 
 def test_what_was_signed_long_ago_or_is_still_to_be_is_a_replay() -> None:

@@ -10,12 +10,15 @@ import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.connect.connector.Task;
 
-/** Writes action commands into a table, each once. */
+/** Writes action commands, or who is in audiences because of them, into a table. */
 public final class JdbcSinkConnector extends CommandSinkConnector {
   static final String URL = "jdbc.url";
   static final String USER = "jdbc.user";
   static final String PASSWORD = "jdbc.password";
   static final String TABLE = "jdbc.table";
+  static final String ROWS = "jdbc.rows";
+  static final String COMMANDS = "commands";
+  static final String MEMBERS = "members";
 
   static final ConfigDef SETTINGS =
       commonSettings()
@@ -24,7 +27,10 @@ public final class JdbcSinkConnector extends CommandSinkConnector {
           .define(USER, Type.STRING, "", Importance.MEDIUM, "User to sign in as; empty: nobody signs in.")
           .define(PASSWORD, Type.PASSWORD, "", Importance.MEDIUM, "The user's password.")
           .define(TABLE, Type.STRING, "outbox", JdbcSinkConnector::requireName, Importance.MEDIUM,
-              "The table, as deploy/connect/outbox.sql creates it.");
+              "The table, as deploy/connect/outbox.sql or audience_members.sql creates it.")
+          .define(ROWS, Type.STRING, COMMANDS, ConfigDef.ValidString.in(COMMANDS, MEMBERS), Importance.MEDIUM,
+              "What the rows are: commands (one for each, whatever is repeated), or members (of audiences: one for each"
+                  + " member, from being added until being removed).");
 
   private static void requireUrl(String name, Object value) {
     // Not repeated in the message: it may hold a password.

@@ -2,27 +2,31 @@ package orchestrator.connect;
 
 import java.sql.Connection;
 import java.sql.Driver;
-import java.sql.PreparedStatement;
 import java.sql.SQLException;
-import java.sql.Timestamp;
-import java.time.Instant;
 import java.util.Map;
 import java.util.Properties;
 import java.util.ServiceLoader;
 import org.apache.kafka.common.config.AbstractConfig;
 
-/**
- * One row for each command. Its action id is the key of the table, so a repeat finds its row there and adds none.
- */
+/** Rows of a table, each there once, however often its command comes. */
 public final class JdbcSinkTask extends CommandSinkTask {
   private static final int CHECK_TIMEOUT_S = 5;
 
+  /** Without time-outs, which each driver has by names of its own, a server that falls silent would stop its task for good. */
+  private static final String POSTGRESQL = "jdbc:postgresql:";
+
   private AbstractConfig settings;
+  private JdbcTable table;
   private Connection connection;
 
   @Override
   AbstractConfig open(Map<String, String> given) {
     settings = new AbstractConfig(JdbcSinkConnector.SETTINGS, given);
+    String name = settings.getString(JdbcSinkConnector.TABLE);
+    table =
+        settings.getString(JdbcSinkConnector.ROWS).equals(JdbcSinkConnector.MEMBERS)
+            ? new AudienceTable(name, timeoutS())
+            : new OutboxTable(name, timeoutS());
     return settings;
   }
 
@@ -30,9 +34,7 @@ public final class JdbcSinkTask extends CommandSinkTask {
   void deliver(Command command) throws Refused, NotNow {
     try {
       connect();
-      if (!isThere(command)) {
-        insert(command);
-      }
+      take(command);
     } catch (SQLException error) {
       String state = String.valueOf(error.getSQLState());
       // 22: the values do not fit the columns; 23: a rule of the table. All else is about the database, not the command.
@@ -44,40 +46,23 @@ public final class JdbcSinkTask extends CommandSinkTask {
     }
   }
 
-  private boolean isThere(Command command) throws SQLException {
-    String query = "SELECT 1 FROM " + settings.getString(JdbcSinkConnector.TABLE) + " WHERE action_id = ?";
-    try (PreparedStatement statement = connection.prepareStatement(query)) {
-      statement.setQueryTimeout(timeoutS());
-      statement.setString(1, command.actionId());
-      try (var rows = statement.executeQuery()) {
-        return rows.next();
+  private void take(Command command) throws SQLException, Refused {
+    try {
+      table.take(connection, command);
+    } catch (SQLException error) {
+      // A task that lost its place in the group without knowing may have been quicker by a moment.
+      if (!String.valueOf(error.getSQLState()).startsWith("23") || !table.has(connection, command)) {
+        throw error;
       }
-    }
-  }
-
-  private void insert(Command command) throws SQLException {
-    String insert =
-        "INSERT INTO "
-            + settings.getString(JdbcSinkConnector.TABLE)
-            + " (action_id, customer_id, channel, kind, target, address, created_at, expires_at, command)"
-            + " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    try (PreparedStatement statement = connection.prepareStatement(insert)) {
-      statement.setQueryTimeout(timeoutS());
-      statement.setString(1, command.actionId());
-      statement.setString(2, command.json().path("customer_id").asText());
-      statement.setString(3, command.json().path("channel").asText());
-      statement.setString(4, command.kind());
-      statement.setString(5, command.json().path("target").asText());
-      statement.setString(6, command.address());
-      statement.setTimestamp(7, Timestamp.from(Instant.parse(command.json().path("created_at").asText())));
-      statement.setTimestamp(8, new Timestamp(command.expiresAtMs()));
-      statement.setString(9, command.json().toString());
-      statement.executeUpdate();
     }
   }
 
   private int timeoutS() {
     return Math.max(1, settings.getInt(CommandSinkConnector.READ_TIMEOUT_MS) / 1000);
+  }
+
+  private int connectTimeoutS() {
+    return Math.max(1, settings.getInt(CommandSinkConnector.CONNECT_TIMEOUT_MS) / 1000);
   }
 
   private void connect() throws SQLException {
@@ -93,6 +78,12 @@ public final class JdbcSinkTask extends CommandSinkTask {
     if (!settings.getString(JdbcSinkConnector.USER).isEmpty()) {
       properties.put("user", settings.getString(JdbcSinkConnector.USER));
       properties.put("password", settings.getPassword(JdbcSinkConnector.PASSWORD).value());
+    }
+    if (url.startsWith(POSTGRESQL)) {
+      // What the address says about them counts more.
+      properties.put("connectTimeout", String.valueOf(connectTimeoutS()));
+      properties.put("loginTimeout", String.valueOf(connectTimeoutS() + timeoutS()));
+      properties.put("socketTimeout", String.valueOf(2 * timeoutS()));
     }
     Connection fresh = driver.connect(url, properties);
     fresh.setAutoCommit(true);
