@@ -60,6 +60,8 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "transitions": {"worker": WRITE, "support": READ},
     "journal": {"worker": WRITE, "operator": READ, "support": READ},
     "dead_letters": {"worker": WRITE, "operator": READ, "support": READ},
+    # Whoever reads it and guesses an id can tell whether that customer was erased, so it is for sinks alone.
+    "recalls": {"worker": WRITE, "sinks": READ},
     "definitions": {"worker": READ, "author": READ, "approver": READ, "operator": "Read Write", "support": READ},
     "changelog": {"worker": "Read Write", "author": READ, "operator": READ, "support": READ, "privacy": READ},
     "audit": {"author": READ, "approver": WRITE, "operator": "Read Write", "support": WRITE, "privacy": WRITE},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,10 @@ def connected(shop: Shop) -> Stack:
     secrets.mkdir(exist_ok=True)
     password = shop.secured.password_file("sinks").read_text()
     (secrets / "kafka.properties").write_text(f"username=sinks\npassword={password}")
+    page = (Path(__file__).parents[3] / "docs" / "operations" / "security.md").read_text()
+    told = next(block for block in page.split("```") if block.strip().startswith("security.protocol=SASL_SSL"))
+    told = told.replace('username="…"', 'username="sinks"').replace('password="…"', f'password="{password.strip()}"')
+    (secrets / "recalls.properties").write_text(told.replace("/run/secrets/ca.pem", str(shop.secured.ca_file)))
     shipped = (deploy_dir() / "compose" / "connect.secured.properties").read_text()
     signing_in = [line for line in shipped.splitlines() if re.match(r"(\w+\.)?(ssl|sasl|security)\.", line)]
     lines = "\n".join(["", f"bootstrap.servers={shop.secured.servers}", *signing_in, ""])

@@ -17,6 +17,7 @@ from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.audit import append_audit, new_record
 from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.topics import topic_names
+from orchestrator.stack.connect import secrets_dir
 from orchestrator.stack.stack import Stack
 from tests.runtime.secured.shop import PREFIX, WHO, Shop, become, failure, settings_of_environment
 from tests.runtime.secured.stack import Secured
@@ -332,7 +333,8 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     become(shop, "operator", monkeypatch)
     monkeypatch.setenv("ORCHESTRATOR_CONNECT_URL", connected.connect_url)
     file = tmp_path / "commands.jsonl"
-    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}"]
+    consumer = f"${{dir:{secrets_dir(connected.data_dir)}:recalls.properties}}"
+    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}", "--set", f"RECALLS_CONSUMER={consumer}"]
     assert run(["connect", "apply", "file", *places]) == 0, capsys.readouterr()
     installation = shop.installation
     installation.producer.produce(f"{PREFIX}actions.email", b"not a command", b"dora")
@@ -348,16 +350,20 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     until(lambda: run(["dead-letters", "list", "--topic", topic]) in {0, 1}, seconds=30, what="the refused record")
     assert "not_avro" in capsys.readouterr().out
 
-    reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}actions.email")
-    shop.secured.revoke("sinks", reading)
-    try:
-        assert run(["connect", "restart", "file"]) in {0, None}
-        until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
-        assert f"Not authorized to access topics: [{PREFIX}actions.email]" in capsys.readouterr().out
-    finally:
-        shop.secured.grant("sinks", [reading])
-    run(["connect", "restart", "file"])
-    until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
+    for name in ("actions.email", "journeys.recalls"):
+        reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}{name}")
+        shop.secured.revoke("sinks", reading)
+        try:
+            assert run(["connect", "restart", "file"]) in {0, None}
+            # Recalls are looked at when there is a command.
+            installation.producer.produce(f"{PREFIX}actions.email", b"not a command either", b"dora")
+            assert installation.producer.flush(30) == 0
+            until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
+            assert f"Not authorized to access topics: [{PREFIX}{name}]" in capsys.readouterr().out
+        finally:
+            shop.secured.grant("sinks", [reading])
+        run(["connect", "restart", "file"])
+        until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
 
 
 def test_somebody_who_asks_for_erasure_needs_no_more_than_that(

@@ -9,8 +9,16 @@ import java.util.Map;
  */
 record Command(
     String actionId,
+    String customerId,
     String kind,
     String address,
     Map<String, String> content,
+    long createdAtMs,
     long expiresAtMs,
-    ObjectNode json) {}
+    ObjectNode json) {
+
+  /** Whether it takes the customer out of something. */
+  boolean isWithdrawal() {
+    return kind.equals("audience_remove");
+  }
+}
