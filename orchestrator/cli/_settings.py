@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ingest.settings import FIELDS as INGEST_SETTINGS
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.settings import Settings
@@ -77,7 +78,12 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
                 settings = Settings(**given)
             except ValueError as error:
                 raise click.UsageError(str(error)) from error
-            return function(settings=settings, **found)
+            try:
+                return function(settings=settings, **found)
+            except EnvironmentProblem as problem:
+                if "bootstrap_servers" in taken:
+                    raise _explained(problem, settings) from problem
+                raise
 
         decorated: Callable[..., Any] = call
         for name in reversed(options):
@@ -87,6 +93,15 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
         return decorated
 
     return decorate
+
+
+def _explained(problem: EnvironmentProblem, settings: Settings) -> EnvironmentProblem:
+    """The problem, or the right that is missing where that is what it is about."""
+    from orchestrator.runtime.command_rights import explained_problem  # noqa: PLC0415  (loads the Kafka client)
+
+    # `orchestrator dead-letters list` is about dead letters.
+    path = click.get_current_context().command_path.split()
+    return explained_problem(problem, path[1] if len(path) > 1 else "", settings)
 
 
 def with_ingest_settings(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -37,6 +37,7 @@ Examples:
 KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "BOOTSTRAP_SERVERS", "SECRETS_DIR"})
 """Places of templates whose values this program knows."""
 
+DEAD_LETTERS = "errors.deadletterqueue.topic.name"
 COMMANDS = ("templates", "validate", "apply", "status", "restart", "remove")
 
 PASSWORD = "ORCHESTRATOR_CONNECT_PASSWORD"  # noqa: S105  (the name of a variable, not a secret)
@@ -101,7 +102,6 @@ def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--name", default="", help="Name of the connector, if not the template's own."),
             connect_worker,
-            with_settings("bootstrap_servers", "registry_url", "topic_prefix"),
         )
     ):
         function = decorate(function)
@@ -131,6 +131,7 @@ def templates_command() -> None:
 
 @command.command("validate", epilog="Example: orchestrator connect validate webhook --values production.env")
 @_with_values
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix")
 def validate(
     *,
     templates: Sequence[str],
@@ -151,6 +152,7 @@ def validate(
 
 @command.command("apply", epilog="Example: orchestrator connect apply webhook --values production.env")
 @_with_values
+@with_settings("registry_url", "topic_prefix", "bootstrap_servers", "replication_factor", "dead_letter_retention_days")
 def apply(
     *,
     templates: Sequence[str],
@@ -160,10 +162,19 @@ def apply(
     worker: ConnectWorker,
     settings: Settings,
 ) -> int:
-    """Start connectors, or give running ones a new configuration. All are checked before the first is changed."""
+    """Start connectors, or give running ones a new configuration. All are checked before the first is changed.
+
+    The topics of their dead letters are created where they are missing: Kafka Connect would give them the brokers'
+    retention, though they hold customers' data.
+    """
+    from orchestrator.runtime.topics import create_topics, sink_spec  # noqa: PLC0415  (loads the Kafka client)
+
     connectors = _connectors(templates, pairs, files, name, settings)
     if _faults(worker, connectors):
         return 1
+    topics = {connector.config[DEAD_LETTERS] for connector in connectors if connector.config.get(DEAD_LETTERS)}
+    for topic in create_topics(settings, [sink_spec(settings, topic) for topic in sorted(topics)]):
+        click.echo(f"created {topic}")
     for connector in connectors:
         click.echo(f"{connector.name}: {'started' if worker.apply(connector) else 'changed'}")
     return 0

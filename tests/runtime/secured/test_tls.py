@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.runtime.roles import rights_of
+from orchestrator.stack.connect import secrets_dir
 from orchestrator.stack.ports import HOST
 from orchestrator.stack.stack import Stack
 from tests.runtime.secured.shop import PREFIX, Shop, become, failure
 from tests.runtime.secured.stack import Secured
-from tests.runtime.worker_process import DAY_MS, START_MS, until
+from tests.runtime.worker_process import START_MS, Installation, until
 
 pytestmark = pytest.mark.broker
 
@@ -41,19 +44,25 @@ def show(shop: Shop, user: str, monkeypatch: pytest.MonkeyPatch, **changed: str)
         monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
 
 
-def test_a_worker_that_shows_a_certificate_everywhere_does_its_work_with_the_rights_of_its_name(shop: Shop) -> None:
-    installation = shop.installation
-    told = certified(shop.secured, "worker")
+def test_a_worker_that_shows_a_certificate_everywhere_does_its_work_with_the_rights_of_its_name(
+    shop: Shop, tmp_path: Path
+) -> None:
+    secured = shop.secured
+    installation = Installation(secured.stack, "tls.", tmp_path)
+    journeys = shop.journeys
+    publishing = dataclasses.replace(installation.settings, publish=True)
+    secured.grant(
+        "certified",
+        rights_of("worker", publishing, channels=journeys.destinations, emits=journeys.emits.values()),
+    )
+    told = certified(secured, "certified")
     names = ("BOOTSTRAP_SERVERS", "REGISTRY_URL", "SECURITY_PROTOCOL", "SSL_CA_FILE", "SSL_CERTIFICATE_FILE")
     options = [part for name in names for part in (f"--{name.lower().replace('_', '-')}", told[name])]
-    sent = len(installation.actions())
-    # Stream time only goes on: this is after what the tests of rights send.
-    at_ms = START_MS + 3 * DAY_MS
-    installation.register("wanda", at_ms=at_ms)
-    installation.heartbeat(at_ms=at_ms + 1)
-    with installation.worker("t", *options) as worker:
+    installation.register("wanda", at_ms=START_MS)
+    installation.heartbeat(at_ms=START_MS + 1)
+    with installation.worker("t", "--publish", *options) as worker:
         worker.until_ready()
-        until(lambda: len(installation.actions()) > sent, seconds=30, what="the message")
+        until(installation.actions, seconds=30, what="the message")
         assert worker.stop() == 0
 
 
@@ -76,8 +85,15 @@ def test_operators_see_sinks_and_dead_letters_with_certificates(
 ) -> None:
     show(shop, "operator", monkeypatch)
     file = ["connect", "apply", "file", "--name", "secured", "--set", "FILE_CHANNEL=sms"]
-    registry = ["--set", f"REGISTRY_URL={shop.settings.registry_url}"]
-    assert run([*file, *registry, "--set", f"FILE_PATH={tmp_path / 'sms'}"]) == 0, capsys.readouterr()
+    # Sinks reach brokers and registry in their own way.
+    values = {
+        "REGISTRY_URL": shop.settings.registry_url,
+        "BOOTSTRAP_SERVERS": shop.secured.servers,
+        "RECALLS_CONSUMER": f"${{dir:{secrets_dir(connected.data_dir)}:recalls.properties}}",
+        "FILE_PATH": str(tmp_path / "sms"),
+    }
+    places = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+    assert run([*file, *places]) == 0, capsys.readouterr()
     until(lambda: run(["connect", "status"]) == 0, seconds=30, what="the sink runs")
     assert run(["connect", "remove", "secured"]) == 0
     assert run(["dead-letters", "list"]) in {0, 1}, capsys.readouterr()
