@@ -54,11 +54,11 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
 }
 """Command → kind of topic (as in `TOPICS`) → what it does there, with all its options."""
 
+ONCE = {"approve": {"audit": READ}}
+"""What a command does besides, for which no role has the right: `approve --carry-over` reads the audit log."""
+
 CHECKING = frozenset({"topics", "apply"})
 """Commands that compare all topics with what they must be."""
-
-PUBLISHING = frozenset({"approve", "apply", "pause", "resume", "versions"})
-"""Commands whose acts are written in one transaction with their audit records."""
 
 _DENIED = ("uthorization failed", "AUTHORIZATION_FAILED", "may not do this")
 _UNSEEN = ("may not see it", "does not exist", "Unknown partition", "Unknown topic")
@@ -70,7 +70,8 @@ def command_rights(command: str, settings: Settings, channels: Iterable[str] = (
     """What the command needs, as far as brokers can be asked for it; with `channels` also for their topics."""
     names, does = topic_names(settings), COMMANDS.get(command, {})
     for spec in topic_specs(settings, channels):
-        operations = does.get(kind_of(spec.name, names), "").split()
+        kind = kind_of(spec.name, names)
+        operations = f"{does.get(kind, '')} {ONCE.get(command, {}).get(kind, '')}".split()
         if command in CHECKING:
             # Whoever reads or writes may see that it is there.
             operations += [*([] if operations else [DESCRIBE]), *([DESCRIBE_CONFIGS] if spec.config else [])]
@@ -86,10 +87,10 @@ def explained_problem(problem: EnvironmentProblem, command: str, settings: Setti
     Only brokers that know who asks refuse anything. They are asked, but not for long.
     """
     said = " ".join(_said(problem))
-    brokers = brokers_of(settings)
     is_denied = any(sign in said for sign in _DENIED)
     if not (is_denied or any(sign in said for sign in _UNSEEN)):
         return problem
+    brokers = brokers_of(settings)
     if brokers.principal == "User:ANONYMOUS" or command not in COMMANDS:
         return problem
     if "ransactional Id authorization failed" in said or "TRANSACTIONAL_ID_AUTHORIZATION" in said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 
 import pytest
 from click.testing import CliRunner
@@ -213,3 +214,15 @@ def test_sinks_make_no_topics_since_an_operator_makes_those_of_their_dead_letter
     assert (spec.partitions, spec.retention, spec.holds) == (1, "dead_letter_retention_days", "personal data")
     assert spec.initial["retention.ms"] == str(14 * 86_400_000)
     assert sink_spec(dataclasses.replace(SETTINGS, dead_letter_retention_days=-1), "x").initial["retention.ms"] == "-1"
+
+
+def test_who_takes_approvals_over_from_the_audit_log_is_told_to_be_let_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: object, rights: Iterable[Right], **__: float) -> list[Right]:
+        return [right for right in rights if str(right) == "Read topic shop.orchestrator.audit"]
+
+    monkeypatch.setattr(command_rights, "missing_rights", missing)
+    problem = EnvironmentProblem(
+        "topic shop.orchestrator.audit cannot be read: Topic authorization failed", hint="look"
+    )
+    assert "Read topic shop.orchestrator.audit" in str(explained_problem(problem, "approve", SIGNED_IN))
+    assert "Read topic shop.orchestrator.audit" not in named("approver")
