@@ -166,6 +166,21 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
 
+def sink_spec(settings: Settings, name: str) -> TopicSpec:
+    """The topic of a sink's dead letters. Kafka Connect writes to one partition, wherever the record came from."""
+    days = settings.dead_letter_retention_days
+    retention = {"retention.ms": str(days if days < 0 else days * DAY_MS)}
+    larger = {"max.message.bytes": str(PRODUCED_BYTES_MAX)}
+    return TopicSpec(name, 1, {}, {**retention, **larger}, PERSONAL, "dead_letter_retention_days")
+
+
+def sink_specs(settings: Settings) -> list[TopicSpec]:
+    """The topics of sinks that are there. Raises: EnvironmentProblem if the broker does not answer."""
+    brokers, prefix = brokers_of(settings), topic_names(settings).sinks_prefix
+    existing = _existing_partitions(_admin(brokers), brokers)
+    return [sink_spec(settings, name) for name in sorted(existing) if name.startswith(prefix)]
+
+
 def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
     """How the broker's topics differ from `specs`, sorted; empty if they are as they must be.
 
