@@ -345,7 +345,7 @@ class Cycle:
         aligned = None if owned.align_after is None else (self._journeys.alignment, owned.align_after)
         computed.outputs.append(self._encode(number, None, decided, aligned))
         computed.stream_times[number] = owned.merge.stream_time_ms
-        self._report(computed.report, None, decided)
+        self._report(computed.report, number, None, decided)
         return True
 
     def _situation(

@@ -93,7 +93,7 @@ def plain_journeys(draw: st.DrawFn, name: str, around: Around, *, entry: Any = N
         found["goal"] = {"on": draw(st.sampled_from(ENDS[:3])), "within": draw(st.sampled_from(SPANS))}
     first = draw(st.sampled_from(FIRST_STEPS))
     kinds = [*first, *draw(st.lists(st.sampled_from(WAITS), min_size=1, max_size=3))]
-    if around.commanded and draw(st.booleans()):
+    if bool(around.commanded) and draw(st.booleans()):
         kinds[-1] = "start"
     elif name != NAMES[0] and len(around.journeys) > 1 and draw(st.sampled_from([False, False, True])):
         kinds = [draw(st.sampled_from(["wait", "wait_for"])), "stop"]
