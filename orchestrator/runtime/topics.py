@@ -224,7 +224,7 @@ def kept_for_ever(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
 
 def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
     """Topics whose loss cannot be made good, such as the audit log, and that the broker keeps shorter than is set; and
-    recalls, without which what they call back would be done.
+    recalls that go before the commands which they call back, as long as the broker really keeps those.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
@@ -233,13 +233,27 @@ def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Misma
     existing = _existing_partitions(admin, brokers)
     names = topic_names(settings)
     kept = [spec for spec in specs if spec.name in {names.audit, names.recalls} and spec.name in existing]
-    configs = _configs(admin, brokers, [spec.name for spec in kept])
+    actions = [spec.name for spec in specs if spec.name.startswith(names.actions_prefix) and spec.name in existing]
+    configs = _configs(admin, brokers, [*(spec.name for spec in kept), *actions])
+    needed = {spec.name: spec.initial["retention.ms"] for spec in kept}
+    if names.recalls in needed:
+        needed[names.recalls] = _needed_by_recalls(configs[name].get("retention.ms", "") for name in actions)
     return [
         Mismatch(spec.name, setting, found, wanted)
         for spec in kept
-        for setting, wanted in (("retention.ms", spec.initial["retention.ms"]), ("retention.bytes", "-1"))
+        for setting, wanted in (("retention.ms", needed[spec.name]), ("retention.bytes", "-1"))
         if is_shorter(found := configs[spec.name].get(setting, "unset"), wanted)
     ]
+
+
+def _needed_by_recalls(of_actions: Iterable[str]) -> str:
+    """For how long recalls are needed where action topics are kept for so long."""
+    longest = 0
+    for text in of_actions:
+        if text.startswith("-"):
+            return "-1"
+        longest = max(longest, int(text) if text.isdecimal() else 0)
+    return str(longest + RECALLS_LONGER_DAYS * DAY_MS)
 
 
 def is_shorter(found: str, wanted: str) -> bool:
