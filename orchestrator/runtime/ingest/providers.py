@@ -35,6 +35,8 @@ RECEIPTS = frozenset(
         "message_failed",
         "message_complained",
         "message_replied",
+        "message_opened",
+        "message_clicked",
         "email_opened",
         "email_clicked",
         "unsubscribed",

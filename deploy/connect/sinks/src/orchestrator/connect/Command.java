@@ -13,4 +13,10 @@ record Command(
     String address,
     Map<String, String> content,
     long expiresAtMs,
-    ObjectNode json) {}
+    ObjectNode json) {
+
+  /** The same command with another content; {@code json} says it too. */
+  Command with(Map<String, String> content, ObjectNode json) {
+    return new Command(actionId, kind, address, content, expiresAtMs, json);
+  }
+}

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import org.apache.kafka.common.config.AbstractConfig;
 import org.apache.kafka.common.config.Config;
 import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigDef.Importance;
@@ -36,9 +37,9 @@ abstract class CommandSinkConnector extends SinkConnector {
 
   private Map<String, String> settings;
 
-  /** The settings of every sink; each sink adds its own. */
-  static ConfigDef commonSettings() {
-    return new ConfigDef()
+  /** The settings of every sink; each sink adds its own. {@code form} is what its messages are: HTML or text. */
+  static ConfigDef commonSettings(String form) {
+    return Links.define(new ConfigDef(), form)
         .define(REGISTRY_URL, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new WebAddress(), Importance.HIGH,
             "Address of the schema registry (Confluent REST API).")
         .define(REGISTRY_AUTHORIZATION, Type.PASSWORD, "", Importance.MEDIUM,
@@ -98,6 +99,9 @@ abstract class CommandSinkConnector extends SinkConnector {
         });
     if (given.getOrDefault(DEAD_LETTERS, "").isBlank()) {
       values.add(problem(DEAD_LETTERS, "must name a topic: without it, refused commands would be lost"));
+    }
+    if (values.stream().allMatch(value -> value.errorMessages().isEmpty())) {
+      Links.check(new AbstractConfig(config(), given, false), values);
     }
     check(given, values);
     return new Config(values);

@@ -38,6 +38,7 @@ abstract class CommandSinkTask extends SinkTask {
 
   private AbstractConfig settings;
   private CommandDecoder decoder;
+  private Links links;
   private ErrantRecordReporter deadLetters;
   private List<String> kinds;
   private List<String> addresses;
@@ -72,6 +73,7 @@ abstract class CommandSinkTask extends SinkTask {
             authorization,
             Duration.ofMillis(settings.getInt(CommandSinkConnector.CONNECT_TIMEOUT_MS)),
             Duration.ofMillis(settings.getInt(CommandSinkConnector.READ_TIMEOUT_MS)));
+    links = Links.of(settings);
     PluginMetrics metrics = context.pluginMetrics();
     for (String outcome : List.of("delivered", "passed_over", "held", "expired", "refused")) {
       Sensor sensor = metrics.addSensor(outcome);
@@ -116,7 +118,7 @@ abstract class CommandSinkTask extends SinkTask {
       if (command.expiresAtMs() <= System.currentTimeMillis()) {
         throw new Refused("expired", "expired at " + Instant.ofEpochMilli(command.expiresAtMs()));
       }
-      deliver(command);
+      deliver(links.led(command));
       count("delivered");
     } catch (Refused refused) {
       reject(record, refused);
