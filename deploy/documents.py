@@ -104,8 +104,8 @@ def retention_page() -> str:
     settings = Settings()
     for spec in topic_specs(settings, ["CHANNEL"]):
         if spec.retention:
-            days = getattr(settings, spec.retention)
-            gone = "never" if days < 0 else f"{days} days"
+            kept_ms = int(spec.initial["retention.ms"])
+            gone = "never" if kept_ms < 0 else f"{kept_ms // DAY_MS} days"
             setting = f"`--{spec.retention.replace('_', '-')}`"
         else:
             lag_days = int(spec.initial.get("max.compaction.lag.ms", 0)) // DAY_MS

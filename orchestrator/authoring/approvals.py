@@ -111,6 +111,12 @@ def journey_content(side: Side, name: str) -> str:
     return hash_texts([("version", version), *said])
 
 
+def removal_content(before: Side, name: str) -> str:
+    """A hash of what is approved of where a journey is taken out of what is in force; "" if it is not in there."""
+    content = journey_content(before, name)
+    return hash_texts([("removal", content)]) if content else ""
+
+
 def _content(path: str, text: str) -> str:
     problems: list[Problem] = []
     root = parse_yaml(path, text, problems)
@@ -200,7 +206,8 @@ def _unapproved(
         ]
         if not rules or content == journey_content(change.before, name):
             continue
-        yield from _missing_of_journey(name, draft, content, rules, governance, change, given)
+        yield from _missing_of_journey(_changed(name, draft, content, change, given), rules, governance, change, given)
+    yield from _unapproved_removals(governance, environment, change, given)
     rules = [rule for rule in environment.approvals if rule.concerns(RULES)]
     version = rules_version(change.after.files)
     if rules and version != rules_version(change.before.files):
@@ -224,28 +231,59 @@ def _concerns(rule: ApprovalDraft, status: Status) -> bool:
     return rule.concerns(status.value) or (status is Status.PAUSED and rule.concerns(Status.LIVE.value))
 
 
-def _missing_of_journey(
-    name: str,
-    draft: JourneyDraft,
-    content: str,
-    rules: list[ApprovalDraft],
-    governance: GovernanceDraft,
-    change: Change,
-    given: Given,
-) -> Iterator[Refusal]:
-    approved = given.get((about_journey(name), content), frozenset())
-    what = content_words(change.after.version(name), content)
-    is_old = not approved and any(about == about_journey(name) for (about, _), who in given.items() if who)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A journey whose content needs approvals: which content, in words, why, and what `approve` is told."""
+
+    name: str
+    draft: JourneyDraft
+    content: str
+    what: str
+    reason: str
+    argument: str
+
+
+def _changed(name: str, draft: JourneyDraft, content: str, change: Change, given: Given) -> _Asked:
+    is_approved = bool(given.get((about_journey(name), content)))
+    is_old = not is_approved and any(about == about_journey(name) for (about, _), who in given.items() if who)
     reason = "it has changed since it was approved" if is_old else "it is new or changes"
-    own = frozenset({draft.owner, change.who})
+    return _Asked(name, draft, content, content_words(change.after.version(name), content), reason, name)
+
+
+def _unapproved_removals(
+    governance: GovernanceDraft, environment: EnvironmentDraft, change: Change, given: Given
+) -> Iterator[Refusal]:
+    """A journey that is taken out lets nobody in any more, as a retired one: so it asks for the same approvals."""
+    for name in sorted(change.before.drafts.keys() - change.after.drafts.keys()):
+        draft = change.before.drafts[name]
+        rules = [
+            rule
+            for rule in environment.approvals
+            if rule.concerns(Status.RETIRED.value)
+            and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
+        ]
+        # Of a draft nobody is inside, and a retired journey was approved of as one.
+        if not rules or draft.status in {Status.DRAFT, Status.RETIRED}:
+            continue
+        what = f"its removal (version {change.before.version(name)[:8]})"
+        content = removal_content(change.before, name)
+        asked = _Asked(name, draft, content, what, "it is taken out", f"{name} --removal")
+        yield from _missing_of_journey(asked, rules, governance, change, given)
+
+
+def _missing_of_journey(
+    asked: _Asked, rules: list[ApprovalDraft], governance: GovernanceDraft, change: Change, given: Given
+) -> Iterator[Refusal]:
+    approved = given.get((about_journey(asked.name), asked.content), frozenset())
+    own = frozenset({asked.draft.owner, change.who})
     for rule in rules:
         people = governance.people(rule.by) - (own if rule.not_author else frozenset())
         if len(approved & people) < rule.count:
-            yield _missing(name, rule, people - approved, reason, name, what)
-    named = governance.people(draft.approvers) - own
-    if draft.approvers and not approved & named:
-        said = f"{what} is not approved by who approves of this journey ({reason})"
-        yield Refusal(name, said, f"{_any_of(named)}: orchestrator approve {name} --why ...")
+            yield _missing(asked.name, rule, people - approved, asked.reason, asked.argument, asked.what)
+    named = governance.people(asked.draft.approvers) - own
+    if asked.draft.approvers and not approved & named:
+        said = f"{asked.what} is not approved by who approves of this journey ({asked.reason})"
+        yield Refusal(asked.name, said, f"{_any_of(named)}: orchestrator approve {asked.argument} --why ...")
 
 
 def _missing(about: str, rule: ApprovalDraft, people: frozenset[str], reason: str, argument: str, what: str) -> Refusal:

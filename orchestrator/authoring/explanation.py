@@ -325,7 +325,7 @@ def _place(instance: Instance, versions: Versions) -> Place:
         sentence = f"in the control group since {shown(instance.entered_at_ms)}{key}{measured}"
     elif instance.state == FINISHED:
         sentence = f"done with its steps{key}{measured}"
-    elif instance.pause is not None:
+    elif instance.state == PAUSED and instance.pause is not None:
         sentence = f"{_standing_still(instance, instance.pause)}{key}{measured}"
     else:
         sentence = f'in step "{instance.step}"{key}, entered on {shown(instance.entered_at_ms)}'
@@ -334,6 +334,8 @@ def _place(instance: Instance, versions: Versions) -> Place:
             sentence += f"; waits for {' or '.join(dict.fromkeys(awaited.on for awaited in step.awaited))}"
         if instance.timer_at_ms < NEVER_MS:
             sentence += f"; goes on at the latest on {shown(instance.timer_at_ms)}"
+        if instance.pause is not None:
+            sentence += f"; still has {_kept(instance.pause)} from a pause, for steps that it comes to"
         sentence += measured
     return Place(instance, sentence, None if timer_at_ms >= NEVER_MS else timer_at_ms)
 
@@ -341,12 +343,17 @@ def _place(instance: Instance, versions: Versions) -> Place:
 def _standing_still(instance: Instance, pause: Pause) -> str:
     """Since when a passage stands still, what it keeps, and when it goes on."""
     where = f'{"before" if pause.is_before_step else "in"} step "{instance.step}"'
-    kept = Counter(event.type for event in pause.kept)
-    listed = ", ".join(f"{count} {event_type}" for event_type, count in kept.items()) or "nothing"
-    sentence = f"stands still {where} since {shown(pause.since_ms)}, because the journey is paused; has kept {listed}"
+    since = f"since {shown(pause.since_ms)}, because the journey is paused"
+    sentence = f"stands still {where} {since}; has kept {_kept(pause)}"
     if instance.timer_at_ms < NEVER_MS:
         return f"{sentence}; goes on at {shown(instance.timer_at_ms)}"
     return sentence
+
+
+def _kept(pause: Pause) -> str:
+    """How many events of which types."""
+    kept = Counter(event.type for event in pause.kept)
+    return ", ".join(f"{count} {event_type}" for event_type, count in kept.items()) or "nothing"
 
 
 def _standing(customer: Customer, *, show_personal_data: bool) -> list[str]:
@@ -425,12 +432,13 @@ def _place_values(place: Place, *, show_personal_data: bool) -> dict[str, Any]:
         "entered_at": iso(instance.entered_at_ms),
         "timer_at": _iso_or_none(instance.timer_at_ms),
         "goal_until": _iso_or_none(instance.goal_until_ms),
-        **({} if instance.pause is None else _pause_values(instance.pause)),
+        **({} if instance.pause is None else _pause_values(instance, instance.pause)),
         "sentence": place.sentence,
         **({"entry": instance.entry} if show_personal_data else {}),
     }
 
 
-def _pause_values(pause: Pause) -> dict[str, Any]:
+def _pause_values(instance: Instance, pause: Pause) -> dict[str, Any]:
     kept = Counter(event.type for event in pause.kept)
-    return {"paused_since": iso(pause.since_ms), "kept_events": dict(sorted(kept.items()))}
+    since = {"paused_since": iso(pause.since_ms)} if instance.state == PAUSED else {}
+    return {**since, "kept_events": dict(sorted(kept.items()))}

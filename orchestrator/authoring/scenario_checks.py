@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from orchestrator.authoring.durations import UNITS_MS
 from orchestrator.authoring.scenario_values import Expectation
@@ -231,6 +232,20 @@ def _check_goal(expectation: Expectation, happened: Happened) -> str | None:
     return _list(_transition(t, happened) for t in _transitions(expectation, happened, "goal"))
 
 
+def _equals(found: Any, expected: Any) -> bool:
+    """Whether what is kept, in stored form, is what is expected: 10 is 10.00 where that is an amount."""
+    match expected:
+        case Decimal():
+            return isinstance(found, str) and _is_same_amount(str(expected), found)
+        case list():
+            return isinstance(found, list) and len(found) == len(expected) and all(map(_equals, found, expected))
+        case dict():
+            is_like = isinstance(found, dict) and found.keys() == expected.keys()
+            return is_like and all(_equals(found[key], value) for key, value in expected.items())
+        case _:
+            return bool(found == expected)
+
+
 def _is_same_amount(expected: str, found: str | None) -> bool:
     try:
         return found is not None and Decimal(expected) == Decimal(found)
@@ -256,7 +271,7 @@ def _check_values(name: str) -> Callable[[Expectation, Happened], str | None]:
     def check(expectation: Expectation, happened: Happened) -> str | None:
         state = happened.states[expectation.after_ms or 0]
         found = state.profile if name == "profile" else state.consent
-        wrong = [key for key, value in expectation.value.items() if found.get(key) != value]
+        wrong = [key for key, value in expectation.value.items() if not _equals(found.get(key), value)]
         return ", ".join(f"{key}: {_plain(found.get(key, 'nothing'))}" for key in wrong) if wrong else None
 
     return check

@@ -24,6 +24,7 @@ from typing import Any
 
 from orchestrator.authoring.durations import unit_ms
 from orchestrator.authoring.event_values import BadValue, EventShape, read_instant
+from orchestrator.authoring.expression_closures import loaded
 from orchestrator.authoring.scenario_nodes import Reader, value_of_node
 from orchestrator.authoring.scenario_values import (
     COMMANDS,
@@ -516,7 +517,7 @@ class _StoryReader:
         return text
 
     def _profile_expected(self, node: Node) -> dict[str, Any]:
-        """As `_profile`; null says that the attribute has no value."""
+        """As `_profile`, with decimals as such; null says that the attribute has no value."""
         present: list[tuple[Scalar, Node]] = []
         absent: dict[str, Any] = {}
         for key, value in self._read.pairs(node):
@@ -526,7 +527,11 @@ class _StoryReader:
                 present.append((key, value))
         if not isinstance(node, MappingNode):
             return {}
-        return self._profile(MappingNode(node.document, node.start, node.end, tuple(present))) | absent
+        stored = self._profile(MappingNode(node.document, node.start, node.end, tuple(present)))
+        for name, load in [(name, loaded(self._journeys.attributes[name])) for name in stored]:
+            if load is not None:
+                stored[name] = load(stored[name])
+        return stored | absent
 
     def _offset(self, node: Node, *, sign: str = "+") -> int:
         """Milliseconds from the start; `sign` is what stands before the duration."""

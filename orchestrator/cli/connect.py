@@ -33,7 +33,7 @@ Examples:
   orchestrator connect apply email sms --values production.env
   orchestrator connect status
 """
-KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "SECRETS_DIR"})
+KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "BOOTSTRAP_SERVERS", "SECRETS_DIR"})
 """Places of templates whose values this program knows."""
 
 COMMANDS = ("templates", "validate", "apply", "status", "restart", "remove")
@@ -87,7 +87,7 @@ def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--name", default="", help="Name of the connector, if not the template's own."),
             connect_worker,
-            with_settings("registry_url", "topic_prefix"),
+            with_settings("bootstrap_servers", "registry_url", "topic_prefix"),
         )
     ):
         function = decorate(function)
@@ -210,6 +210,7 @@ def _connectors(
     values = {
         "TOPIC_PREFIX": settings.topic_prefix,
         "REGISTRY_URL": settings.registry_url,
+        "BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "SECRETS_DIR": str(secrets_dir(stack_dir())),
         **os.environ,
     }

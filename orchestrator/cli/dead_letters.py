@@ -17,6 +17,7 @@ from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.audit import audited
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
+    RECALLED,
     DeadLetter,
     Place,
     Replayer,
@@ -150,7 +151,8 @@ def replay(
 
     Bytes and key are the same, and a header names the dead letter. Dead letters stay where they are; one that is
     replayed twice is dropped by its action id or its event id. Expired commands are left out unless --reason expired
-    names them. Exits with 1 if some could not go back.
+    names them; of those that were recalled, because the customer was forgotten, nothing is there to go back. Exits with
+    1 if some could not go back.
     """
     if not (ids or topics or reasons or since_ms is not None):
         raise click.UsageError("say what to replay: IDs, --topic, --reason or --since")
@@ -159,7 +161,7 @@ def replay(
     chosen: list[DeadLetter] = []
     is_cut = False
     for letter in _named(settings, ids) if ids else _letters(settings, topics, reasons, since_ms):
-        if letter.reason == EXPIRED and EXPIRED not in reasons and not ids:
+        if letter.reason in {EXPIRED, RECALLED} and letter.reason not in reasons and not ids:
             continue
         if len(chosen) == records_max:
             is_cut = True

@@ -38,11 +38,13 @@ Examples:
 def command(
     *, customer: str, requested_by: str, who: str, why: str, yes: bool, timeout: float, settings: Settings
 ) -> int:
-    """Forget CUSTOMER: every passage ends, nothing that was due is sent any more, the customer is taken out of
-    audiences elsewhere, and the record, its timers included, is deleted. It cannot be taken back.
+    """Forget CUSTOMER: every passage ends, nothing that was due is sent any more, commands that are on their way are
+    recalled, the customer is taken out of audiences elsewhere, and the record, its timers included, is deleted. It
+    cannot be taken back.
 
-    A worker does it when it comes to the request, an event in the customer's log. What event and action topics hold
-    goes with their retention; what was sent is with those who delivered it. Exits with 1 if no worker did it in time:
+    A worker does it when it comes to the request, an event in the customer's log, and sinks leave undone what they have
+    not delivered by then. What event and action topics hold goes with their retention; what was delivered is with those
+    who have it. Exits with 1 if no worker did it in time:
     the request stands all the same. The audit log says that it was done and why, without the customer's id: do not put
     it into --why.
     """
@@ -53,7 +55,8 @@ def command(
         is_done = erase_customer(settings, customer, requested_by=requested_by, timeout_s=timeout, wait=time.sleep)
         act.detail["forgotten"] = "yes" if is_done else "requested"
     if is_done:
-        click.echo(f"{customer} is forgotten")
+        click.echo(f"{customer} is forgotten; sinks carry out none of the commands that they had not come to")
+        click.echo("what they delivered before, or wrote to tables and files, has to be forgotten there")
         return 0
     click.echo(f"the request stands, but no worker has come to it in {timeout:g} s", err=True)
     return 1

@@ -54,7 +54,13 @@ def create(*, settings: Settings) -> int:
 def check(*, settings: Settings) -> int:
     """Say how the topics differ from what workers need; 1 if they do. Says also which keep customers' data for ever."""
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
-    from orchestrator.runtime.topics import kept_for_ever, kept_too_short, mismatches, topic_specs  # noqa: PLC0415
+    from orchestrator.runtime.topics import (  # noqa: PLC0415
+        kept_for_ever,
+        kept_too_short,
+        mismatches,
+        topic_names,
+        topic_specs,
+    )
 
     specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
     wrong = mismatches(settings, specs)
@@ -63,7 +69,10 @@ def check(*, settings: Settings) -> int:
     for name in kept_for_ever(settings, specs):
         click.echo(f"note: topic {name} keeps data about customers for ever; give it a retention.ms")
     for short in kept_too_short(settings, specs):
-        click.echo(f"warning: {short}; approvals and what was done are lost earlier than --audit-retention-days says")
+        lost = "what was done is forgotten earlier than --audit-retention-days says"
+        if short.topic == topic_names(settings).recalls:
+            lost = "sinks could carry out what customers who are forgotten were sent"
+        click.echo(f"warning: {short}; {lost}")
     if not wrong:
         click.echo(f"{len(specs)} topics are as they must be")
     return 1 if wrong else 0

@@ -50,7 +50,7 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
     from orchestrator.runtime.definitions import Definition, read_definitions  # noqa: PLC0415
     from orchestrator.runtime.in_force import Publications, collectable  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.places import count_places  # noqa: PLC0415
-    from orchestrator.runtime.publishing import publish  # noqa: PLC0415
+    from orchestrator.runtime.publishing import newest_offset, publish  # noqa: PLC0415
     from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
     if collect and not why:
@@ -76,7 +76,8 @@ def command(*, collect: bool, after_ms: int, who: str, why: str, settings: Setti
         )
     if collect and free:
         record = Definition("collected", {}, {}, who=who, why=why, at_ms=now_ms, forgets=tuple(sorted(free)))
-        publish(settings, record, act="collect")
+        # By what was published meanwhile, somebody may be let into one of them again.
+        publish(settings, record, act="collect", seen=newest_offset(publications.definitions))
     if collect:
         click.echo(f"{count_words(len(free), 'journey set')} collected")
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from orchestrator.engine.contest import contend_first
 from orchestrator.engine.entry import enter
 from orchestrator.engine.histories import REBUILT, take_rebuilt
-from orchestrator.engine.pausing import leave_in_pause
+from orchestrator.engine.resuming import leave_in_pause
 from orchestrator.engine.segments import update_segments
 from orchestrator.engine.steps import leave
 from orchestrator.engine.turn import Request, Turn, ask, version_of
@@ -68,7 +68,7 @@ def answer(turn: Turn, request: Request) -> None:
         if is_meant and instance.state in {ACTIVE, PAUSED}:
             turn.instance = instance
             journey = version_of(turn.journeys, instance)
-            if instance.pause is None:
-                leave(turn, journey, instance, request.reason)
-            else:
+            if instance.state == PAUSED and instance.pause is not None:
                 leave_in_pause(turn, journey, instance, instance.pause, request.reason)
+            else:
+                leave(turn, journey, instance, request.reason)

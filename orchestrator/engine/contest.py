@@ -14,9 +14,12 @@ from orchestrator.model.customer import ACTIVE
 from orchestrator.model.journey import Journey
 
 
-def contend(turn: Turn) -> None:
-    """Decides the messages that wait for this decision's end, and goes on with their passages until none is left."""
-    rounds = 0
+def contend(turn: Turn, rounds: int = 0) -> int:
+    """Decides the messages that wait for this decision's end, and goes on with their passages until none is left.
+
+    It stops after the message of a passage that has more to see of what it missed in a pause: what that leads to takes
+    part with the messages that are left. Gives how many messages there were, with the `rounds` before.
+    """
     while (contenders := turn.contenders) is not None:
         if len(contenders) == 1:
             best, turn.contenders = contenders[0], None
@@ -35,14 +38,18 @@ def contend(turn: Turn) -> None:
         following = send(turn, best.journey, instance, best.step)
         if following is not None:
             run_steps(turn, best.journey, instance, following)
+            if instance.pause is not None:
+                break
+    return rounds
 
 
 def contend_first(turn: Turn, journey: Journey) -> None:
     """Decides the messages now if a passage through this journey waits for that: whether the customer may enter again
     depends on how the passage before goes on.
     """
-    if turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
-        contend(turn)
+    rounds = 0
+    while turn.contenders is not None and any(one.journey.name == journey.name for one in turn.contenders):
+        rounds = contend(turn, rounds)
 
 
 def precedence(contender: Contender) -> tuple[int, str, int]:

@@ -16,9 +16,10 @@ from orchestrator.engine.entry_index import worth_asking
 from orchestrator.engine.erasure import ERASED, erase
 from orchestrator.engine.ids import event_digest, is_remembered
 from orchestrator.engine.passages import apply_to_instance
-from orchestrator.engine.pausing import close_goal, take_up
+from orchestrator.engine.pausing import close_goal
 from orchestrator.engine.population import rebase_entries
 from orchestrator.engine.profile import apply_profile_rules
+from orchestrator.engine.resuming import catch_up, take_up
 from orchestrator.engine.segments import observe, update_segments
 from orchestrator.engine.slides import set_slides
 from orchestrator.engine.steps import (
@@ -28,7 +29,7 @@ from orchestrator.engine.steps import (
     run_steps,
     without_moment,
 )
-from orchestrator.engine.turn import Turn, record, version_of
+from orchestrator.engine.turn import CatchUp, Turn, record, version_of
 from orchestrator.engine.waits import clock_due, moment_due
 from orchestrator.model.actions import Effects, Failure
 from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, RECENT_EVENTS_MAX, Customer, Instance, wake_at_ms
@@ -188,8 +189,9 @@ def realign(journeys: JourneySet, customer: Customer, customer_id: str, now_ms: 
 
 def give_room(turn: Turn) -> None:
     """Decides the messages that compete, with all that follows."""
+    rounds = 0
     while turn.contenders is not None:
-        contend(turn)
+        rounds = contend(turn, rounds)
         if turn.profile_changed or turn.segment_changes is not None or turn.requests:
             settle(turn)
 
@@ -197,7 +199,8 @@ def give_room(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """What follows from a changed profile, from segments that the customer has come into or gone out of, and from what
     journeys ask of each other, until nothing changes any more: other segments, waits for a moment that moved, exits,
-    waits while a condition holds, entries by a segment, and journeys that are started and stopped.
+    waits while a condition holds, entries by a segment, journeys that are started and stopped, and what passages that
+    go on after a pause have missed.
 
     Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded.
     """
@@ -216,7 +219,12 @@ def settle(turn: Turn) -> None:
             changes, turn.segment_changes = turn.segment_changes, None
             follow_segments(turn, changes)
         elif turn.requests:
-            answer(turn, turn.requests.pop(0))
+            request = turn.requests.pop(0)
+            if not isinstance(request, CatchUp):
+                answer(turn, request)
+            elif catch_up(turn, request.instance):
+                # There is an end to what was missed, so each of these is as far from it as a decision by itself.
+                turn.rounds = 0
 
 
 def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:

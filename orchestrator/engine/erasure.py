@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.engine.audiences import withdraw_from
 from orchestrator.engine.turn import Turn, record, version_of
+from orchestrator.model.actions import Recall
 from orchestrator.model.customer import ACTIVE, PAUSED, Customer
 
 ERASED = "customer_erased"
@@ -11,9 +12,11 @@ ERASED = "customer_erased"
 
 
 def erase(turn: Turn) -> None:
-    """Ends passages and memberships, and empties the record; what was due and is not done yet is not done any more.
+    """Ends passages and memberships, and empties the record; what was due and is not done yet is not done any more, and
+    commands that are on their way are called back, but for removals from audiences.
 
-    Doing it again changes nothing, so that nothing has to be remembered in order to recognise a redelivery.
+    Doing it again changes nothing, so that nothing has to be remembered in order to recognise a redelivery. It recalls
+    again: the commands may be those of a worker that did not recall yet.
     """
     customer = turn.customer
     for instance in customer.instances:
@@ -21,6 +24,7 @@ def erase(turn: Turn) -> None:
             journey = version_of(turn.journeys, instance)
             record(turn, journey, instance, "exited", step=instance.step, reason=ERASED)
     withdraw_from(turn, list(customer.audiences), reason=ERASED)
+    turn.effects.recalls.append(Recall(turn.customer_id, turn.now_ms))
     unknown = Customer()
     # The new value has containers of its own, and nobody else holds them.
     for name in Customer.__struct_fields__:

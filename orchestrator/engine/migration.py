@@ -11,10 +11,11 @@ from typing import Any
 
 from orchestrator.engine.clocks import EXPIRY, set_clock
 from orchestrator.engine.expiry import EXPIRED
+from orchestrator.engine.keeping import judge_anew
 from orchestrator.engine.local_time import months_later
 from orchestrator.engine.sending import give_back
 from orchestrator.engine.steps import after_any_event, drop_expiry, leave, leaves_by_condition, remove, run_steps
-from orchestrator.engine.turn import Turn, fail, record, version_of
+from orchestrator.engine.turn import Turn, ask_to_catch_up, fail, record, version_of
 from orchestrator.engine.waits import zone_for
 from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, Instance, StepResult
 from orchestrator.model.journey import (
@@ -92,7 +93,8 @@ def _migrate_one(turn: Turn, journey: Journey, migration: Migration, instance: I
         return
     instance.results = _results(old, journey, migration, instance)
     instance.step = target
-    if instance.pause is not None:
+    if instance.state == PAUSED and instance.pause is not None:
+        judge_anew(turn, old, journey, instance, instance.pause)
         _stand_on(turn, journey, migration, instance, instance.pause, old.steps.get(before))
     elif _is_over(turn, journey, instance):
         leave(turn, journey, instance, EXPIRED)
@@ -112,6 +114,10 @@ def _is_yet_to_begin(old: Journey, instance: Instance) -> bool:
 
 def _arrive(turn: Turn, journey: Journey, migration: Migration, instance: Instance, old_step: Step | None) -> None:
     """The passage waits on in its new step, or comes to it anew."""
+    if instance.pause is not None:
+        # What it still keeps may be an exit or the goal of this version.
+        instance.pause.shown = 0
+        ask_to_catch_up(turn, instance)
     if keeps_timer(old_step, journey.steps[instance.step], migration):
         after_any_event(turn, journey, instance)
         return

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from orchestrator.engine.goals import reach_goal, worth_of
 from orchestrator.engine.keeping import keep
-from orchestrator.engine.limits import measured_globally
-from orchestrator.engine.steps import after_any_event, after_event, leave, leaves_by_condition, remove
-from orchestrator.engine.turn import Turn, holds, record, value_of, version_of
-from orchestrator.model.customer import ACTIVE, HELD_OUT, NEVER_MS, PAUSED, Instance
-from orchestrator.model.journey import Journey
+from orchestrator.engine.steps import after_any_event, after_event, leave, leaves_by_condition
+from orchestrator.engine.turn import Turn, holds, version_of
+from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, Instance
 
 
 def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
@@ -26,7 +25,7 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
             and instance.goal_until_ms < NEVER_MS
             and holds(turn, goal.where, journey, instance, "goal")
         ):
-            reach_goal(turn, journey, instance)
+            reach_goal(turn, journey, instance, worth_of(turn, journey, instance))
             return
         if instance.state == ACTIVE:
             for rule in journey.exits_on:
@@ -48,23 +47,3 @@ def apply_to_instance(turn: Turn, instance: Instance, event_type: str) -> None:
                 break
         if journey.waits_while:
             after_any_event(turn, journey, instance)
-
-
-def reach_goal(turn: Turn, journey: Journey, instance: Instance) -> None:
-    """Records the goal with what it is worth; a passage that is still under way ends with it."""
-    goal = journey.goal
-    value = None
-    if goal is not None and goal.value is not None:
-        worth = value_of(turn, goal.value, journey, instance, "goal")
-        value = None if worth is None else str(worth)
-    reason = "held_out" if instance.state == HELD_OUT else "treated"
-    if (
-        turn.journeys.global_holdout is not None
-        and reason == "treated"
-        and measured_globally(turn.journeys, journey, turn.customer_id)
-    ):
-        reason = "global_holdout"
-    record(turn, journey, instance, "goal", step=instance.step, reason=reason, value=value)
-    if instance.state == ACTIVE:
-        record(turn, journey, instance, "exited", step=instance.step, reason="goal")
-    remove(turn, instance)

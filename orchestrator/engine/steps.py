@@ -9,7 +9,7 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, go_on, holds, note_change, record, takes_part, value_of
+from orchestrator.engine.turn import Turn, come_to_a_step, go_on, holds, note_change, record, takes_part, value_of
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
@@ -45,6 +45,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
     """Runs steps from `name` until the instance waits or leaves."""
     turn.instance = instance
     instance.timer_at_ms = NEVER_MS
+    if instance.pause is not None:
+        come_to_a_step(turn, instance, instance.pause)
     steps = journey.steps
     for _ in range(STEPS_PER_DECISION_MAX):
         step = steps[name]
@@ -62,10 +64,8 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
-            case Branch():
-                name = branch(turn, journey, instance, step)
-            case Split() | MeetExperiment():
-                name = by_chance(turn, journey, instance, step)
+            case Branch() | Split() | MeetExperiment():
+                name = choose(turn, journey, instance, step)
             case SetProfile():
                 name = set_profile(turn, journey, instance, step)
             case Exit():
@@ -168,8 +168,10 @@ def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> st
     return go_on(turn, journey, instance, step.name, go, reason)
 
 
-def by_chance(turn: Turn, journey: Journey, instance: Instance, step: Split | MeetExperiment) -> str:
-    """The way that chance chose for this customer, once and for all."""
+def choose(turn: Turn, journey: Journey, instance: Instance, step: Branch | Split | MeetExperiment) -> str:
+    """The way of the first case that holds, or the one that chance chose for this customer, once and for all."""
+    if isinstance(step, Branch):
+        return branch(turn, journey, instance, step)
     if isinstance(step, MeetExperiment):
         return meet(turn, journey, instance, step)
     return split(turn, journey, instance, step)

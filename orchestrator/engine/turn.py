@@ -9,8 +9,9 @@ from typing import Any
 from orchestrator.engine.ids import action_id
 from orchestrator.model.action_steps import Task, Webhook
 from orchestrator.model.actions import Effects, Failure, Transition
-from orchestrator.model.customer import ACTIVE, Customer, Instance, StepResult
+from orchestrator.model.customer import ACTIVE, PAUSED, Customer, Instance, StepResult
 from orchestrator.model.journey import Expression, Journey, JourneySet, Scope, Send
+from orchestrator.model.pauses import Pause
 
 
 class UnknownVersion(LookupError):
@@ -31,6 +32,13 @@ class Request:
     is_start: bool
     reason: str
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CatchUp:
+    """That a passage that goes on after a pause sees the next thing that it missed, when the rest is decided."""
+
+    instance: Instance
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +87,7 @@ class Turn(Scope):
         self.profile_changed = False
         # Those of which the entry clocks have not been told yet; None for none.
         self.changed_attributes: set[str] | None = None
-        self.requests: list[Request] | None = None
+        self.requests: list[Request | CatchUp] | None = None
         self.segment_changes: list[tuple[str, bool]] | None = None
         self.rounds = 0
         self.contenders: list[Contender] | None = None
@@ -186,6 +194,21 @@ def ask(turn: Turn, request: Request) -> None:
         turn.has_entries = True
 
 
+def come_to_a_step(turn: Turn, instance: Instance, pause: Pause) -> None:
+    """The step that the passage comes to has seen nothing yet of what it kept in a pause."""
+    pause.shown = 0
+    pause.came_ms, pause.over_ms = max(pause.came_ms or 0, pause.over_ms or pause.since_ms), None
+    ask_to_catch_up(turn, instance)
+
+
+def ask_to_catch_up(turn: Turn, instance: Instance) -> None:
+    """Has the passage look at what it missed in a pause, after all else that is to follow; once is enough."""
+    if turn.requests is None:
+        turn.requests = []
+    if not any(isinstance(one, CatchUp) and one.instance is instance for one in turn.requests):
+        turn.requests.append(CatchUp(instance))
+
+
 def takes_part(turn: Turn, journey: Journey, instance: Instance, step: Send) -> bool:
     """Whether the message has to wait until all passages have come as far as they come with this decision; if so it is
     kept (`engine/contest.py`).
@@ -194,7 +217,10 @@ def takes_part(turn: Turn, journey: Journey, instance: Instance, step: Send) -> 
         return False
     if not turn.has_entries:
         for other in turn.customer.instances:
-            if other is not instance and other.state == ACTIVE:
+            if other is instance:
+                continue
+            # One that stands still comes to a message too, if its turn to go on is now.
+            if other.state == ACTIVE or (other.state == PAUSED and other.timer_at_ms <= turn.now_ms):
                 break
         else:
             # Nobody is there who could come to a message too.

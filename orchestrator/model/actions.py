@@ -41,6 +41,15 @@ class ActionCommand(msgspec.Struct, frozen=True, gc=False):
     experiments: dict[str, str] = {}
 
 
+class Recall(msgspec.Struct, frozen=True, gc=False):
+    """Whatever the customer's commands asked for at or before `at_ms` is not to be done any more, removals from
+    audiences excepted: sinks may not have come to them yet.
+    """
+
+    customer_id: str
+    at_ms: int
+
+
 class Transition(msgspec.Struct, frozen=True, gc=False):
     """One decision about one customer's passage through a journey, with its reason.
 
@@ -91,3 +100,4 @@ class Effects(msgspec.Struct):
     timers_fired: int = 0
     shared: Shared | None = None
     events: list[EmittedEvent] = []
+    recalls: list[Recall] = []

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+GOAL, EXIT = "goal", "exit"
+"""What a kept event was for the passage, as it came."""
+
 _DECIMAL = 1
 _encoder = msgspec.msgpack.Encoder()
 
@@ -16,8 +19,9 @@ _encoder = msgspec.msgpack.Encoder()
 class Kept(msgspec.Struct, array_like=True, frozen=True):
     """An event that came while the passage stood still: at the decision's time; `fields` in stored form.
 
-    `is_decisive`: as it came, it was the passage's goal or an exit of it; None in records of releases that did not
-    tell.
+    `is_decisive`: as it came, it was the passage's goal or an exit of it, which `verdict` tells (`GOAL`, `EXIT`), with
+    what the goal is worth in `worth`; None where that is to be judged as the passage goes on. `is_bare`: there was no
+    room for its fields, and the verdict alone is kept.
     """
 
     at_ms: int
@@ -25,6 +29,9 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     event_id: str
     fields: dict[str, Any]
     is_decisive: bool | None = None
+    verdict: str = ""
+    worth: str | None = None
+    is_bare: bool = False
 
 
 class Pause(msgspec.Struct, array_like=True):
@@ -33,8 +40,11 @@ class Pause(msgspec.Struct, array_like=True):
     `due_at_ms` is when the timer of its step is, or was, due. `is_before_step`: the passage entered in the pause, or
     was taken to another version, and comes to its step at `due_at_ms`. `goal_closed_at_ms` is when the goal's window
     ended in the pause, `expired_at_ms` when the longest time that the passage may take did. `kept` is what it kept, in
-    order, of `kept_bytes` in all. `is_over`: it is going on again, and what it missed is being applied. `has_entered`:
-    the passage entered in the pause, and has not begun; None in records of releases that did not tell.
+    order, of `kept_bytes` in all. `is_over`: it is going on again (and is `ACTIVE`); what it still keeps is for steps
+    that it will come to. `has_entered`: the passage entered in the pause, and has not begun; None in records of
+    releases that did not tell. `shown` is how many of `kept`, the first ones, its step has seen and left for a later
+    one. `came_ms` and `over_ms` are when the passage would have come to its step, and been done with it, without the
+    pause; None where it has been in the step since before, or that is not known.
     """
 
     since_ms: int
@@ -46,6 +56,9 @@ class Pause(msgspec.Struct, array_like=True):
     kept_bytes: int = 0
     is_over: bool = False
     has_entered: bool | None = None
+    shown: int = 0
+    came_ms: int | None = None
+    over_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,18 @@ class Resume:
 
 
 AT_ONCE = Resume()
+
+
+def without_fields(event: Kept) -> Kept:
+    """The event's verdict alone."""
+    return msgspec.structs.replace(event, fields={}, is_bare=True)
+
+
+def with_verdict(event: Kept, verdict: str | None) -> Kept:
+    """The event with another verdict; None has it judged as the passage goes on."""
+    if verdict is None:
+        return msgspec.structs.replace(event, is_decisive=None, verdict="", worth=None)
+    return msgspec.structs.replace(event, verdict=verdict)
 
 
 def size_of(event: Kept) -> int:

@@ -13,7 +13,7 @@ import hmac
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,12 +174,20 @@ def encode_audit(record: AuditRecord, schema_id: int) -> bytes:
 def read_audit(settings: Settings, *, follow: bool = False) -> Iterator[AuditRecord]:
     """The committed records, oldest first; with `follow` also those to come, without an end.
 
+    Raises: as `read_records`.
+    """
+    return read_records(settings, topic_names(settings).audit, follow=follow)
+
+
+def read_records(settings: Settings, topic: str, *, follow: bool = False) -> Iterator[AuditRecord]:
+    """The committed audit records of a topic, oldest first; with `follow` also those to come, without an end.
+
     A record that is none of ours is left out. Raises: EnvironmentProblem if broker or registry do not answer, or the
     topic is missing.
     """
     source = Tail(
         brokers_of(settings),
-        [topic_names(settings).audit],
+        [topic],
         Decoder(registry_of(settings).schema_text),
         from_beginning=True,
     )
@@ -232,7 +240,28 @@ def publish_with_audit(
 
     Raises: EnvironmentProblem if they were not written: then neither was; or if that is not known.
     """
-    audited_value, log = (encode or encoder(settings))(record), topic_names(settings).audit
+    return publish_together(settings, topic, [(key, value)], [record], encode or encoder(settings), look=LOOK)
+
+
+LOOK = "wait ten seconds and look with `orchestrator versions` and `audit` before trying again"
+
+
+def publish_together(
+    settings: Settings,
+    topic: str,
+    pairs: Sequence[tuple[bytes, bytes]],
+    records: Sequence[AuditRecord],
+    encode: Encode,
+    *,
+    look: str,
+) -> int:
+    """Writes these keys and values to a topic of one partition, and the audit records, all in one transaction; gives
+    the offset of the last. `look` says what to do where it is not known whether they were written.
+
+    Raises: EnvironmentProblem if they were not written: then none was; or if that is not known.
+    """
+    log = topic_names(settings).audit
+    audited_values = [(record.about.encode(), encode(record)) for record in records]
     offsets: dict[str, int] = {}
 
     def delivered(error: KafkaError | None, message: Message) -> None:
@@ -240,24 +269,26 @@ def publish_with_audit(
             offsets[message.topic() or ""] = message.offset() or 0
 
     # A name of its own for each publication: nobody who publishes at the same time is shut out.
-    name = f"{settings.app_id}-audit-{record.id[:12]}"
+    name = f"{settings.app_id}-audit-{records[0].id[:12]}"
     producer = Producer(
         brokers_of(settings).client({**OPTIONS, "transactional.id": name, "transaction.timeout.ms": 10_000})
     )
     try:
         producer.init_transactions(TIMEOUT_S)
         producer.begin_transaction()
-        producer.produce(topic, value, key, on_delivery=delivered)
-        producer.produce(log, audited_value, record.about.encode(), on_delivery=delivered)
+        for key, value in pairs:
+            producer.produce(topic, value, key, on_delivery=delivered)
+        for key, value in audited_values:
+            producer.produce(log, value, key, on_delivery=delivered)
     except KafkaException as error:
         raise unwritten(topic, error.args[0].str()) from error
-    _commit(producer, topic)
+    _commit(producer, topic, look)
     for written, offset in offsets.items():
         _until_visible(settings, written, offset)
     return offsets[topic]
 
 
-def _commit(producer: Producer, topic: str) -> None:
+def _commit(producer: Producer, topic: str, look: str) -> None:
     """Ends the transaction; what may help is tried again, because only an answer says whether it was committed."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -272,7 +303,7 @@ def _commit(producer: Producer, topic: str) -> None:
                 continue
             raise EnvironmentProblem(
                 f"it is not known whether it was written to {topic}: {cause.str()}",
-                hint="wait ten seconds and look with `orchestrator versions` and `audit` before trying again",
+                hint=look,
             ) from error
         else:
             return

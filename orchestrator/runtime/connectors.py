@@ -30,7 +30,7 @@ ATTEMPTS, PAUSE_S = 20, 0.5
 
 _PLACE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
-_SECRET_KEY = re.compile(r"password|secret|token|authorization|http\.headers", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"password|secret|token|authorization|http\.headers|recalls\.consumer", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

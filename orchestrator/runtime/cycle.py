@@ -40,6 +40,7 @@ from orchestrator.runtime.ports import (
     TransactionFailed,
     TransactionLog,
 )
+from orchestrator.runtime.recalls import recall_record
 from orchestrator.runtime.tracing import TRACEPARENT, placed_traces
 
 
@@ -53,6 +54,7 @@ class CycleOptions:
     transitions_topic: str
     journal_topic: str
     dead_letters_topic: str
+    recalls_topic: str
     partitions: int
     topic_prefix: str = ""
     batch_records_max: int = 8_000
@@ -374,6 +376,8 @@ class Cycle:
                 [(made.customer_id.encode(), encode_transition(made)) for made in decided.effects.transitions],
             )
         )
+        if decided.effects.recalls:
+            records.append((options.recalls_topic, [recall_record(made) for made in decided.effects.recalls]))
         entry = JournalEntry(
             partition=number,
             slices=[] if taken is None else taken.slices,

@@ -18,7 +18,7 @@ from orchestrator.runtime.brokers import Brokers
 
 SUFFIX = ".dead-letters"
 REPLAYED_FROM = "replayed-from"
-EXPIRED = "expired"
+EXPIRED, RECALLED = "expired", "recalled"
 TIMEOUT_S = 15.0
 POLL_S = 0.1
 """The client waits for a full batch for so long."""
@@ -176,12 +176,13 @@ class Replayer:
         self._sent = 0
 
     def send(self, letter: DeadLetter) -> bool:
-        """The record is on its way; False where it cannot go back, since nobody knows from where it came.
+        """The record is on its way; False where it cannot go back: nobody knows from where it came, or its customer was
+        forgotten and nothing is left of it.
 
         Raises: EnvironmentProblem when the broker does not take records.
         """
         source = letter.source
-        if source is None or source.topic.endswith(SUFFIX):
+        if source is None or source.topic.endswith(SUFFIX) or letter.reason == RECALLED:
             return False
         if not self._existing:
             self._existing = _topics(self._brokers, self._producer)

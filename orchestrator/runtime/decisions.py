@@ -527,5 +527,6 @@ def _add(total: Effects, effects: Effects) -> None:
     total.actions += effects.actions
     total.transitions += effects.transitions
     total.events += effects.events
+    total.recalls += effects.recalls
     total.duplicates += effects.duplicates
     total.timers_fired += effects.timers_fired

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.approvals import Approval, Change, Given, Refusal, given_approvals, refusals
+from orchestrator.authoring.approvals import Change, Refusal, refusals
 from orchestrator.authoring.changes import NOTHING, Changes, Side, changes_between, side_of
 from orchestrator.authoring.event_schemas import event_types_from_texts
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of
+from orchestrator.runtime.approved import approvals
 from orchestrator.runtime.audit import (
     DONE,
     JOURNEYS,
@@ -27,7 +28,6 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 from orchestrator.runtime.uptake import Disallowed
 
-APPROVE, WITHDRAW = "approve", "withdraw"
 CHANGES_MAX = 200
 """How many changes an audit record names; the definitions topic has all of them."""
 
@@ -76,21 +76,12 @@ def newest_offset(definitions: Sequence[Definition]) -> int:
 def why_not(settings: Settings, now: Standing, after: Side, *, who: str, is_move: bool = False) -> list[Refusal]:
     """All that the rules of the house have against bringing these journeys into force.
 
-    Raises: EnvironmentProblem if approvals are demanded and the audit log cannot be read.
+    Raises: EnvironmentProblem if approvals are demanded and cannot be read.
     """
     change = Change(now.side, after, who, settings.environment, now.environment, is_move)
     found = refusals(change, {})
-    # Only who demands something needs the audit log to be there.
+    # Only who demands something needs the topic of approvals to be there.
     return refusals(change, approvals(settings)) if found else []
-
-
-def approvals(settings: Settings) -> Given:
-    """Who approved of what, by the audit log. Raises: EnvironmentProblem if it cannot be read."""
-    return given_approvals(
-        Approval(record.about, record.version, record.who, record.act == APPROVE)
-        for record in read_audit(settings)
-        if record.act in {APPROVE, WITHDRAW} and record.outcome == DONE
-    )
 
 
 def publish(

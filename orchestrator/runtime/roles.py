@@ -60,15 +60,22 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "transitions": {"worker": WRITE, "support": READ},
     "journal": {"worker": WRITE, "operator": READ, "support": READ},
     "dead_letters": {"worker": WRITE, "operator": READ, "support": READ},
-    "definitions": {"worker": READ, "author": READ, "operator": "Read Write", "support": READ},
+    # Whoever reads it and guesses an id can tell whether that customer was erased, so it is for sinks alone.
+    "recalls": {"worker": WRITE, "sinks": READ},
+    "definitions": {"worker": READ, "author": READ, "approver": READ, "operator": "Read Write", "support": READ},
     "changelog": {"worker": "Read Write", "author": READ, "operator": READ, "support": READ, "privacy": READ},
     "audit": {"author": READ, "approver": WRITE, "operator": "Read Write", "support": WRITE, "privacy": WRITE},
+    # Whoever writes here approves, under any name: nobody does but who is there for it.
+    "approvals": {"author": READ, "approver": WRITE, "operator": READ},
     "sinks": {"sinks": WRITE, "operator": READ, "support": READ},
 }
 """Kind of topic (a field of `TopicNames`) → role → what it does there. `sinks` are the sinks' own, by their prefix."""
 
-READING = frozenset({"worker", "author", "operator", "support", "privacy"})
+READING = frozenset({"worker", "author", "approver", "operator", "support", "privacy"})
 """Who reads topics with consumers that are in no group."""
+
+PUBLISHING = frozenset({"approver", "operator"})
+"""Whose acts are records, written in one transaction with their audit records."""
 
 CHECKING = frozenset({"worker", "operator"})
 """Who compares all topics with what they must be."""
@@ -103,9 +110,9 @@ def rights_of(
         more = _worker_rights(settings, emits)
     elif role == "sinks":
         more = _connect_rights()
-    elif role == "operator":
+    elif role in PUBLISHING:
         audited = f"{settings.app_id}-audit-"
-        why = "publish, and put it on record at once"
+        why = f"{'approve' if role == 'approver' else 'publish'}, and put it on record at once"
         more = [Right(TRANSACTIONAL_ID, audited, is_prefix=True, operation=WRITE, why=why)]
     if role in READING:
         more.append(Right(GROUP, READERS, is_prefix=False, operation=DESCRIBE, why="the client asks for it"))
@@ -218,7 +225,12 @@ def _worker_rights(settings: Settings, emits: Iterable[str]) -> list[Right]:
     emitted = sorted({settings.topic_prefix + topic for topic in emits})
     more += [Right(TOPIC, name, is_prefix=False, operation=WRITE, why="journeys emit to it") for name in emitted]
     if settings.publish:
-        published = ((names.definitions, WRITE), (names.audit, READ), (names.audit, WRITE))
+        published = (
+            (names.definitions, WRITE),
+            (names.audit, READ),
+            (names.audit, WRITE),
+            (names.approvals, READ),
+        )
         more += [Right(TOPIC, name, is_prefix=False, operation=done, why="--publish") for name, done in published]
     return more
 

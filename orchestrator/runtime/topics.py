@@ -32,8 +32,10 @@ class TopicNames:
     transitions: str
     journal: str
     dead_letters: str
+    recalls: str
     definitions: str
     audit: str
+    approvals: str
     changelog: str
     sinks_prefix: str
     """How the names of the sinks' own topics begin."""
@@ -52,19 +54,27 @@ def topic_names(settings: Settings) -> TopicNames:
         transitions=f"{prefix}journeys.transitions",
         journal=f"{prefix}journeys.journal",
         dead_letters=f"{prefix}journeys.dead-letters",
+        recalls=f"{prefix}journeys.recalls",
         definitions=f"{prefix}journeys.definitions",
         audit=f"{prefix}orchestrator.audit",
+        approvals=f"{prefix}orchestrator.approvals",
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
 
 
-PERSONAL, IDS, NOTHING = "personal data", "customer ids", "nothing personal"
+PERSONAL, IDS, DIGESTS, NOTHING = "personal data", "customer ids", "digests of customer ids", "nothing personal"
 """What a topic holds about customers."""
 DAY_MS = 86_400_000
 CHANGELOG_COMPACTED_MS = 7 * DAY_MS
 """When a customer's former records, and those of the erased, are gone from the changelog at the latest, but for the
 rounds of the broker's cleaner. Without it they would stay as long as their segment is being written to."""
+
+
+RECALLS_LONGER_DAYS = 8
+"""How much longer recalls are kept than the commands that they are about: a command is readable until the segment that
+it is in has rolled (7 days by default) and has been looked at.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +123,15 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     compacted = {"cleanup.policy": "compact"}
 
     def kept(
-        name: str, by: str, holds: str, config: Mapping[str, str] | None = None, number: int = partitions
+        name: str,
+        by: str,
+        holds: str,
+        config: Mapping[str, str] | None = None,
+        number: int = partitions,
+        longer_days: int = 0,
     ) -> TopicSpec:
         days: int = getattr(settings, by)
-        retention = {"retention.ms": str(days if days < 0 else days * DAY_MS)}
+        retention = {"retention.ms": str(days if days < 0 else (days + longer_days) * DAY_MS)}
         return TopicSpec(name, number, config or {}, retention, holds, by)
 
     specs = [kept(name, "event_retention_days", PERSONAL, event_config) for name in names.events]
@@ -127,9 +142,13 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     # A dead letter is its original with headers added, and perhaps compressed less well: larger than what was let in.
     larger = {"max.message.bytes": str(PRODUCED_BYTES_MAX)}
     specs.append(kept(names.dead_letters, "dead_letter_retention_days", PERSONAL, larger))
+    recalled = {"cleanup.policy": "compact,delete"}
+    specs.append(kept(names.recalls, "action_retention_days", DIGESTS, recalled, longer_days=RECALLS_LONGER_DAYS))
     specs.append(TopicSpec(names.definitions, 1, compacted))
     # One partition: what was done stands in the order in which it was done.
     specs.append(kept(names.audit, "audit_retention_days", NOTHING, {"cleanup.policy": "delete"}, 1))
+    # The newest word of each person about each content stays: a content may be brought into force years later.
+    specs.append(TopicSpec(names.approvals, 1, compacted))
     forgotten = {"max.compaction.lag.ms": str(CHANGELOG_COMPACTED_MS)}
     specs.append(TopicSpec(names.changelog, partitions, compacted, forgotten, PERSONAL))
     return tuple(sorted(specs, key=lambda spec: spec.name))
@@ -177,7 +196,8 @@ def kept_for_ever(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
 
 
 def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
-    """Topics whose loss cannot be made good, such as the audit log, and that the broker keeps shorter than is set.
+    """Topics whose loss cannot be made good, such as the audit log, and that the broker keeps shorter than is set; and
+    recalls, without which what they call back would be done.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
@@ -185,7 +205,7 @@ def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Misma
     admin = _admin(brokers)
     existing = _existing_partitions(admin, brokers)
     names = topic_names(settings)
-    kept = [spec for spec in specs if spec.name == names.audit and spec.name in existing]
+    kept = [spec for spec in specs if spec.name in {names.audit, names.recalls} and spec.name in existing]
     configs = _configs(admin, brokers, [spec.name for spec in kept])
     return [
         Mismatch(spec.name, setting, found, wanted)

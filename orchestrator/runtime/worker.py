@@ -148,6 +148,7 @@ def make_cycle(prepared: Prepared) -> Cycle:
         transitions_topic=names.transitions,
         journal_topic=names.journal,
         dead_letters_topic=names.dead_letters,
+        recalls_topic=names.recalls,
         partitions=settings.partitions,
         topic_prefix=settings.topic_prefix,
         batch_records_max=settings.batch_records_max,

@@ -16,6 +16,7 @@ from orchestrator.authoring.approvals import (
     journey_content,
     move_version,
     refusals,
+    removal_content,
     rules_version,
 )
 from orchestrator.authoring.changes import NOTHING, Side, side_of
@@ -251,3 +252,35 @@ def test_production_does_not_become_staging_because_somebody_says_so() -> None:
     assert [refusal.about for refusal in refusals(back, given)] == ["cart"], "in production everything is new then"
     free = side_of(fixture_sources().files, fixture_events().types)
     assert refusals(replace(move, before=free, after=free), {}) == [], "without rules nothing is demanded"
+
+
+RETIRING = GOVERNANCE.replace("- {for: live, by: leads}", "- {for: retired, by: leads}")
+SALE = CART.replace("journey: cart", "journey: sale")
+
+
+def test_taking_a_journey_out_needs_what_retiring_it_does() -> None:
+    before, after = side(RETIRING, sale=SALE), side(RETIRING)
+    (reason,) = against(after, before=before)
+    version = before.version("sale")[:8]
+    assert reason == f"sale: its removal (version {version}) is not approved by somebody of leads (it is taken out)"
+    (refusal,) = refusals(Change(before, after, "ci", "production"), {})
+    assert refusal.hint == f"{ANNA} or {BEN}: orchestrator approve sale --removal --why ..."
+    of_journey = Approval(about_journey("sale"), journey_content(before, "sale"), ANNA)
+    assert against(after, of_journey, before=before), "an approval of the journey is none of its removal"
+    approval = Approval(about_journey("sale"), removal_content(before, "sale"), ANNA)
+    assert against(after, approval, before=before) == []
+    changed = side(RETIRING, sale=SALE.replace("1 hour", "2 hours"))
+    assert against(after, approval, before=changed), "what is in force now is another journey"
+    assert against(after, before=after) == []
+
+
+@pytest.mark.parametrize(("status", "count"), [("live", 1), ("paused", 1), ("shadow", 1), ("draft", 0), ("retired", 0)])
+def test_only_a_journey_that_lets_customers_in_or_keeps_them_asks_for_it(status: str, count: int) -> None:
+    before = side(RETIRING, sale=SALE.replace("status: live", f"status: {status}"))
+    assert len(against(side(RETIRING), before=before)) == count
+
+
+def test_where_nobody_approves_of_retiring_a_journey_is_taken_out_freely_and_the_rules_cannot_go_with_it() -> None:
+    assert against(side(), before=side(sale=SALE)) == []
+    lenient = side(RETIRING.replace("for: retired", "for: shadow"))
+    assert len(against(lenient, before=side(RETIRING, sale=SALE))) == 1

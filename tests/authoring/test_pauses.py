@@ -13,7 +13,7 @@ from orchestrator.authoring.event_values import event_shapes
 from orchestrator.authoring.explanation import explain, explanation_values, render_explanation
 from orchestrator.authoring.graph import mermaid
 from orchestrator.authoring.offline import OfflineEngine
-from orchestrator.authoring.pause_source import resume_words
+from orchestrator.authoring.pause_source import resume_words, with_paused
 from orchestrator.authoring.scenario_files import load_scenarios
 from orchestrator.authoring.scenarios import ScenarioResult, in_play, run_scenario
 from orchestrator.authoring.sources import Sources
@@ -202,3 +202,28 @@ def test_explain_says_since_when_what_is_kept_and_what_happened() -> None:
     told += engine.advance(START + 9 * HOUR).transitions
     said = [one.sentence for one in explain("ada", told, engine.customers["ada"], paused.versions).decisions]
     assert 'goes on from "pause" with 1 kept events: the journey runs again' in said
+
+
+def test_explain_says_what_is_kept_for_later_steps() -> None:
+    files = {
+        **fixture_sources().files,
+        "cart.yaml": CART.replace("  remind:\n", "  more: {wait: 1 hour}\n  remind:\n", 1),
+    }
+    live = compiled(files=files).journeys
+    assert live is not None
+    engine = OfflineEngine(live)
+    engine.put("ada", Customer(profile={"email": "a@example.com"}, consent={"email": True}))
+    told = engine.apply(START, event("cart_updated", 1)).transitions
+    engine.journeys = with_paused(live, ["cart"])
+    told += engine.bring_in_line(START + HOUR // 2).transitions
+    told += engine.apply(START + 5 * HOUR, event("email_clicked", 2)).transitions
+    engine.journeys = live
+    told += engine.bring_in_line(START + 9 * HOUR).transitions
+    told += engine.advance(START + 9 * HOUR).transitions
+    found = explain("ada", told, engine.customers["ada"], live.versions)
+    text = render_explanation(found, show_personal_data=False)
+    assert 'in step "more"' in text
+    assert "still has 1 email_clicked from a pause, for steps that it comes to" in text
+    place = explanation_values(found, show_personal_data=False)["places"][0]
+    assert (place["state"], place["kept_events"]) == ("active", {"email_clicked": 1})
+    assert "paused_since" not in place

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.authoring.compiler import compile_journeys
+from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.authoring.problem_text import render_text
 from orchestrator.authoring.scenario_checks import offset
 from orchestrator.authoring.scenario_coverage import coverage
@@ -22,7 +24,7 @@ from orchestrator.authoring.sources import Sources
 from orchestrator.cli.test import command
 from orchestrator.model.journey import JourneySet, Status
 from orchestrator.resources import journeys_dir, schemas_dir
-from tests.journeys.shipped import DAY, HOUR, MINUTE, shipped_journeys, shipped_shapes
+from tests.journeys.shipped import DAY, HOUR, MINUTE, shipped_journeys, shipped_shapes, shipped_sources
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scenarios"
 HERE = Path(__file__).parent / "scenarios"
@@ -123,6 +125,24 @@ def test_a_scenario_goes_on_until_nothing_is_due_or_until_it_says() -> None:
     assert (
         "1: email cart_reminder" in play(text.replace("    then:", "    until: +1 hour\n    then:")).missed[0].happened
     )
+
+
+@pytest.mark.parametrize(
+    ("expected", "holds"), [("12.5", True), ("12.50", True), ("12", False), ("12.500", True), ("null", False)]
+)
+def test_amounts_of_the_profile_are_compared_as_amounts(expected: str, holds: bool) -> None:
+    sources = shipped_sources().files
+    rule = "profile:\n  - {on: order_placed, set: {last_total: event.total}}\n"
+    files = {**sources, "profile.yaml": sources["profile.yaml"].replace("profile:\n", rule, 1)}
+    journeys = compile_journeys(Sources(files), load_event_types(schemas_dir() / "events")).journeys
+    assert journeys is not None
+    text = story(
+        when="{event: order_placed, with: {total: 12.50}}",
+        then=f"{{at: +1 minute, profile: {{last_total: {expected}}}}}",
+    )
+    loaded = load_scenarios({CART: text}, journeys, shipped_shapes())
+    assert loaded.problems == ()
+    assert (run_scenario(journeys, loaded.scenarios[0]).missed == ()) is holds
 
 
 def test_a_goal_is_reached_and_worth_an_amount() -> None:

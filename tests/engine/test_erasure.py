@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.engine.decide import apply_event, fire_timers
 from orchestrator.engine.erasure import ERASED
-from orchestrator.model.actions import Effects
+from orchestrator.model.actions import Effects, Recall
 from orchestrator.model.customer import HELD_OUT, NEVER_MS, Customer, encode_customer, wake_at_ms
 from orchestrator.model.journey import Audience, Wait
 from tests.engine.build import DAY, HOUR, START, event, goal, journey, journeys, reachable, send
@@ -65,6 +65,17 @@ def test_the_customer_is_taken_out_of_audiences_elsewhere() -> None:
     (command,) = effects.actions
     assert (command.kind, command.address, command.channel) == ("audience_remove", "a@example.com", "ads")
     assert encode_customer(customer) == UNKNOWN
+
+
+def test_commands_that_are_on_their_way_are_recalled_up_to_the_instant_of_the_decision() -> None:
+    customer, effects = inside()
+    apply_event(journeys(WELCOME), customer, event(ERASED, 2), START + 7, effects)
+    # Asked again, as by a redelivery, and with a timestamp before the customer's last decision.
+    apply_event(journeys(WELCOME), customer, event(ERASED, 3), START + 8, effects)
+    assert effects.recalls == [Recall("c1", START + 7), Recall("c1", START + 8)]
+    late, effects = reachable(last_at_ms=START + 9), Effects()
+    apply_event(journeys(WELCOME), late, event(ERASED), START + 1, effects)
+    assert effects.recalls == [Recall("c1", START + 9)]
 
 
 def test_who_comes_back_is_somebody_new() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.pause_source import with_paused
 from orchestrator.model.actions import Effects, Transition
-from orchestrator.model.customer import NEVER_MS, PAUSED, decode_customer, encode_customer
-from orchestrator.model.journey import Awaited, Exit, Journey, JourneySet, ReEntry, Step, Wait, WaitFor
-from orchestrator.model.pauses import Resume, ResumeRate
+from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, decode_customer, encode_customer
+from orchestrator.model.journey import Awaited, Cap, Exit, Journey, JourneySet, ReEntry, Step, Wait, WaitFor
+from orchestrator.model.pauses import Resume, ResumeRate, size_of
 from tests.engine.build import DAY, HOUR, START, event, goal, journey, journeys, ordered, reachable, send
 
 NAME = "welcome"
@@ -84,7 +84,13 @@ class Play:
         wake = self.engine.next_wake()
         assert wake is None or wake[0] > self.at_ms, "what is due has been done, and wakes nobody again"
         for instance in customer.instances:
-            assert (instance.state == PAUSED) == (instance.pause is not None)
+            pause = instance.pause
+            assert instance.state != PAUSED or pause is not None
+            if pause is not None:
+                assert instance.state == (ACTIVE if pause.is_over else PAUSED)
+                assert pause.kept_bytes == sum(size_of(one) for one in pause.kept)
+                assert pause.kept or not pause.is_over, "who keeps nothing more has nothing of the pause any more"
+                assert pause.shown == len(pause.kept) or not pause.is_over, "its step has seen all of it"
             if self.is_paused and instance.journey == NAME:
                 assert instance.timer_at_ms == NEVER_MS
 
@@ -134,6 +140,37 @@ def test_without_timers_a_pause_changes_nothing_but_when(
         assert [one for one in by_cause(paused) if one[0] != "not_entered"] == [
             one for one in by_cause(without) if one[0] != "not_entered"
         ]
+
+
+@settings(max_examples=200)
+@given(chains(has_timers=True), logs, st.integers(0, 11))
+def test_a_pause_that_lasts_until_the_last_event_changes_nothing_but_when(
+    made: Journey, log: list[str], pause_at: int
+) -> None:
+    """Whatever is waited for: each event meets the step that it would have met, however late that step begins. But
+    what is waited for counts after a time-out too.
+    """
+    assume(pause_at < len(log))
+    plays: list[Play] = []
+    for is_paused in (False, True):
+        play = Play(a_set(made))
+        for number, what in enumerate(log):
+            if number == pause_at:
+                play.move(number, PAUSE if is_paused else RESUME)
+            play.move(number, what)
+        play.move(len(log), RESUME)
+        play.keep(play.engine.advance(START + 100 * DAY))
+        plays.append(play)
+    last_ms = START + (len(log) + 1) * HOUR
+    assume(not any(one.reason == "timeout" and one.at_ms <= last_ms for one in plays[0].of(NAME)))
+    without, paused = (
+        [(*one[:4], None if one[3] == "sent" else one[4]) for one in play.steps() if one[0] != "not_entered"]
+        for play in plays
+    )
+    if pause_at <= next((number for number, what in enumerate(log) if what == "registered"), len(log)):
+        # What follows the entry at once does so without an event.
+        without, paused = [(*one[:4], None) for one in without], [(*one[:4], None) for one in paused]
+    assert paused == without
 
 
 @given(
@@ -196,3 +233,39 @@ def test_while_a_journey_is_paused_nothing_of_it_happens_and_others_are_not_touc
     assert told == [(one.kind, one.step, one.to, one.reason, one.at_ms) for one in plain.of("other")]
     ids = [action.action_id for _, effects in play.effects for action in effects.actions]
     assert len(ids) == len(set(ids)), "nothing is sent twice"
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.integers(1, 6),
+)
+def test_messages_of_all_who_go_on_at_an_instant_go_by_priority(listed: list[list[int]], most: int) -> None:
+    """Each journey has its messages one after the other, and a kept click between them."""
+    made = []
+    for number, priorities in enumerate(listed):
+        steps: list[Step] = [Wait("think", HOUR, "m0")]
+        for place, priority in enumerate(priorities):
+            steps.append(send(f"m{place}", f"r{place}", priority=priority))
+            steps.append(WaitFor(f"r{place}", (Awaited("clicked", None, f"m{place + 1}"),), None, "_end"))
+        last = f"m{len(priorities)}"
+        made.append(journey(*steps, Wait(last, DAY, "_end"), name=f"j{number}", listens=frozenset({"clicked"})))
+    live = replace(journeys(*made), caps=(Cap("most", None, most, DAY),))
+    engine = OfflineEngine(live)
+    engine.put("c1", reachable())
+    engine.apply(START, event("registered", 0))
+    engine.journeys = with_paused(live, [one.name for one in made])
+    engine.bring_in_line(START)
+    for number in range(3):
+        engine.apply(START + 2 * HOUR + number, event("clicked", 1 + number))
+    engine.journeys = live
+    engine.bring_in_line(START + 5 * HOUR)
+    effects = engine.advance(START + 5 * HOUR)
+    left, expected = {f"j{number}": list(priorities) for number, priorities in enumerate(listed)}, []
+    while left:
+        best = min(left, key=lambda name: (-left[name][0], name))
+        expected.append((best, left[best].pop(0)))
+        if not left[best]:
+            del left[best]
+    assert [(one.journey, one.priority) for one in effects.actions] == expected[:most]
+    outcomes = [one.reason for one in effects.transitions if one.reason in {"sent", "capped"}]
+    assert outcomes.count("sent") + outcomes.count("capped") == len(expected), "each comes as far as it comes"

@@ -178,6 +178,7 @@ class Live:
                 transitions_topic="transitions",
                 journal_topic="journal",
                 dead_letters_topic="dead",
+                recalls_topic="recalls",
                 partitions=1,
                 batch_records_max=self.batch_records_max,
                 timers_per_transaction_max=self.timers_max,

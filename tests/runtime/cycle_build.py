@@ -176,6 +176,7 @@ class World:
             transitions_topic="transitions",
             journal_topic="journal",
             dead_letters_topic="dead",
+            recalls_topic="recalls",
             partitions=self.partitions,
             batch_records_max=self.batch_records_max,
             timers_per_transaction_max=self.timers_max,

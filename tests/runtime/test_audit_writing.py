@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime import audit
+from orchestrator.runtime import approved, audit
+from orchestrator.runtime.approved import approve
 from orchestrator.runtime.audit import AuditRecord, audited, new_record, publish_with_audit
 from orchestrator.runtime.settings import Settings
 
@@ -59,6 +60,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
     made = type("Made", (FakeProducer,), {"failures": [], "commits": []})
     monkeypatch.setattr(audit, "Producer", made)
     monkeypatch.setattr(audit, "encoder", lambda _: encoded)
+    monkeypatch.setattr(approved, "encoder", lambda _: encoded)
     monkeypatch.setattr(audit, "RETRY_S", 0)
     monkeypatch.setattr(audit, "_until_visible", lambda *_: None)
     return made
@@ -110,3 +112,17 @@ def test_a_commit_without_an_answer_is_not_known_and_one_that_was_ended_was_not_
     producer.commits[:] = [KafkaError(TIMED_OUT, "not delivered", txn_requires_abort=True)]
     with pytest.raises(EnvironmentProblem, match=r"^nothing was done"):
         publish()
+
+
+def test_an_approval_without_an_answer_is_not_said_to_be_undone_and_what_to_do_is(
+    producer: type[FakeProducer],
+) -> None:
+    word = new_record(SETTINGS, act="approve", about="rules", who="ben", why="as agreed", version="1")
+    producer.commits[:] = [KafkaError(KafkaError._FATAL, "no answer", fatal=True)]
+    with pytest.raises(EnvironmentProblem, match=r"it is not known whether .*orchestrator\.approvals") as raised:
+        approve(SETTINGS, [word])
+    assert "orchestrator audit --act approve" in raised.value.hint
+    assert "nothing was done" not in str(raised.value)
+    producer.commits[:] = [KafkaError(TIMED_OUT, "not delivered", txn_requires_abort=True)]
+    with pytest.raises(EnvironmentProblem, match=r"^nothing was done"):
+        approve(SETTINGS, [word])

@@ -10,6 +10,7 @@ from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import decode_customer
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ports import Standing, TransactionFailed
+from orchestrator.runtime.recalls import customer_digest
 from orchestrator.runtime.store import MemoryCustomerStore
 from tests.runtime.cycle_build import FakeRecord, World, heartbeat, record, run
 
@@ -415,3 +416,22 @@ def test_a_forgotten_customer_leaves_a_tombstone_also_where_the_batch_before_is_
     (passage,) = decode_customer(store.read([b"c1"])[0] or b"").instances
     assert (passage.key, passage.number) == ("events.a-0-2", 1)
     assert [t["reason"] for t in world.values("transitions") if t["kind"] == "exited"] == [ERASED]
+
+
+@pytest.mark.parametrize("mood", ["", "boom"])
+def test_an_erasure_recalls_in_its_own_transaction_also_where_another_record_of_the_batch_raises(mood: str) -> None:
+    world = World(topics=("events.a",))
+    world.journeys = replace(world.journeys, wanted=world.journeys.wanted | {ERASED})
+    cycle = world.cycle(is_warm=True)
+    cycle.assign(1, MemoryCustomerStore())
+    records = [
+        record("events.a", 0, 1000, partition=1),
+        record("events.a", 1, 1001, "c2", partition=1, mood=mood),
+        record("events.a", 2, 1002, partition=1, name=ERASED),
+    ]
+    cycle.offer("events.a", 1, [*records, heartbeat("events.a", 3, 1003, partition=1)], 4)
+    assert run(cycle) == 1
+    assert len(world.dead_letters()) == (1 if mood else 0)
+    (sent,) = [sent for sent in world.log.sent if sent.topic == "recalls"]
+    assert (sent.partition, sent.value) == (1, b'{"recalled_at":1002}')
+    assert sent.key == customer_digest("c1").encode()

@@ -20,4 +20,5 @@ def test_what_a_passage_kept_in_a_pause_is_given_out_readably() -> None:
     assert given["recent"] == "0102"
     kept = given["instances"][0]["pause"]["kept"][0]
     expected = {"total": "12.50", "items": [{"price": "1.5", "sku": "mug"}], "note": None}
-    assert kept == {"at_ms": 2, "type": "order_placed", "event_id": "e1", "fields": expected, "is_decisive": None}
+    assert (kept["at_ms"], kept["type"], kept["event_id"]) == (2, "order_placed", "e1")
+    assert kept["fields"] == expected

@@ -78,6 +78,15 @@ def test_an_operator_may_do_what_a_rebuild_does_and_the_author_who_plans_it_may_
     assert not (named("author") & (reads - {"Read topic shop.journeys.definitions"} | writes))
 
 
+def test_nobody_writes_approvals_but_the_approver_and_whoever_brings_into_force_reads_them() -> None:
+    for settings in (SETTINGS, dataclasses.replace(SETTINGS, publish=True, create_topics=True)):
+        writers = {role for role in ROLES if "Write topic shop.orchestrator.approvals" in named(role, settings)}
+        assert writers == {"approver"}
+    assert "Read topic shop.orchestrator.approvals" in named("operator") & named("author")
+    publishing = named("worker", dataclasses.replace(SETTINGS, publish=True))
+    assert "Read topic shop.orchestrator.approvals" in publishing - named("worker")
+
+
 def test_a_right_is_granted_with_kafkas_own_tool() -> None:
     right = Right("transactional-id", "shop-", is_prefix=True, operation="Write")
     assert grant_command(right, "User:anna", "kafka:9092") == (

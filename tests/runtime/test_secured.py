@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.resources import deploy_dir, journeys_dir, schemas_dir
+from orchestrator.runtime.audit import append_audit, new_record
 from orchestrator.runtime.grants import Right
 from orchestrator.runtime.in_force import load_journeys
 from orchestrator.runtime.roles import ROLES, rights_of
@@ -261,6 +262,59 @@ def test_an_operator_gives_a_new_aggregate_the_past_with_its_rights_only(
         assert worker.stop() == 0
 
 
+GOVERNANCE = """\
+groups:
+  leads: [cora]
+environments:
+  production:
+    approvals:
+      - {for: live, by: leads, journeys: [guarded]}
+"""
+
+
+def test_only_the_approver_approves_and_nothing_comes_into_force_without(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    journeys = Path(shutil.copytree(journeys_dir(), tmp_path / "journeys"))
+    guarded = COUNTING.replace("journey: counting", "journey: guarded").replace("> 99", "> 88")
+    (journeys / "guarded.yaml").write_text(guarded)
+    (journeys / "governance.yaml").write_text(GOVERNANCE)
+    apply = ["apply", str(journeys), *WHO]
+    approve = ["approve", "guarded", "--journeys", str(journeys), "--who", "cora", "--why", "checked"]
+
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 1
+    assert "cora: orchestrator approve guarded" in capsys.readouterr().out
+    for role in ("operator", "privacy", "support"):
+        become(shop, role, monkeypatch)
+        said = failure(capsys, *approve)
+        assert f"{PREFIX}orchestrator.approvals" in said
+        assert "uthorization failed" in said
+    # Who may write to the audit log can say so there, and it counts for nothing.
+    become(shop, "privacy", monkeypatch)
+    forger = settings_of_environment()
+    of = load_journeys(journeys, schemas_dir()).journeys.current["guarded"].version
+    forged = {"act": "approve", "about": "journey/guarded", "who": "cora", "why": "", "journey": "guarded"}
+    append_audit(forger, new_record(forger, **forged, version=of))
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 1
+    become(shop, "approver", monkeypatch)
+    assert run(approve) == 0, capsys.readouterr()
+    become(shop, "operator", monkeypatch)
+    assert run(apply) == 0, capsys.readouterr()
+    capsys.readouterr()
+    assert run(["audit", "--about", "journey/guarded", "--format", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["who"], line["why"]) for line in lines] == [("cora", ""), ("cora", "checked")]
+    assert run(["apply", *WHO]) == 0, "the others find what they know"
+
+
+def settings_of_environment() -> Settings:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    found = {name.removeprefix("ORCHESTRATOR_").lower(): value for name, value in os.environ.items()}
+    return Settings(**{name: value for name, value in found.items() if name in names and name != "partitions"})  # type: ignore[arg-type]
+
+
 def test_a_worker_without_one_of_its_rights_names_it_and_how_to_grant_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -366,6 +420,10 @@ def connected(shop: Shop) -> Stack:
     secrets.mkdir(exist_ok=True)
     password = shop.secured.password_file("sinks").read_text()
     (secrets / "kafka.properties").write_text(f"username=sinks\npassword={password}")
+    page = (Path(__file__).parents[2] / "docs" / "operations" / "security.md").read_text()
+    told = next(block for block in page.split("```") if block.strip().startswith("security.protocol=SASL_SSL"))
+    told = told.replace('username="…"', 'username="sinks"').replace('password="…"', f'password="{password.strip()}"')
+    (secrets / "recalls.properties").write_text(told.replace("/run/secrets/ca.pem", str(shop.secured.ca_file)))
     shipped = (deploy_dir() / "compose" / "connect.secured.properties").read_text()
     signing_in = [line for line in shipped.splitlines() if re.match(r"(\w+\.)?(ssl|sasl|security)\.", line)]
     lines = "\n".join(["", f"bootstrap.servers={shop.secured.servers}", *signing_in, ""])
@@ -381,7 +439,8 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     become(shop, "operator", monkeypatch)
     monkeypatch.setenv("ORCHESTRATOR_CONNECT_URL", connected.connect_url)
     file = tmp_path / "commands.jsonl"
-    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}"]
+    consumer = f"${{dir:{secrets_dir(connected.data_dir)}:recalls.properties}}"
+    places = ["--set", "FILE_CHANNEL=email", "--set", f"FILE_PATH={file}", "--set", f"RECALLS_CONSUMER={consumer}"]
     assert run(["connect", "apply", "file", *places]) == 0, capsys.readouterr()
     installation = shop.installation
     installation.producer.produce(f"{PREFIX}actions.email", b"not a command", b"dora")
@@ -397,16 +456,20 @@ def test_sinks_deliver_and_refuse_with_their_rights_only(
     until(lambda: run(["dead-letters", "list", "--topic", topic]) in {0, 1}, seconds=30, what="the refused record")
     assert "not_avro" in capsys.readouterr().out
 
-    reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}actions.email")
-    shop.secured.revoke("sinks", reading)
-    try:
-        assert run(["connect", "restart", "file"]) in {0, None}
-        until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
-        assert f"Not authorized to access topics: [{PREFIX}actions.email]" in capsys.readouterr().out
-    finally:
-        shop.secured.grant("sinks", [reading])
-    run(["connect", "restart", "file"])
-    until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
+    for name in ("actions.email", "journeys.recalls"):
+        reading = next(right for right in shop.rights("sinks") if str(right) == f"Read topic {PREFIX}{name}")
+        shop.secured.revoke("sinks", reading)
+        try:
+            assert run(["connect", "restart", "file"]) in {0, None}
+            # Recalls are looked at when there is a command.
+            installation.producer.produce(f"{PREFIX}actions.email", b"not a command either", b"dora")
+            assert installation.producer.flush(30) == 0
+            until(lambda: run(["connect", "status"]) == 1, seconds=60, what="the task fails")
+            assert f"Not authorized to access topics: [{PREFIX}{name}]" in capsys.readouterr().out
+        finally:
+            shop.secured.grant("sinks", [reading])
+        run(["connect", "restart", "file"])
+        until(lambda: run(["connect", "status"]) == 0, seconds=60, what="the task runs again")
 
 
 def test_somebody_who_asks_for_erasure_needs_no_more_than_that(

@@ -16,6 +16,7 @@ from orchestrator.runtime.topics import (
     create_topics,
     ensure_topics,
     kept_for_ever,
+    kept_too_short,
     mismatches,
     topic_names,
     topic_specs,
@@ -47,13 +48,14 @@ def test_event_topics_get_their_time_from_the_broker_on_the_wall_clock_and_from_
 
 def test_all_topics_are_co_partitioned_but_those_that_are_about_the_whole_installation() -> None:
     partitions = {spec.name: spec.partitions for spec in topic_specs(SETTINGS, ["email"])}
-    assert partitions.pop("eu.journeys.definitions") == partitions.pop("eu.orchestrator.audit") == 1
+    of_all = ("eu.journeys.definitions", "eu.orchestrator.audit", "eu.orchestrator.approvals")
+    assert [partitions.pop(name) for name in of_all] == [1, 1, 1]
     assert set(partitions.values()) == {6}
 
 
 def test_state_is_compacted() -> None:
     compacted = {spec.name for spec in topic_specs(SETTINGS, []) if spec.config.get("cleanup.policy") == "compact"}
-    assert compacted == {"shop-customers-changelog", "eu.journeys.definitions"}
+    assert compacted == {"shop-customers-changelog", "eu.journeys.definitions", "eu.orchestrator.approvals"}
 
 
 def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
@@ -64,6 +66,20 @@ def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
     assert dict(of(SETTINGS).config) == {"cleanup.policy": "delete"}
     assert dict(of(SETTINGS).initial) == {"retention.ms": "-1"}
     assert dict(of(replace(SETTINGS, audit_retention_days=1)).initial) == {"retention.ms": "86400000"}
+
+
+def test_recalls_are_kept_longer_than_the_commands_that_they_are_about() -> None:
+    def kept_days(days: int) -> tuple[int, int]:
+        specs = {spec.name: spec for spec in topic_specs(replace(SETTINGS, action_retention_days=days), ["email"])}
+        recalls, actions = specs["eu.journeys.recalls"], specs["eu.actions.email"]
+        assert dict(recalls.config) == {"cleanup.policy": "compact,delete"}
+        assert recalls.holds == "digests of customer ids"
+        found = [int(spec.initial["retention.ms"]) for spec in (recalls, actions)]
+        return found[0] // 86_400_000, found[1] // 86_400_000
+
+    assert kept_days(7) == (15, 7)
+    assert kept_days(30) == (38, 30)
+    assert kept_days(-1) == (-1, -1)
 
 
 def test_a_broker_that_is_not_there_is_a_problem_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +157,14 @@ def test_topics_that_keep_data_about_customers_for_ever_are_named(settings: Sett
     create_topics(settings, topic_specs(replace(settings, decision_retention_days=-1), []))
     # The audit log is kept for ever, and so is what is compacted: nothing is said of them.
     assert kept_for_ever(settings, topic_specs(settings, [])) == [topic_names(settings).transitions]
+
+
+def test_recalls_that_go_too_early_are_told(settings: Settings) -> None:
+    specs = topic_specs(settings, [])
+    create_topics(settings, topic_specs(replace(settings, action_retention_days=1), []))
+    assert [str(short) for short in kept_too_short(settings, specs)] == [
+        f"topic {topic_names(settings).recalls} has retention.ms {9 * 86_400_000}, needed is {15 * 86_400_000}"
+    ]
 
 
 def test_every_topic_with_data_about_customers_has_an_end_to_it() -> None:

@@ -64,10 +64,11 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def commands(connect: Stack, schema_id: int, topic_prefix: str) -> Commands:
-    """A topic of the test's own for a channel's commands."""
+    """A topic of the test's own for a channel's commands, and one for recalls."""
     topic = f"{topic_prefix}actions.webhook"
     admin = AdminClient({"bootstrap.servers": connect.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
+    recalls = NewTopic(f"{topic_prefix}journeys.recalls", 2, 1, config={"cleanup.policy": "compact,delete"})
+    for future in admin.create_topics([NewTopic(topic, 1, 1), recalls]).values():
         future.result(WAIT_S)
     return Commands(connect.bootstrap_servers, topic, schema_id)
 
@@ -84,6 +85,7 @@ def apply(connect: Stack, topic_prefix: str) -> Iterator[Callable[..., Connector
             "TOPIC_PREFIX": topic_prefix,
             "HTTP_CHANNEL": "webhook",
             "REGISTRY_URL": connect.registry_url,
+            "BOOTSTRAP_SERVERS": connect.bootstrap_servers,
             **values,
         }
         described = read_connector(path, given, name=f"{topic_prefix}{template}")

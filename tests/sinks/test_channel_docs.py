@@ -24,11 +24,19 @@ TEMPLATES = sorted((deploy_dir() / "connect").glob("*.json"))
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_every_template_and_every_value_that_it_needs_are_documented(path: Path) -> None:
     row = next(line for line in CHANNELS.splitlines() if re.match(rf"\|[^|]*`{path.stem}`", line))
-    own = set(places(path.read_text())) - {"TOPIC_PREFIX", "REGISTRY_URL", "NAME"}
+    own = set(places(path.read_text())) - {"TOPIC_PREFIX", "REGISTRY_URL", "BOOTSTRAP_SERVERS", "NAME"}
     secrets = set(re.findall(r"env:(SINK_\w+)", path.read_text()))
     assert secrets or path.stem == "file"
     for name in own | secrets:
         assert name in row, name
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_template_says_where_recalls_are(path: Path) -> None:
+    config = json.loads(path.read_text())["config"]
+    assert config["recalls.topic"] == "${TOPIC_PREFIX}journeys.recalls"
+    assert config["recalls.bootstrap.servers"] == "${BOOTSTRAP_SERVERS}"
+    assert config["recalls.consumer"] == "${RECALLS_CONSUMER:-}"
 
 
 def test_every_setting_of_a_sink_is_documented() -> None:

@@ -9,14 +9,21 @@ import java.util.Map;
  */
 record Command(
     String actionId,
+    String customerId,
     String kind,
     String address,
     Map<String, String> content,
+    long createdAtMs,
     long expiresAtMs,
     ObjectNode json) {
 
   /** The same command with another content; {@code json} says it too. */
   Command with(Map<String, String> content, ObjectNode json) {
-    return new Command(actionId, kind, address, content, expiresAtMs, json);
+    return new Command(actionId, customerId, kind, address, content, createdAtMs, expiresAtMs, json);
+  }
+
+  /** Whether it takes the customer out of something. */
+  boolean isWithdrawal() {
+    return kind.equals("audience_remove");
   }
 }

@@ -73,18 +73,27 @@ final class CommandDecoder {
     content.properties().removeIf(entry -> entry.getValue().isNull());
     content.properties().forEach(entry -> parts.put(entry.getKey(), entry.getValue().asText()));
     String actionId = json.path("action_id").asText();
-    if (actionId.isEmpty() || !json.path("address").isTextual() || !(record.hasField("expires_at"))) {
-      throw new Refused("not_a_command", "schema " + id + " has no action_id, address or expires_at");
+    // Without the last one, and the instant below, nobody could tell whether the customer was forgotten since.
+    if (actionId.isEmpty() || !json.path("address").isTextual() || !json.path("customer_id").isTextual()) {
+      throw new Refused("not_a_command", "schema " + id + " has no action_id, address or customer_id");
     }
     // It travels in headers: as Message-ID and as idempotency key.
     if (!actionId.matches("[A-Za-z0-9._:-]{1,200}")) {
       throw new Refused("bad_action_id", "only letters, digits and ._:- are allowed, at most 200");
     }
-    if (!(record.get("expires_at") instanceof Long expiresAtMs)) {
-      throw new Refused("not_a_command", "expires_at of schema " + id + " is no instant");
-    }
+    long createdAtMs = instant(record, "created_at", id);
+    long expiresAtMs = instant(record, "expires_at", id);
     String kind = json.path("kind").asText("send");
-    return new Command(actionId, kind, json.path("address").asText(), parts, expiresAtMs, json);
+    String customerId = json.path("customer_id").asText();
+    return new Command(
+        actionId, customerId, kind, json.path("address").asText(), parts, createdAtMs, expiresAtMs, json);
+  }
+
+  private static long instant(GenericRecord record, String field, int id) throws Refused {
+    if (record.hasField(field) && record.get(field) instanceof Long instant) {
+      return instant;
+    }
+    throw new Refused("not_a_command", field + " of schema " + id + " is no instant");
   }
 
   private Schema lookUp(int id) throws Refused, NotNow {

@@ -8,8 +8,10 @@ import org.apache.kafka.common.config.AbstractConfig;
 import org.apache.kafka.common.config.Config;
 import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigDef.Importance;
+import org.apache.kafka.common.config.ConfigDef.NonEmptyString;
 import org.apache.kafka.common.config.ConfigDef.Range;
 import org.apache.kafka.common.config.ConfigDef.Type;
+import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.connect.sink.SinkConnector;
 
@@ -17,6 +19,10 @@ import org.apache.kafka.connect.sink.SinkConnector;
 abstract class CommandSinkConnector extends SinkConnector {
   static final String REGISTRY_URL = "registry.url";
   static final String REGISTRY_AUTHORIZATION = "registry.authorization";
+  static final String RECALLS_TOPIC = "recalls.topic";
+  static final String RECALLS_BOOTSTRAP_SERVERS = "recalls.bootstrap.servers";
+  static final String RECALLS_CONSUMER = "recalls.consumer";
+  static final String RECALLS_ANEW_MS = "recalls.anew.ms";
   static final String KINDS = "command.kinds";
   static final String ADDRESSES = "command.addresses";
   static final String BACKOFF_MS = "retry.backoff.ms";
@@ -44,6 +50,14 @@ abstract class CommandSinkConnector extends SinkConnector {
             "Address of the schema registry (Confluent REST API).")
         .define(REGISTRY_AUTHORIZATION, Type.PASSWORD, "", Importance.MEDIUM,
             "Value of the Authorization header towards the schema registry.")
+        .define(RECALLS_TOPIC, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new NonEmptyString(), Importance.HIGH,
+            "Topic that says whose commands are called back, because the customer was forgotten.")
+        .define(RECALLS_BOOTSTRAP_SERVERS, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new NonEmptyString(),
+            Importance.HIGH, "Brokers to read it from, HOST:PORT,….")
+        .define(RECALLS_CONSUMER, Type.PASSWORD, "", Importance.MEDIUM,
+            "How to sign in to these brokers, as Kafka's clients are told: NAME=VALUE, one a line. Never shown.")
+        .define(RECALLS_ANEW_MS, Type.LONG, 86_400_000L, Range.atLeast(1), Importance.LOW,
+            "How often it is read from its beginning again, so that what is gone from it leaves the memory too.")
         .define(KINDS, Type.LIST, "", Importance.MEDIUM,
             "Kinds of commands that this sink delivers (send, audience_add, …); it passes over all others."
                 + " Empty: every kind.")
@@ -101,7 +115,13 @@ abstract class CommandSinkConnector extends SinkConnector {
       values.add(problem(DEAD_LETTERS, "must name a topic: without it, refused commands would be lost"));
     }
     if (values.stream().allMatch(value -> value.errorMessages().isEmpty())) {
-      Links.check(new AbstractConfig(config(), given, false), values);
+      AbstractConfig settings = new AbstractConfig(config(), given, false);
+      try {
+        Recalls.client(settings);
+      } catch (ConfigException error) {
+        values.add(problem(RECALLS_CONSUMER, error.getMessage()));
+      }
+      Links.check(settings, values);
     }
     check(given, values);
     return new Config(values);

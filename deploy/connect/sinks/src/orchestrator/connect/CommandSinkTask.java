@@ -29,15 +29,22 @@ import org.slf4j.LoggerFactory;
  * Delivers commands one after the other, in the order of their partition.
  *
  * <p>A command that the other side cannot take now is held, and all that come after it; one that it will never take, or
- * that is past its expiry, goes to the dead-letter topic with the reason in its headers. After a crash, commands since
- * the last committed offset are delivered again: receivers drop repeats by the action id.
+ * that is past its expiry, goes to the dead-letter topic with the reason in its headers. Of one whose customer was
+ * forgotten only the headers go there. After a crash, commands since the last committed offset are delivered again:
+ * receivers drop repeats by the action id.
  */
 abstract class CommandSinkTask extends SinkTask {
   private static final Logger LOG = LoggerFactory.getLogger(CommandSinkTask.class);
   private static final int DOUBLINGS_MAX = 20;
+  private static final String RECALLED = "recalled";
+
+  /** How old what is known of recalls may be: one question to the broker in this time, and one for each batch. */
+  private static final long RECALLS_NS_MAX = 1_000_000_000L;
 
   private AbstractConfig settings;
   private CommandDecoder decoder;
+  private Recalls recalls;
+  private long recallsAt;
   private Links links;
   private ErrantRecordReporter deadLetters;
   private List<String> kinds;
@@ -73,9 +80,10 @@ abstract class CommandSinkTask extends SinkTask {
             authorization,
             Duration.ofMillis(settings.getInt(CommandSinkConnector.CONNECT_TIMEOUT_MS)),
             Duration.ofMillis(settings.getInt(CommandSinkConnector.READ_TIMEOUT_MS)));
+    recalls = new Recalls(settings, name);
     links = Links.of(settings);
     PluginMetrics metrics = context.pluginMetrics();
-    for (String outcome : List.of("delivered", "passed_over", "held", "expired", "refused")) {
+    for (String outcome : List.of("delivered", "passed_over", "held", "expired", RECALLED, "refused")) {
       Sensor sensor = metrics.addSensor(outcome);
       sensor.add(
           metrics.metricName(outcome + "-total", "Commands by what became of them.", new LinkedHashMap<>()),
@@ -91,6 +99,7 @@ abstract class CommandSinkTask extends SinkTask {
       // Connect comes back early when it has offsets to commit.
       hold((pausedUntil - start) / 1_000_000 + 1, "the pause is not over");
     }
+    boolean isKnown = false;
     long limit = settings.getLong(CommandSinkConnector.PUT_TIME_MAX_MS) * 1_000_000;
     for (SinkRecord record : records) {
       TopicPartition partition = new TopicPartition(record.originalTopic(), record.originalKafkaPartition());
@@ -102,9 +111,23 @@ abstract class CommandSinkTask extends SinkTask {
         context.timeout(1);
         throw new RetriableException("the receiver is slow; going on after a word with Connect");
       }
+      // Anew for each batch: it may have been held since, and a recall that was there before it came must count.
+      if (!isKnown || System.nanoTime() - recallsAt > RECALLS_NS_MAX) {
+        learnRecalls();
+        isKnown = true;
+      }
       take(record);
       failures = 0;
       next.put(partition, record.originalKafkaOffset() + 1);
+    }
+  }
+
+  private void learnRecalls() {
+    try {
+      recalls.catchUp();
+      recallsAt = System.nanoTime();
+    } catch (NotNow notNow) {
+      holdFor(notNow);
     }
   }
 
@@ -115,6 +138,10 @@ abstract class CommandSinkTask extends SinkTask {
         count("passed_over");
         return;
       }
+      // Before all that would leave its bytes in the dead-letter topic.
+      if (recalls.isRecalled(command)) {
+        throw new Refused(RECALLED, "the customer was forgotten");
+      }
       if (command.expiresAtMs() <= System.currentTimeMillis()) {
         throw new Refused("expired", "expired at " + Instant.ofEpochMilli(command.expiresAtMs()));
       }
@@ -123,12 +150,16 @@ abstract class CommandSinkTask extends SinkTask {
     } catch (Refused refused) {
       reject(record, refused);
     } catch (NotNow notNow) {
-      count("held");
-      long pause = Math.max(backoff(), Math.min(notNow.retryAfterMs, longest()));
-      failures++;
-      pausedUntil = System.nanoTime() + pause * 1_000_000;
-      hold(pause, notNow.getMessage());
+      holdFor(notNow);
     }
+  }
+
+  private void holdFor(NotNow notNow) {
+    count("held");
+    long pause = Math.max(backoff(), Math.min(notNow.retryAfterMs, longest()));
+    failures++;
+    pausedUntil = System.nanoTime() + pause * 1_000_000;
+    hold(pause, notNow.getMessage());
   }
 
   private void hold(long pauseMs, String why) {
@@ -169,7 +200,9 @@ abstract class CommandSinkTask extends SinkTask {
       throw new ConnectException(
           "a command was refused (" + refused.reason + ") and no dead-letter topic is configured");
     }
-    Headers headers = new ConnectHeaders(record.headers());
+    boolean isForgotten = refused.reason.equals(RECALLED);
+    // Of who was forgotten nothing is written anew: only where the command stands, for as long as it does.
+    Headers headers = isForgotten ? new ConnectHeaders() : new ConnectHeaders(record.headers());
     add(headers, "dlq.topic", record.originalTopic());
     add(headers, "dlq.partition", String.valueOf(record.originalKafkaPartition()));
     add(headers, "dlq.offset", String.valueOf(record.originalKafkaOffset()));
@@ -180,12 +213,13 @@ abstract class CommandSinkTask extends SinkTask {
     // Built anew: of the record as Connect gave it, the reporter would write the original without these headers.
     SinkRecord dead =
         new SinkRecord(
-            record.originalTopic(), record.originalKafkaPartition(), record.keySchema(), record.key(),
-            record.valueSchema(), record.value(), record.originalKafkaOffset(), record.timestamp(),
-            record.timestampType(), headers);
+            record.originalTopic(), record.originalKafkaPartition(),
+            record.keySchema(), isForgotten ? null : record.key(),
+            record.valueSchema(), isForgotten ? null : record.value(),
+            record.originalKafkaOffset(), record.timestamp(), record.timestampType(), headers);
     // Connect waits for these before it commits offsets.
     deadLetters.report(dead, new ConnectException(refused.reason + ": " + refused.getMessage()));
-    count(refused.reason.equals("expired") ? "expired" : "refused");
+    count(sensors.containsKey(refused.reason) ? refused.reason : "refused");
   }
 
   private static void add(Headers headers, String key, String value) {
@@ -212,7 +246,11 @@ abstract class CommandSinkTask extends SinkTask {
   }
 
   @Override
-  public void stop() {}
+  public void stop() {
+    if (recalls != null) {
+      recalls.close();
+    }
+  }
 
   @Override
   public String version() {

@@ -87,6 +87,7 @@ public final class FileSinkTask extends CommandSinkTask {
 
   @Override
   public void stop() {
+    super.stop();
     close();
   }
 }

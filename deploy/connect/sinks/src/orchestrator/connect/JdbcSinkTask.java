@@ -121,6 +121,7 @@ public final class JdbcSinkTask extends CommandSinkTask {
 
   @Override
   public void stop() {
+    super.stop();
     close();
   }
 }

@@ -123,6 +123,7 @@ public final class SmtpSinkTask extends CommandSinkTask {
 
   @Override
   public void stop() {
+    super.stop();
     disconnect();
   }
 }
