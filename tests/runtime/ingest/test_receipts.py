@@ -48,16 +48,22 @@ def bounced(**fields: Any) -> dict[str, Any]:
     return receipt | fields
 
 
-RESEND = {
-    "type": "email.bounced",
-    "created_at": "2026-03-02T09:00:00.000Z",
-    "data": {
-        "email_id": "56761188",
+def of_resend(kind: str, **more: Any) -> dict[str, Any]:
+    """A webhook as Resend's pages show it (resend.com/docs/webhooks/emails)."""
+    data = {
+        "created_at": "2026-03-02T08:59:58.894719+00:00",
+        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
+        "message_id": "<111-222-333@email.example.com>",
+        "from": "The shop <shop@example.com>",
         "to": ["anna@example.com"],
-        "bounce": {"type": "Permanent", "subType": "Suppressed", "message": "…"},
+        "subject": "Your cart",
+        "template_id": "43f68331-0622-4e15-8202-246a0388854b",
         "tags": {"customer_id": "anna", "action_id": ACTION},
-    },
-}
+    }
+    return {"type": f"email.{kind}", "created_at": "2026-03-02T09:00:00.000Z", "data": {**data, **more}}
+
+
+RESEND = of_resend("bounced", bounce={"message": "…", "subType": "Suppressed", "type": "Permanent"})
 WHATSAPP = {
     "object": "whatsapp_business_account",
     "entry": [
@@ -69,14 +75,30 @@ WHATSAPP = {
                     "value": {
                         "statuses": [
                             {
+                                "recipient_identity_key_hash": "x",
+                                "conversation": {"id": "c", "origin": {"type": "utility"}},
+                                "pricing": {"billable": True, "pricing_model": "PMP", "category": "utility"},
                                 "id": "wamid.1",
                                 "status": status,
                                 "timestamp": "1772442000",
                                 "recipient_id": "4915100000",
                                 "biz_opaque_callback_data": f"{ACTION}:anna:of:the:shop",
-                                **({"errors": [{"code": 131049}]} if status == "failed" else {}),
+                                **(
+                                    {
+                                        "errors": [
+                                            {
+                                                "code": 131049,
+                                                "title": "x",
+                                                "message": "x",
+                                                "error_data": {"details": "x"},
+                                            }
+                                        ]
+                                    }
+                                    if status == "failed"
+                                    else {}
+                                ),
                             }
-                            for status in ("sent", "delivered", "failed")
+                            for status in ("sent", "delivered", "read", "failed")
                         ]
                     },
                 }
@@ -129,8 +151,8 @@ def test_a_webhook_that_is_sent_again_gives_the_same_event_ids() -> None:
         post(served, "generic", {"events": [bounced()]})
         post(served, "whatsapp", WHATSAPP)
     ids = [event.event_id for event in served.log.events]
-    assert ids[:3] == ids[3:]
-    assert len(set(ids)) == 3
+    assert ids[:4] == ids[4:]
+    assert len(set(ids)) == 4
 
 
 def test_the_public_form_of_resend() -> None:
@@ -141,12 +163,42 @@ def test_the_public_form_of_resend() -> None:
     assert event.fields["address"] == "anna@example.com"
 
 
+def test_every_kind_of_resend_that_says_something_of_a_message() -> None:
+    served = Served()
+    click = {"ipAddress": "192.0.2.1", "link": "https://shop.example/cart", "timestamp": "x", "userAgent": "x"}
+    said = {
+        "sent": {},
+        "scheduled": {},
+        "delivered": {},
+        "delivery_delayed": {},
+        "bounced": {"bounce": {"message": "…", "subType": "MailboxFull", "type": "Transient"}},
+        "suppressed": {"suppressed": {"message": "…", "type": "OnAccountSuppressionList"}},
+        "failed": {"failed": {"reason": "reached_daily_quota"}},
+        "complained": {},
+        "opened": {},
+        "clicked": {"click": click},
+    }
+    for kind, more in said.items():
+        assert post(served, "resend", of_resend(kind, **more))[0] == 202
+    keep = ("hard", "reason", "url")
+    assert [(e.type, *(e.fields[name] for name in keep if name in e.fields)) for e in served.log.events] == [
+        ("message_delivered",),
+        ("message_bounced", False, "MailboxFull"),
+        ("message_bounced", True, "OnAccountSuppressionList"),
+        ("message_failed", "reached_daily_quota"),
+        ("message_complained",),
+        ("email_opened",),
+        ("email_clicked", "https://shop.example/cart"),
+    ]
+
+
 def test_the_public_form_of_whatsapp_with_one_field_for_action_and_customer() -> None:
     served = Served()
-    assert post(served, "whatsapp", WHATSAPP) == (202, {"accepted": 2, "ignored": 1, "unusable": 0})
-    assert [event.type for event in served.log.events] == ["message_delivered", "message_failed"]
+    assert post(served, "whatsapp", WHATSAPP) == (202, {"accepted": 3, "ignored": 1, "unusable": 0})
+    types = ["message_delivered", "message_opened", "message_failed"]
+    assert [event.type for event in served.log.events] == types
     assert {event.customer_id for event in served.log.events} == {"anna:of:the:shop"}
-    assert served.log.events[1].fields["reason"] == "131049"
+    assert served.log.events[2].fields["reason"] == "131049"
     assert served.log.events[0].fields["channel"] == "whatsapp"
 
 
