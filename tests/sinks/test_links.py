@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.resources import deploy_dir
 from orchestrator.runtime.connectors import Connector, ConnectWorker
 from orchestrator.runtime.ingest.links import Link, unseal
 from orchestrator.stack.stack import Stack
@@ -143,6 +144,9 @@ def test_what_is_no_message_is_left_as_it_is_and_a_promise_that_cannot_be_kept_i
     assert [fault.setting for fault in ConnectWorker(connect.connect_url).faults(opens)] == ["links.track"]
 
 
+RECEIPT = {"event_id", "customer_id", "occurred_at", "action_id", "channel"}
+"""The fields of message_delivered."""
+
 JOURNEY = {
     "channels.yaml": "channels:\n  sms: {address: phone, consent: sms}\n",
     "profile.yaml": (
@@ -193,11 +197,11 @@ def test_a_click_in_a_text_message_moves_its_journey_on_and_signing_off_is_in_th
 
     keys = {"ORCHESTRATOR_LINK_KEYS": SECRETS["SINK_LINK_KEY"]}
     with (
-        endpoint(installation, **keys) as running,
+        endpoint(installation, "--ingest-providers", str(deploy_dir() / "ingest"), **keys) as running,
         installation.worker("a", journeys=journeys) as worker,
     ):
         given = {"LINKS_URL": running.url, "SMS_LINKS_TRACK": "clicks"}
-        apply("sms", SMS_URL=receiver.url, SMS_SENDER="Shop", **given)
+        apply("sms-twilio", TWILIO_URL=receiver.url, SMS_SENDER="Shop", **given)
         worker.until_ready()
         assert running.send(register("anna"), register("berta")).status == 202
         until(lambda: sent("anna") and sent("berta"), seconds=40, what="an offer to each")
@@ -209,6 +213,19 @@ def test_a_click_in_a_text_message_moves_its_journey_on_and_signing_off_is_in_th
         assert running.request("GET", click[1]).headers["Location"] == "https://shop.example/offer?of=+494"
         assert running.request("POST", off[1], b"List-Unsubscribe=One-Click").status == 200
         until(lambda: len(sent("anna")) == 2, seconds=40, what="thanks for the click")
+        # The provider was told where to say what became of this message, and nothing of whose it is.
+        (callback,) = urllib.parse.parse_qs(receiver.requests[0].body.decode())["StatusCallback"]
+        assert callback.startswith(f"{running.url}/v1/receipts/twilio/k1.")
+        form = urllib.parse.urlencode({"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+49"}).encode()
+        typed = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert running.request("POST", callback, form, typed).status == 202
+
+        def delivered() -> set[str]:
+            events = installation.committed(*installation.names.events)
+            return {event["action_id"] for event in events if set(event) == RECEIPT}
+
+        until(delivered, seconds=20, what="the receipt is an event")
+        assert delivered() == {receiver.requests[0].key}
 
         def thanked() -> dict[str, str]:
             found = [record for record in installation.transitions() if record["step"] == "thank"]

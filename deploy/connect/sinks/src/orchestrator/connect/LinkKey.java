@@ -49,7 +49,7 @@ final class LinkKey {
     return new LinkKey(matcher.group(1), HexFormat.of().parseHex(matcher.group(2)));
   }
 
-  /** {@code kind} is what the token is for: c (a click), o (an opening) or u (a signing off). */
+  /** {@code kind} is what the token is for: c (a click), o (an opening), u (a signing off) or r (receipts). */
   String seal(char kind, ObjectNode contents) {
     try {
       byte[] plain = MAPPER.writeValueAsBytes(contents);

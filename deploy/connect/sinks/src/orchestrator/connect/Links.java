@@ -28,6 +28,7 @@ final class Links {
   static final String TRACK = "links.track";
   static final String FORM = "links.form";
   static final String PARTS = "links.parts";
+  static final String RECEIPTS = "links.receipts";
   static final String HTML = "html";
   static final String TEXT = "text";
 
@@ -35,6 +36,8 @@ final class Links {
   static final String FIELD = "links";
 
   static final String UNSUBSCRIBE = "unsubscribe";
+
+  private static final String RECEIPT = "receipt";
 
   private static final String CLICKS = "clicks";
   private static final String OPENS = "opens";
@@ -57,6 +60,7 @@ final class Links {
   private final String tracked;
   private final boolean isHtml;
   private final List<String> parts;
+  private final String receipts;
 
   private Links(AbstractConfig settings) {
     this.url = settings.getString(URL).replaceAll("/+$", "");
@@ -64,6 +68,7 @@ final class Links {
     this.tracked = settings.getString(TRACK);
     this.isHtml = settings.getString(FORM).equals(HTML);
     this.parts = settings.getList(PARTS);
+    this.receipts = settings.getString(RECEIPTS);
   }
 
   /** Adds the settings to those of a sink; {@code form} is what its messages are unless somebody says otherwise. */
@@ -75,7 +80,9 @@ final class Links {
         .define(TRACK, Type.STRING, "nothing", ValidString.in("nothing", CLICKS, OPENS, "clicks,opens"), Importance.LOW,
             "What the sender wants to know of a message.")
         .define(FORM, Type.STRING, form, ValidString.in(HTML, TEXT), Importance.LOW, "What the parts with links are.")
-        .define(PARTS, Type.LIST, "body,link", Importance.LOW, "The parts of a message's content in which links are.");
+        .define(PARTS, Type.LIST, "body,link", Importance.LOW, "The parts of a message's content in which links are.")
+        .define(RECEIPTS, Type.STRING, "", Importance.LOW,
+            "The provider, as the endpoint calls it, that is told with each message where its receipts go; empty: none.");
   }
 
   /**
@@ -95,6 +102,9 @@ final class Links {
     }
     if (settings.getString(FORM).equals(TEXT) && settings.getString(TRACK).contains(OPENS)) {
       values.add(CommandSinkConnector.problem(TRACK, "can count openings of HTML alone"));
+    }
+    if (!settings.getString(RECEIPTS).matches("[a-z0-9_-]*")) {
+      values.add(CommandSinkConnector.problem(RECEIPTS, "is not the name of a provider"));
     }
     try {
       of(settings);
@@ -128,7 +138,10 @@ final class Links {
     ObjectNode described = json.withObjectProperty("content");
     content.forEach(described::put);
     if (command.json().path("message_class").asText().equals("promotional")) {
-      json.putObject(FIELD).put(UNSUBSCRIBE, address('u', contents(command)));
+      json.withObjectProperty(FIELD).put(UNSUBSCRIBE, address("u", 'u', contents(command)));
+    }
+    if (!receipts.isBlank()) {
+      json.withObjectProperty(FIELD).put(RECEIPT, address("v1/receipts/" + receipts, 'r', contents(command)));
     }
     return command.with(content, json);
   }
@@ -150,7 +163,7 @@ final class Links {
     if (key == null || !tracked.contains(OPENS)) {
       return led.toString();
     }
-    String picture = "<img src=\"" + address('o', contents(command)) + ".gif\" width=\"1\" height=\"1\" alt=\"\">";
+    String picture = "<img src=\"" + address("o", 'o', contents(command)) + ".gif\" width=\"1\" height=\"1\" alt=\"\">";
     Matcher end = END.matcher(led);
     return end.find() ? led.substring(0, end.start()) + picture + led.substring(end.start()) : led + picture;
   }
@@ -200,7 +213,7 @@ final class Links {
       if (consent.group(1) != null) {
         contents.put("p", consent.group(1));
       }
-      return address('u', contents);
+      return address("u", 'u', contents);
     }
     if (key == null || !tracked.contains(CLICKS) || !LinkTarget.isWeb(target)) {
       return null;
@@ -210,8 +223,8 @@ final class Links {
     return token.length() > LinkTarget.TOKEN_CHARACTERS_MAX ? null : url + "/c/" + token;
   }
 
-  private String address(char kind, ObjectNode contents) {
-    return url + "/" + kind + "/" + key.seal(kind, contents);
+  private String address(String place, char kind, ObjectNode contents) {
+    return url + "/" + place + "/" + key.seal(kind, contents);
   }
 
   private static ObjectNode contents(Command command) {
