@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,32 @@ def metrics_page() -> str:
         "|---|---|---|---|",
     ]
     lines += _metric_rows(IngestMetrics(()).registry)
+    lines += [
+        "",
+        "## Kafka Connect with the sinks",
+        "",
+        "Served at `/metrics` of the REST interface, by each worker of Kafka Connect for the tasks that it runs",
+        "([connect.md](connect.md#metrics)).",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += map(_sink_row, sorted(sink_metrics(), key=lambda metric: str(metric["name"])))
     return "\n".join(lines) + "\n"
+
+
+def sink_metrics() -> list[dict[str, Any]]:
+    """What Kafka Connect shows of the sinks, as the sinks themselves are told."""
+    described: list[dict[str, Any]] = json.loads(
+        (ROOT / "deploy" / "connect" / "sinks" / "META-INF" / "orchestrator" / "metrics.json").read_text()
+    )
+    return described
+
+
+def _sink_row(metric: dict[str, Any]) -> str:
+    labels = ["connector", "task", *filter(None, [metric.get("label")])]
+    shown = ", ".join(f"`{label}`" for label in labels)
+    return f"| `{metric['name']}` | {metric['kind']} | {shown} | {metric['help']} |"
 
 
 def _metric_rows(registry: CollectorRegistry) -> list[str]:

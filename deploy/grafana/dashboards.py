@@ -9,6 +9,7 @@ from deploy.grafana.panels import INSTANCE, JOB, Dashboard, Panel, Query, age, q
 
 FOLDER = Path(__file__).with_name("dashboards")
 JOURNEY = f'{JOB}, journey=~"$journey"'
+SINKS, SINK_OUTCOME = 'job="orchestrator-connect"', "{{connector}} {{outcome}}"
 DELAY, LATENESS = "orchestrator_event_delay_seconds", "orchestrator_timer_lateness_seconds"
 
 
@@ -278,6 +279,27 @@ CHANNELS = Dashboard(
                 "The ten that lose most.",
                 (Query(f"topk(10, {rate('orchestrator_not_sent_total', JOB, 'journey')})", "{{journey}}"),),
                 unit="ops",
+            ),
+        ),
+        (
+            Panel(
+                "What became of commands, by sink",
+                "Delivered, refused, expired, recalled; held counts tries. From Kafka Connect.",
+                (Query(rate("orchestrator_sink_commands_total", SINKS, "connector", "outcome"), SINK_OUTCOME),),
+                unit="ops",
+                is_stacked=True,
+            ),
+            Panel(
+                "Held for",
+                "How long each sink has been holding a command: all that comes after it waits.",
+                (Query(f"max by (connector) (orchestrator_sink_held_seconds{{{SINKS}}})", "{{connector}}"),),
+                unit="s",
+            ),
+            Panel(
+                "Tasks that do not run",
+                "Failed or paused, of all connectors.",
+                (Query(f"sum(1 - orchestrator_connect_task_running{{{SINKS}}})"),),
+                kind="stat",
             ),
         ),
     ),

@@ -25,6 +25,8 @@ rest.advertised.port={ports.connect}
 plugin.path={plugin_path}
 # Plugins name themselves in a manifest. Looking into every class of every jar takes ten seconds longer.
 plugin.discovery=service_load
+# GET /metrics, for Prometheus.
+rest.extension.classes=orchestrator.connect.MetricsExtension
 
 # The sinks decode commands themselves; see deploy/connect.
 key.converter={bytes}

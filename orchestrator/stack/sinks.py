@@ -28,7 +28,7 @@ JAVA_RELEASE = "17"
 """The oldest Java that Kafka Connect runs on, so that the sinks run wherever it does."""
 
 JAR = "orchestrator-sinks.jar"
-API_MODULES = ("connect-api-", "kafka-clients-", "slf4j-api-")
+API_MODULES = ("connect-api-", "jakarta.ws.rs-api-", "kafka-clients-", "slf4j-api-")
 """What Connect itself brings: compiled against, and not packed."""
 
 JAR_DATE = (1980, 1, 1, 0, 0, 0)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from deploy.documents import sink_metrics
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.in_force import load_journeys
@@ -95,6 +97,24 @@ def samples(metrics: Metrics | IngestMetrics) -> dict[str, set[str]]:
             if not sample.name.endswith("_created"):
                 found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def sink_samples() -> dict[str, set[str]]:
+    """Sample name -> its labels, of what Kafka Connect shows of the sinks."""
+    return {one["name"]: {"connector", "task", *filter(None, [one.get("label")])} for one in sink_metrics()}
+
+
+def exercised_sinks() -> CollectorRegistry:
+    """The metrics of a Kafka Connect with one task that everything has happened to once."""
+    registry = CollectorRegistry()
+    for described in sink_metrics():
+        kind = Counter if described["kind"] == "counter" else Gauge
+        name = described["name"]
+        metric = kind(name, described["help"], sorted(sink_samples()[name]), registry=registry)
+        for outcome in described["attributes"].values():
+            labels = {"connector": "email", "task": "0"} | ({described["label"]: outcome} if outcome else {})
+            metric.labels(**labels).inc()
+    return registry
 
 
 def families(metrics: Metrics) -> set[str]:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deploy.documents import PAGES, ROOT
-from tests.deploy.exported import exercised_ingest, exercised_metrics, families, samples
+from tests.deploy.exported import exercised_ingest, exercised_metrics, families, samples, sink_samples
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -21,7 +21,7 @@ def test_every_metric_that_is_exported_is_on_its_page_with_its_labels() -> None:
             r"^\| `(orchestrator_\w+)` \| \w+ \| ([^|]*) \|", PAGES["docs/operations/metrics.md"](), flags=re.MULTILINE
         )
     )
-    exported = samples(exercised_metrics()) | samples(exercised_ingest())
+    exported = samples(exercised_metrics()) | samples(exercised_ingest()) | sink_samples()
     for sample, labels in exported.items():
         if sample.startswith("orchestrator_"):
             name = sample if sample in rows else re.sub(r"_(bucket|sum|count)$", "", sample)

@@ -202,7 +202,11 @@ def test_compose_names_versions_mounts_what_is_there_and_opens_ports_on_loopback
 def test_prometheus_in_compose_scrapes_the_workers_in_compose() -> None:
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
     jobs = {job["job_name"]: job["static_configs"] for job in config["scrape_configs"]}
-    assert jobs.keys() == {"orchestrator", "orchestrator-ingest"}
+    assert jobs.keys() == {"orchestrator", "orchestrator-ingest", "orchestrator-connect"}
+    assert jobs["orchestrator-connect"] == [{"targets": ["connect:8083"]}]
+    settings = COMPOSE.with_name("connect.properties").read_text()
+    assert "listeners=http://0.0.0.0:8083\n" in settings
+    assert "rest.extension.classes=orchestrator.connect.MetricsExtension\n" in settings
     for name, command in (("orchestrator", ["worker"]), ("orchestrator-ingest", ["ingest"])):
         targets = {target for group in jobs[name] for target in group["targets"]}
         assert targets == {f"{name}:9100" for name, service in OURS.items() if service["command"] == command}

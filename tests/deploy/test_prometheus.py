@@ -18,10 +18,16 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from orchestrator.runtime.health import HealthServer
-from orchestrator.runtime.ingest.observing import IngestMetrics
-from orchestrator.runtime.metrics import Metrics
 from orchestrator.stack.stack import Stack
-from tests.deploy.exported import PROMETHEUS, alerts, exercised_ingest, exercised_metrics, panel_queries, rules
+from tests.deploy.exported import (
+    PROMETHEUS,
+    alerts,
+    exercised_ingest,
+    exercised_metrics,
+    exercised_sinks,
+    panel_queries,
+    rules,
+)
 from tests.deploy.test_queries import VARIABLES
 from tests.deploy.tooling import program
 from tests.runtime.worker_process import DAY_MS, START_MS, Installation
@@ -46,9 +52,13 @@ class TestPromtool:
     def test_the_configuration_can_be_read(self) -> None:
         promtool("check", "config", "--syntax-only", "prometheus.yaml")
 
-    @pytest.mark.parametrize("metrics", [exercised_metrics(), exercised_ingest()], ids=["worker", "endpoint"])
-    def test_what_is_exported_passes_the_lint_for_names_and_units(self, metrics: Metrics | IngestMetrics) -> None:
-        exposed = generate_latest(metrics.registry).decode()
+    @pytest.mark.parametrize(
+        "registry",
+        [exercised_metrics().registry, exercised_ingest().registry, exercised_sinks()],
+        ids=["worker", "endpoint", "sinks"],
+    )
+    def test_what_is_exported_passes_the_lint_for_names_and_units(self, registry: CollectorRegistry) -> None:
+        exposed = generate_latest(registry).decode()
         promtool("check", "metrics", text="\n".join(line for line in exposed.splitlines() if "_created" not in line))
 
 
@@ -127,22 +137,25 @@ class Server:
 
 @pytest.fixture(scope="module")
 def scraping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prometheus that has scraped a worker and an endpoint to which everything has happened, several times."""
+    """A Prometheus that has scraped a worker, an endpoint and sinks to which everything has happened, several times."""
     metrics = exercised_metrics(now_ms=int(time.time() * 1000))
     worker = serving(metrics.registry)
     endpoint = serving(exercised_ingest().registry)
     folder = tmp_path_factory.mktemp("prometheus")
-    server = Server(folder, orchestrator=target(worker.url), orchestrator_ingest=target(endpoint.url))
+    sinks = serving(exercised_sinks())
+    servers = (worker, endpoint, sinks)
+    jobs = ("orchestrator", "orchestrator_ingest", "orchestrator_connect")
+    server = Server(folder, **{job: target(one.url) for job, one in zip(jobs, servers, strict=True)})
     try:
-        scrapes = "min(count_over_time(up[1m])) and on () count(up) == 2"
+        scrapes = "min(count_over_time(up[1m])) and on () count(up) == 3"
         server.until(lambda: float(server.query(scrapes)[0]["value"][1]) > 4, seconds=60, what="scraped")
         recorded = [rule["record"] for rule in rules() if "record" in rule]
         server.until(lambda: all(map(server.query, recorded)), seconds=60, what="recorded")
         yield server
     finally:
         server.close()
-        worker.close()
-        endpoint.close()
+        for one in servers:
+            one.close()
 
 
 def serving(registry: CollectorRegistry) -> HealthServer:

@@ -11,9 +11,17 @@ import pytest
 
 from deploy.grafana import dashboards
 from deploy.grafana.panels import rendered
-from tests.deploy.exported import DASHBOARDS, exercised_ingest, exercised_metrics, panel_queries, rules, samples
+from tests.deploy.exported import (
+    DASHBOARDS,
+    exercised_ingest,
+    exercised_metrics,
+    panel_queries,
+    rules,
+    samples,
+    sink_samples,
+)
 
-EXPORTED = samples(exercised_metrics()) | samples(exercised_ingest())
+EXPORTED = samples(exercised_metrics()) | samples(exercised_ingest()) | sink_samples()
 TARGET_LABELS = {"job", "instance"}
 BY_PROMETHEUS = {"up": set[str]()}
 
@@ -32,6 +40,8 @@ UNUSED = {
     "orchestrator_restore_seconds_sum": "as above",
     "orchestrator_ingest_request_seconds_count": "as above",
     "orchestrator_ingest_request_seconds_sum": "as above",
+    "orchestrator_sink_recalls": "for whoever looks into the memory of a task",
+    "orchestrator_connect_dead_letters_total": "for connectors that are not the project's; its sinks say more",
     "process_virtual_memory_bytes": "comes with the client library; says little about a Python process",
     "process_open_fds": "comes with the client library",
     "process_max_fds": "comes with the client library",
@@ -120,7 +130,7 @@ def test_a_metric_or_a_label_that_is_not_there_is_noticed() -> None:
 
 def test_no_label_can_hold_what_grows_with_customers() -> None:
     allowed = {"type", "outcome", "journey", "step", "kind", "channel", "reason", "phase", "call"}
-    allowed |= {"topic", "partition", "le", "version", "set", "route", "provider"}
+    allowed |= {"topic", "partition", "le", "version", "set", "route", "provider", "connector", "task"}
     assert set().union(*EXPORTED.values()) <= allowed
 
 

@@ -9,9 +9,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Supplier;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.AbstractConfig;
+import org.apache.kafka.common.metrics.Gauge;
 import org.apache.kafka.common.metrics.PluginMetrics;
 import org.apache.kafka.common.metrics.Sensor;
 import org.apache.kafka.common.metrics.stats.CumulativeCount;
@@ -36,6 +38,7 @@ import org.slf4j.LoggerFactory;
 abstract class CommandSinkTask extends SinkTask {
   private static final Logger LOG = LoggerFactory.getLogger(CommandSinkTask.class);
   private static final int DOUBLINGS_MAX = 20;
+  private static final long NOTHING_HELD = Long.MIN_VALUE;
   private static final String RECALLED = "recalled";
 
   /** How old what is known of recalls may be: one question to the broker in this time, and one for each batch. */
@@ -51,6 +54,10 @@ abstract class CommandSinkTask extends SinkTask {
   private List<String> addresses;
   private String name;
   private int failures;
+
+  /** Other threads read it. */
+  private volatile long heldSince = NOTHING_HELD;
+
   private long pausedUntil;
   private final Map<TopicPartition, Long> next = new HashMap<>();
   private final Map<String, Sensor> sensors = new LinkedHashMap<>();
@@ -90,6 +97,17 @@ abstract class CommandSinkTask extends SinkTask {
           new CumulativeCount());
       sensors.put(outcome, sensor);
     }
+    gauge(metrics, "held-seconds", "For how long a command has been held.", this::heldSeconds);
+    gauge(metrics, "recalls", "Customers who are known to be forgotten.", () -> (double) recalls.size());
+  }
+
+  private static void gauge(PluginMetrics metrics, String name, String text, Supplier<Double> value) {
+    Gauge<Double> gauge = (config, nowMs) -> value.get();
+    metrics.addMetric(metrics.metricName(name, text, new LinkedHashMap<>()), gauge);
+  }
+
+  private double heldSeconds() {
+    return heldSince == NOTHING_HELD ? 0 : (System.nanoTime() - heldSince) / 1e9;
   }
 
   @Override
@@ -118,6 +136,7 @@ abstract class CommandSinkTask extends SinkTask {
       }
       take(record);
       failures = 0;
+      heldSince = NOTHING_HELD;
       next.put(partition, record.originalKafkaOffset() + 1);
     }
   }
@@ -156,6 +175,9 @@ abstract class CommandSinkTask extends SinkTask {
 
   private void holdFor(NotNow notNow) {
     count("held");
+    if (heldSince == NOTHING_HELD) {
+      heldSince = System.nanoTime();
+    }
     long pause = Math.max(backoff(), Math.min(notNow.retryAfterMs, longest()));
     failures++;
     pausedUntil = System.nanoTime() + pause * 1_000_000;
@@ -243,6 +265,12 @@ abstract class CommandSinkTask extends SinkTask {
   @Override
   public void open(Collection<TopicPartition> partitions) {
     partitions.forEach(next::remove);
+  }
+
+  @Override
+  public void close(Collection<TopicPartition> partitions) {
+    // Another task may hold from now on what was held here; what still is shows at the next try.
+    heldSince = NOTHING_HELD;
   }
 
   @Override

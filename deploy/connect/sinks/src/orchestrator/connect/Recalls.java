@@ -55,7 +55,7 @@ final class Recalls implements AutoCloseable {
   private final long anewNs;
   private KafkaConsumer<byte[], byte[]> consumer;
   private List<TopicPartition> partitions;
-  private RecallTable table = new RecallTable();
+  private volatile RecallTable table = new RecallTable();
   private boolean isStarted;
   private long startedAt;
 
@@ -125,6 +125,11 @@ final class Recalls implements AutoCloseable {
       }
       throw new NotNow("the recalls in " + topic + " cannot be read: " + error.getMessage(), 0);
     }
+  }
+
+  /** Customers who are known by now; read by other threads. */
+  int size() {
+    return table.size();
   }
 
   boolean isRecalled(Command command) {
