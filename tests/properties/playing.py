@@ -21,6 +21,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.shared import Shared
 from tests.properties.random_journeys import (
+    SetSource,
     changed_sources,
     files_of,
     journey_sets,
@@ -28,7 +29,7 @@ from tests.properties.random_journeys import (
     sources_of_sets,
 )
 from tests.properties.random_logs import CUSTOMERS, LAST_ACTION, Moment, logs
-from tests.properties.random_pauses import crowded, likely_in_pauses, next_sources, sources_that_wait
+from tests.properties.random_pauses import crowded, dense_logs, likely_in_pauses, next_sources, sources_that_wait
 from tests.properties.shop import EVENT_TYPES, FILES
 
 REFUSED = frozenset({"J239", "J330", "J331", "J332", "J334", "J460", "J461", "J462", "J463", "J464", "J714"})
@@ -93,19 +94,27 @@ def pausing_cases(draw: st.DrawFn, *, most: int = 20, apart: bool = False) -> Ca
     """A random case in which journeys are paused and run again. If they are `apart`, they have nothing in common."""
     source = draw(sources_that_wait(apart=apart))
     files = files_of(source)
-    log = draw(logs(likely_in_pauses(source), most=most))
-    entered = [journey["entry"].get("on") for journey in source.journeys.values()]
-    places = [number + 1 for number, one in enumerate(log[: 1 - len(CUSTOMERS)]) if number and one.type in entered]
-    # The first pause is soon after somebody may have entered.
-    first = draw(st.sampled_from(places) if places else st.integers(2, len(log) - len(CUSTOMERS)))
-    log = draw(crowded(log, first))
-    last = len(log) - len(CUSTOMERS)
-    more = [draw(st.integers(min(first + 2, last), last)) for _ in range(draw(st.sampled_from([1, 1, 2])))]
+    if draw(st.booleans()):
+        log, places = draw(dense_logs(source))
+    else:
+        log, places = draw(_log_with_places(source, most))
     changes = []
-    for number, at in enumerate([first, *sorted(more)]):
+    for number, at in enumerate(places):
         source = draw(next_sources(source, is_first=number == 0))
         changes.append(Change(at, files_of(source), apart or draw(st.booleans())))
     return Case(files, log, tuple(changes))
+
+
+@st.composite
+def _log_with_places(draw: st.DrawFn, source: SetSource, most: int) -> tuple[tuple[Moment, ...], list[int]]:
+    """A log of anything, and two or three places in it; the first is soon after somebody may have entered."""
+    log = draw(logs(likely_in_pauses(source), most=most))
+    entered = [journey["entry"].get("on") for journey in source.journeys.values()]
+    places = [number + 1 for number, one in enumerate(log[: 1 - len(CUSTOMERS)]) if number and one.type in entered]
+    first = draw(st.sampled_from(places) if places else st.integers(2, len(log) - len(CUSTOMERS)))
+    log = draw(crowded(log, first))
+    last = len(log) - len(CUSTOMERS)
+    return log, [first, *sorted(draw(st.integers(min(first + 2, last), last)) for _ in range(draw(st.integers(1, 2))))]
 
 
 def compiled(files: dict[str, str]) -> JourneySet:

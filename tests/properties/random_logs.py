@@ -41,6 +41,18 @@ ZONE_NAMES = (
     "nowhere",
 )
 
+REACHABLE = {
+    "email": "a@shop.example",
+    "phone": "+1",
+    "push_token": "p",
+    "email_ok": True,
+    "sms_ok": True,
+    "push_ok": True,
+    "offers_ok": True,
+    "ads_ok": True,
+}
+"""How somebody registers whom every message reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -77,16 +89,7 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
     moments: list[Moment] = []
     for customer_id in CUSTOMERS:
         if draw(st.sampled_from([True] * 7 + [False])):
-            fields = draw(fields_of("registered", now_ms)) | {
-                "email": "a@shop.example",
-                "phone": "+1",
-                "push_token": "p",
-                "email_ok": True,
-                "sms_ok": True,
-                "push_ok": True,
-                "offers_ok": True,
-                "ads_ok": True,
-            }
+            fields = draw(fields_of("registered", now_ms)) | REACHABLE
             moments.append(Moment(now_ms, customer_id, "registered", fields))
     for _ in range(draw(st.integers(most // 3, most))):
         now_ms += draw(st.sampled_from(WEIGHTED_GAPS))

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from tests.properties.random_expressions import Around
 from tests.properties.random_journeys import BY_COMMAND, BY_EVENT, NAMES, SetSource, journeys, migrations
-from tests.properties.random_logs import WEIGHTED_GAPS, Moment, fields_of
+from tests.properties.random_logs import (
+    CUSTOMERS,
+    DAY,
+    HOUR,
+    MINUTE,
+    REACHABLE,
+    STARTS,
+    WEIGHTED_GAPS,
+    Moment,
+    fields_of,
+)
 from tests.properties.random_policies import experiments, policies
-from tests.properties.random_steps import DURATIONS, SPANS
+from tests.properties.random_steps import SPANS
 from tests.properties.shop import CHANNELS, PURPOSES
 
 ENTERED_ON = ("cart", "cart", "viewed")
@@ -23,6 +33,9 @@ FIRST_STEPS: tuple[tuple[str, ...], ...] = (
     ("wait",),
     ("wait_for",),
     ("wait", "wait_for"),
+    ("wait", "send", "wait_for"),
+    ("wait", "wait", "wait_for"),
+    ("wait_for", "wait", "wait_for"),
     ("send", "wait_for"),
     ("send", "wait", "wait_for"),
 )
@@ -38,7 +51,12 @@ RESUMES: tuple[Any, ...] = (
     {"over": "5 hours", "skip_older_than": "5 hours"},
     {"skip_older_than": "1 day"},
     "expire",
+    "expire",
+    "at_once",
 )
+SHORT = ("1 hour", "1 hour", "5 hours", "1 day")
+"""Waits of which some are over in a pause."""
+STRETCHES = (MINUTE, HOUR, 5 * HOUR, 6 * HOUR, DAY, 2 * DAY)
 LONG = 6_000
 """Three such texts are more than a passage keeps."""
 MANY = 66
@@ -87,7 +105,7 @@ def plain_journeys(draw: st.DrawFn, name: str, around: Around, *, entry: Any = N
     exits = draw(st.sampled_from([(), ("ordered",), ("ordered",), ("told",), ("told", "ordered")]))
     if exits:
         found["exit"] = [{"on": on} for on in exits]
-    if draw(st.sampled_from([False] * 3 + [True])):
+    if draw(st.sampled_from([False] * 7 + [True])):
         found["max_duration"] = draw(st.sampled_from(SPANS))
     if draw(st.booleans()):
         found["goal"] = {"on": draw(st.sampled_from(ENDS[:3])), "within": draw(st.sampled_from(SPANS))}
@@ -119,7 +137,7 @@ def _step(draw: st.DrawFn, kind: str, ahead: Sequence[str], around: Around) -> d
     found: dict[str, Any]
     match kind:
         case "wait":
-            return {"wait": draw(st.sampled_from(DURATIONS))}
+            return {"wait": draw(st.sampled_from(SHORT))}
         case "send":
             channels = draw(st.sampled_from([*sorted(CHANNELS), ["email", "sms"]]))
             found = {"send": channels, "template": "plain"}
@@ -135,7 +153,7 @@ def _step(draw: st.DrawFn, kind: str, ahead: Sequence[str], around: Around) -> d
             awaited: list[dict[str, Any]] = [{"on": on} for on in listed]
             found = {"wait_for": awaited}
             if draw(st.booleans()):
-                found["timeout"] = draw(st.sampled_from(SPANS))
+                found["timeout"] = draw(st.sampled_from([*SHORT, *SPANS]))
                 if len(ahead) > 1 and draw(st.booleans()):
                     # The step that follows is reached by the time-out.
                     awaited[0]["go"] = draw(st.sampled_from(ahead))
@@ -209,6 +227,31 @@ def crowded(draw: st.DrawFn, log: tuple[Moment, ...], at: int) -> tuple[Moment, 
         added.append(Moment(now_ms, customer_id, event_type, draw(fields_of(event_type, now_ms))))
     later_ms = now_ms - log[at - 1].at_ms
     return (*log[:at], *added, *(replace(one, at_ms=one.at_ms + later_ms) for one in log[at:]))
+
+
+@st.composite
+def dense_logs(draw: st.DrawFn, source: SetSource) -> tuple[tuple[Moment, ...], list[int]]:
+    """A log of little else than pauses: entries, then what moves passages on and takes them out, before, in and after
+    each pause; and where the pauses begin and end.
+    """
+    now_ms = draw(st.sampled_from(STARTS))
+    log = [Moment(now_ms, who, "registered", draw(fields_of("registered", now_ms)) | REACHABLE) for who in CUSTOMERS]
+    entered = [journey["entry"]["on"] for journey in source.journeys.values() if "on" in journey["entry"]]
+    inside = draw(st.sampled_from([CUSTOMERS[:1], CUSTOMERS]))
+    log += [Moment(now_ms, who, entered[0], draw(fields_of(entered[0], now_ms))) for who in inside]
+    places = []
+    # Every second stretch is a pause.
+    for number in range(draw(st.sampled_from([3, 3, 4, 5]))):
+        places.append(len(log))
+        for _ in range(draw(st.integers(1, 5) if number % 2 else st.integers(0, 3))):
+            now_ms += draw(st.sampled_from(STRETCHES))
+            event_type = draw(st.sampled_from([*AWAITED, *AWAITED, *AWAITED, *ENDS[1:], *entered]))
+            who = draw(st.sampled_from([*CUSTOMERS[:1], *CUSTOMERS]))
+            log.append(Moment(now_ms, who, event_type, draw(fields_of(event_type, now_ms))))
+        now_ms += draw(st.sampled_from([0, *STRETCHES]))
+        log.append(Moment(now_ms, CUSTOMERS[0]))
+    log += [Moment(now_ms + 30 * DAY, who) for who in CUSTOMERS]
+    return tuple(log), places[1:]
 
 
 def _lengthened(moment: Moment) -> Moment:

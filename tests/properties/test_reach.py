@@ -16,6 +16,7 @@ from orchestrator.model.pauses import AT_ONCE
 from tests.properties.effort import SLOW_TO_DRAW
 from tests.properties.playing import Case, Happening, Played, cases, changing_cases, pausing_cases, play
 from tests.properties.random_logs import CUSTOMERS
+from tests.properties.recount import CHECKS
 from tests.properties.recount.passages import all_lives
 from tests.properties.shop import EXPERIMENTS
 
@@ -154,6 +155,9 @@ def look(
         max_examples=100, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW_TO_DRAW
     )
     def play_one(case: Case) -> None:
-        seen.update(marks_in(play(case)))
+        played = play(case)
+        seen.update(marks_in(played))
+        for check in CHECKS:
+            check(played)
 
     play_one()

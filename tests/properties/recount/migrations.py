@@ -46,4 +46,21 @@ def check_repeats(played: Played) -> None:
                     asked[made.instance].add(made.step)
 
 
-CHECKS = (check_versions, check_repeats)
+def check_targets(played: Played) -> None:
+    """Who is taken along goes on in the step that is declared for the one before; who has not begun begins there."""
+    for life in all_lives(played):
+        waits_to_begin: set[int] = set()
+        for one in life:
+            for made in one.effects.transitions:
+                if made.kind == "entered" and made.journey in one.journeys.paused:
+                    waits_to_begin.add(made.instance)
+                elif made.kind == "resumed":
+                    waits_to_begin.discard(made.instance)
+                elif made.kind == "migrated" and made.to:
+                    journey = one.journeys.migrating[made.journey]
+                    assert journey.migration is not None
+                    declared = journey.migration.steps.get(made.step, made.step)
+                    assert made.to == (journey.first if made.instance in waits_to_begin else declared), made
+
+
+CHECKS = (check_versions, check_repeats, check_targets)

@@ -66,6 +66,24 @@ def check_passages_that_stand_still(played: Played) -> None:
             assert {number for number, _ in _standing(one.then)} <= still
 
 
+def check_goals_of_those_taken_out(played: Played) -> None:
+    """Who reached the goal in the pause, and is then taken out, has reached it."""
+    for one in played.happenings:
+        standing = dict(_standing(one.was))
+        for made in one.effects.transitions:
+            goal = played.journeys.versions[made.journey, made.version].goal if made.journey else None
+            is_out = made.kind == "exited" and made.reason in TAKEN_OUT - {"customer_erased"}
+            if not is_out or made.instance not in standing or goal is None or goal.where is not None:
+                continue
+            resumed = [each.instance for each in one.effects.transitions if each.kind in {"resumed", "migrated"}]
+            instance = standing[made.instance]
+            assert instance.pause is not None
+            until_ms = instance.entered_at_ms + goal.within_ms if not goal.within_months else 0
+            came = [kept for kept in instance.pause.kept if kept.type == goal.on and kept.at_ms < until_ms]
+            if came and made.instance not in resumed:
+                assert ("goal", made.instance) in {(each.kind, each.instance) for each in one.effects.transitions}, one
+
+
 def _standing(customer: Customer) -> Iterator[tuple[int, Instance]]:
     return ((instance.number, instance) for instance in customer.instances if instance.state == PAUSED)
 
@@ -190,4 +208,11 @@ def _policy(one: Happening, journey: str) -> Resume:
     return AT_ONCE if current is None or current.resume is None else current.resume
 
 
-CHECKS = (check_still, check_passages_that_stand_still, check_kept, check_turns, check_rates_of_turns)
+CHECKS = (
+    check_still,
+    check_passages_that_stand_still,
+    check_goals_of_those_taken_out,
+    check_kept,
+    check_turns,
+    check_rates_of_turns,
+)
