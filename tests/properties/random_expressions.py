@@ -174,7 +174,7 @@ def _step_result(draw: st.DrawFn, place: Place) -> str:
         if place.event == "task_completed" and kind == "task":
             choices += [f"event.action_id == steps.{step}.action_id"] * 3
     if kind == "send":
-        choices += [f"steps.{step}.outcome == 'sent'", f"steps.{step}.channel == 'email'"]
+        choices += [f"steps.{step}.outcome == 'sent'", f"steps.{step}.channel != null"]
         if place.event == "clicked":
             choices += [f"event.action_id == steps.{step}.action_id"] * 3
     return draw(st.sampled_from(choices))
