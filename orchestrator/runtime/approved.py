@@ -7,15 +7,13 @@ key is what it is about, which content and whose word: compacted, the topic keep
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import msgspec
-from confluent_kafka import KafkaException, TopicPartition
 
 from orchestrator.authoring.approvals import Approval, Given, given_approvals
-from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.audit import (
     DONE,
-    TIMEOUT_S,
     AuditRecord,
     encoder,
     new_record,
@@ -23,7 +21,6 @@ from orchestrator.runtime.audit import (
     read_audit,
     read_records,
 )
-from orchestrator.runtime.explain import committed_reader
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 
@@ -59,15 +56,11 @@ def words_of_the_log(settings: Settings) -> list[AuditRecord]:
 
 
 def has_approvals(settings: Settings) -> bool:
-    """Whether anything was ever written to the topic of approvals. Raises: EnvironmentProblem if it is not there."""
-    consumer = committed_reader(settings, "approvals")
-    try:
-        position = TopicPartition(topic_names(settings).approvals, 0)
-        return bool(consumer.get_watermark_offsets(position, TIMEOUT_S)[1] > 0)
-    except KafkaException as error:
-        raise brokers_of(settings).problem(error) from None
-    finally:
-        consumer.close()
+    """Whether anything was ever written to the topic of approvals; what was broken off was not, though the topic is no
+    longer empty. Raises: EnvironmentProblem if the topic is not there or cannot be read.
+    """
+    with closing(read_records(settings, topic_names(settings).approvals)) as records:
+        return next(records, None) is not None
 
 
 def carry_over(settings: Settings, words: Sequence[AuditRecord], *, who: str, why: str) -> None:
