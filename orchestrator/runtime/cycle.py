@@ -27,6 +27,7 @@ from orchestrator.runtime import codec as wire_codec
 from orchestrator.runtime.codec import EventCodec, JournalEntry, RecordEncoder, RejectedRecord
 from orchestrator.runtime.decisions import NOBODY, Decided, Situation, UnknownFrames, decide
 from orchestrator.runtime.merge import NOTHING_SHOWN_MS, MergeOptions, PartitionMerge, Taken
+from orchestrator.runtime.placing import misplaced
 from orchestrator.runtime.ports import (
     Aligned,
     BatchReport,
@@ -330,7 +331,7 @@ class Cycle:
         for part in taken.slices if taken is not None else ():
             computed.offsets[part.topic, number] = part.last + 1
         computed.stream_times[number] = owned.merge.stream_time_ms
-        self._report(computed.report, taken, decided)
+        self._report(computed.report, number, taken, decided)
         return 0 if taken is None else len(taken.records)
 
     def _fire_before(self, number: int, owned: _Partition, now_ms: int, computed: Computed) -> bool:
@@ -344,7 +345,7 @@ class Cycle:
         aligned = None if owned.align_after is None else (self._journeys.alignment, owned.align_after)
         computed.outputs.append(self._encode(number, None, decided, aligned))
         computed.stream_times[number] = owned.merge.stream_time_ms
-        self._report(computed.report, None, decided)
+        self._report(computed.report, number, None, decided)
         return True
 
     def _situation(
@@ -444,7 +445,7 @@ class Cycle:
             headers.append((TRACEPARENT, trace))
         return EmittedRecord(topic, made.event.customer_id.encode(), value, made.at_ms, headers)
 
-    def _report(self, report: BatchReport, taken: Taken | None, decided: Decided) -> None:
+    def _report(self, report: BatchReport, number: int, taken: Taken | None, decided: Decided) -> None:
         effects = decided.effects
         report.records += 0 if taken is None else len(taken.records)
         report.heartbeats += decided.heartbeats
@@ -459,6 +460,9 @@ class Cycle:
         _count(report.transitions, Counter([(t.journey, t.step, t.kind, t.reason) for t in effects.transitions]))
         _count(report.emitted, Counter([made.event.type for made in effects.events]))
         _count(report.actions, Counter([(action.channel, action.journey) for action in effects.actions]))
+        if taken is not None and decided.changes:
+            where = {"partition": number, "partitions": self._options.partitions}
+            _count(report.misplaced, misplaced(decided.changes, taken.records, **where))
         if taken is not None and not self._options.merge.is_strict:
             report.record_times_ms.append([record.timestamp for record in taken.records])
 

@@ -169,8 +169,8 @@ def _step_result(draw: st.DrawFn, place: Place) -> str:
     step, kind = draw(st.sampled_from(sorted(place.steps.items())))
     choices = [f"steps.{step}.visits > 1", f"steps.{step}.at == null", f"now - steps.{step}.at < 1 day"]
     if kind in {"task", "webhook", "emit"}:
-        ends = "emitted" if kind == "emit" else "asked"
-        choices += [f"steps.{step}.action_id != null", f"steps.{step}.outcome in ['{ends}', 'shadow']"]
+        done = "emitted" if kind == "emit" else "asked"
+        choices += [f"steps.{step}.action_id != null", f"steps.{step}.outcome in ['{done}', 'shadow']"]
         if place.event == "task_completed" and kind == "task":
             choices += [f"event.action_id == steps.{step}.action_id"] * 3
     if kind == "send":
