@@ -73,6 +73,7 @@ from orchestrator.authoring.rules_source import (
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
+from orchestrator.authoring.signing_off_checks import check_signing_off
 from orchestrator.authoring.sources import Sources, hash_texts, is_test_file
 from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
@@ -171,6 +172,7 @@ def compile_journeys(
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     check_parts(world.templates, contents, problems)
+    check_signing_off(read.journeys, world, read.governance, problems)
     check_attributes(world, read.journeys, problems)
     ordered = tuple(sorted(set(problems)))
     if any(problem.severity == "error" for problem in ordered):
