@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import msgspec
+from confluent_kafka import KafkaException, TopicPartition
 
 from orchestrator.authoring.approvals import Approval, Given, given_approvals
+from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.audit import (
     DONE,
+    TIMEOUT_S,
     AuditRecord,
     encoder,
     new_record,
@@ -21,6 +24,7 @@ from orchestrator.runtime.audit import (
     read_audit,
     read_records,
 )
+from orchestrator.runtime.explain import committed_reader
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.topics import topic_names
 
@@ -56,10 +60,20 @@ def words_of_the_log(settings: Settings) -> list[AuditRecord]:
 
 
 def has_approvals(settings: Settings) -> bool:
-    """Whether anything was ever written to the topic of approvals; what was broken off was not, though the topic is no
-    longer empty. Raises: EnvironmentProblem if the topic is not there or cannot be read.
+    """Whether anything was ever written to the topic of approvals; what was broken off was not, though the topic has an
+    end then. Raises: EnvironmentProblem if the topic is not there, or has to be read and cannot be.
     """
-    with closing(read_records(settings, topic_names(settings).approvals)) as records:
+    consumer = committed_reader(settings, "approvals")
+    try:
+        position = TopicPartition(topic_names(settings).approvals, 0)
+        # Who may write may see where it ends, and needs no right to read it at first.
+        if consumer.get_watermark_offsets(position, TIMEOUT_S)[1] <= 0:
+            return False
+    except KafkaException as error:
+        raise brokers_of(settings).problem(error) from None
+    finally:
+        consumer.close()
+    with closing(read_records(settings, position.topic)) as records:
         return next(records, None) is not None
 
 
