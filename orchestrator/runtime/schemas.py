@@ -289,20 +289,19 @@ def _refused(problems: Sequence[str]) -> EnvironmentProblem:
 
 
 def _same(left: str, right: str) -> bool:
-    return bool(_terse(json.loads(left)) == _terse(json.loads(right)))
+    """Whether nothing was changed, documentation included. Registries write names in their own way, which is no change:
+    `"namespace"` is left out where the record around it has the same.
+    """
+    one, other = json.loads(left), json.loads(right)
+    return bool(one == other or _with_full_names(one) == _with_full_names(other))
 
 
-def _terse(schema: Any, within: str = "") -> Any:
-    """The schema without namespaces that say again what the record around them says: registries leave them out."""
-    if isinstance(schema, list):
-        return [_terse(member, within) for member in schema]
-    if not isinstance(schema, dict):
+def _with_full_names(schema: Any) -> Any:
+    try:
+        return fastavro.parse_schema(schema)
+    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, ValueError, KeyError, TypeError):
+        # Not one that fastavro knows: compared as it stands.
         return schema
-    namespace = schema.get("namespace", within)
-    nested = {key: _terse(part, namespace) for key, part in schema.items() if key in {"type", "items", "values"}}
-    if "fields" in schema:
-        nested["fields"] = [_terse(field, namespace) for field in schema["fields"]]
-    return {key: part for key, part in schema.items() if key != "namespace" or part != within} | nested
 
 
 def _level(body: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.data_dir import unusable
 
 Value = TypeVar("Value")
 
@@ -287,7 +287,7 @@ def _make_data_dir(data_dir: Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(data_dir, error) from error
+        raise unusable(data_dir, error) from error
 
 
 def _kept_worker_id(data_dir: Path) -> str:
@@ -305,12 +305,5 @@ def _kept_worker_id(data_dir: Path) -> str:
         beside.write_text(fresh, "ascii")
         beside.replace(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise _unusable(data_dir, error) from error
+        raise unusable(data_dir, error) from error
     return fresh
-
-
-def _unusable(data_dir: Path, error: Exception) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"the data directory {data_dir} cannot be used: {type(error).__name__}",
-        hint="choose a directory that this user may write with --data-dir",
-    )

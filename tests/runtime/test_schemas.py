@@ -176,6 +176,19 @@ def test_an_address_that_is_no_http_address_is_refused() -> None:
         Registry("file:///etc/passwd")
 
 
+def test_a_name_that_the_registry_writes_in_its_own_way_is_no_change_and_documentation_is_one(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    inner = {"type": "record", "name": "part", "namespace": "test", "fields": [field("a", "string", pii=True)]}
+    (tmp_path / "cart_updated.avsc").write_text(record(field("content", inner)))
+    files = read_schema_files(tmp_path)
+    del inner["namespace"]
+    for document, changed in (({}, []), ({"doc": "new words"}, ["cart_updated.avsc"])):
+        answer = json.dumps({"id": 7, "schema": record(field("content", inner, **document))})
+        fake.answers = [(200, answer.encode())]
+        assert check_schemas(Registry(f"http://{fake.place}"), files) == (changed, [])
+
+
 def directory_with(path: Path, name: str, *fields: dict[str, Any]) -> Path:
     path.mkdir(exist_ok=True)
     (path / f"{name}.avsc").write_text(record(*fields, name=name))
