@@ -85,7 +85,8 @@ rounds of the broker's cleaner. Without it they would stay as long as their segm
 
 RECALLS_LONGER_DAYS = 8
 """How much longer recalls are kept than the commands that they are about: a command is readable until the segment that
-it is in has rolled (7 days by default) and has been looked at.
+it is in has rolled (7 days by default) and has been looked at. What was refused stays among dead letters besides, from
+where it can go back.
 """
 
 
@@ -155,7 +156,10 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     larger = {"max.message.bytes": str(PRODUCED_BYTES_MAX)}
     specs.append(kept(names.dead_letters, "dead_letter_retention_days", PERSONAL, larger))
     recalled = {"cleanup.policy": "compact,delete"}
-    specs.append(kept(names.recalls, "action_retention_days", DIGESTS, recalled, longer_days=RECALLS_LONGER_DAYS))
+    refused_days = settings.dead_letter_retention_days
+    longer = {"longer_days": RECALLS_LONGER_DAYS + refused_days} if refused_days >= 0 else {}
+    by = "action_retention_days" if refused_days >= 0 else "dead_letter_retention_days"
+    specs.append(kept(names.recalls, by, DIGESTS, recalled, **longer))
     specs.append(TopicSpec(names.definitions, 1, compacted))
     # One partition: what was done stands in the order in which it was done.
     specs.append(kept(names.audit, "audit_retention_days", NOTHING, {"cleanup.policy": "delete"}, 1))
@@ -237,7 +241,8 @@ def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Misma
     configs = _configs(admin, brokers, [*(spec.name for spec in kept), *actions])
     needed = {spec.name: spec.initial["retention.ms"] for spec in kept}
     if names.recalls in needed:
-        needed[names.recalls] = _needed_by_recalls(configs[name].get("retention.ms", "") for name in actions)
+        lasting = [configs[name].get("retention.ms", "") for name in actions]
+        needed[names.recalls] = _needed_by_recalls(lasting, settings.dead_letter_retention_days)
     return [
         Mismatch(spec.name, setting, found, wanted)
         for spec in kept
@@ -246,14 +251,16 @@ def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Misma
     ]
 
 
-def _needed_by_recalls(of_actions: Iterable[str]) -> str:
-    """For how long recalls are needed where action topics are kept for so long."""
+def _needed_by_recalls(of_actions: Iterable[str], refused_days: int) -> str:
+    """For how long recalls are needed where action topics are kept for so long, and dead letters for so many days."""
+    if refused_days < 0:
+        return "-1"
     longest = 0
     for text in of_actions:
         if text.startswith("-"):
             return "-1"
         longest = max(longest, int(text) if text.isdecimal() else 0)
-    return str(longest + RECALLS_LONGER_DAYS * DAY_MS)
+    return str(longest + (RECALLS_LONGER_DAYS + refused_days) * DAY_MS)
 
 
 def is_shorter(found: str, wanted: str) -> bool:

@@ -69,17 +69,21 @@ def test_the_audit_log_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
 
 
 def test_recalls_are_kept_longer_than_the_commands_that_they_are_about() -> None:
-    def kept_days(days: int) -> tuple[int, int]:
-        specs = {spec.name: spec for spec in topic_specs(replace(SETTINGS, action_retention_days=days), ["email"])}
+    def kept_days(days: int, of_refused: int = 14) -> tuple[int, int]:
+        settings = replace(SETTINGS, action_retention_days=days, dead_letter_retention_days=of_refused)
+        specs = {spec.name: spec for spec in topic_specs(settings, ["email"])}
         recalls, actions = specs["eu.journeys.recalls"], specs["eu.actions.email"]
         assert dict(recalls.config) == {"cleanup.policy": "compact,delete"}
         assert recalls.holds == "digests of customer ids"
         found = [int(spec.initial["retention.ms"]) for spec in (recalls, actions)]
         return found[0] // 86_400_000, found[1] // 86_400_000
 
-    assert kept_days(7) == (15, 7)
-    assert kept_days(30) == (38, 30)
+    # A dead letter goes back to its topic as long as it is there.
+    assert kept_days(7) == (29, 7)
+    assert kept_days(7, 60) == (75, 7)
+    assert kept_days(30) == (52, 30)
     assert kept_days(-1) == (-1, -1)
+    assert kept_days(7, -1) == (-1, 7)
 
 
 def test_a_broker_that_is_not_there_is_a_problem_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +170,7 @@ def test_recalls_that_go_too_early_are_told(settings: Settings) -> None:
     # Somebody wants to have them longer, on the broker or by the setting, and does not think of recalls.
     create_topics(settings, topic_specs(replace(settings, action_retention_days=30), ["email"]))
     assert [str(short) for short in kept_too_short(settings, specs)] == [
-        f"topic {names.recalls} has retention.ms {15 * day_ms}, needed is {38 * day_ms}"
+        f"topic {names.recalls} has retention.ms {29 * day_ms}, needed is {52 * day_ms}"
     ]
 
 
