@@ -80,6 +80,8 @@ def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfi
             profile.pop(attribute, None)
         else:
             profile[attribute] = kept
+    if step.keeps_result:
+        note(instance, step.name, turn.now_ms, "set")
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
     return step.next
 
@@ -95,6 +97,8 @@ def increment(turn: Turn, journey: Journey, instance: Instance, step: Increment)
         if profile.get(attribute) != kept:
             profile[attribute] = kept
             note_change(turn, attribute)
+    if step.keeps_result:
+        note(instance, step.name, turn.now_ms, "incremented")
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="incremented")
     return step.next
 

@@ -125,6 +125,8 @@ def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
     match step:
         case Wait() | WaitUntilTime() | WaitMonths():
             go = step.next
+            if step.keeps_result:
+                note(instance, step.name, turn.now_ms, "waited")
             record(turn, journey, instance, "step", step=step.name, to=go, reason="waited")
         case WaitUntilMoment():
             go = go_on(turn, journey, instance, step.name, step.next, "waited")

@@ -38,6 +38,7 @@ UNDECODABLE = "undecodable"
 MISSING_CUSTOMER = "missing_customer"
 CUSTOMER_MISMATCH = "customer_mismatch"
 FUTURE_TIMESTAMP = "future_timestamp"
+SHORT = "the body ends before the schema does"
 FAILED = "failed"
 CONDITION_FAILED = "condition_failed"
 REASONS = (
@@ -203,7 +204,7 @@ def decode_event(event_type: str, read: Reader, key: bytes, value: bytes) -> Eve
         if customer_id.encode() != key:
             return Rejection(CUSTOMER_MISMATCH)
     except Exception as error:  # noqa: BLE001 - whatever damaged bytes lead to, the record is rejected
-        return Rejection(UNDECODABLE, type(error).__name__)
+        return Rejection(UNDECODABLE, SHORT if isinstance(error, IndexError | EOFError) else type(error).__name__)
     return Event(event_type, event_id, customer_id, fields)
 
 

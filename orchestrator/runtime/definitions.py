@@ -21,6 +21,7 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.brokers import Brokers
 
 TIMEOUT_S = 15.0
+LOOK_S = 3.0
 _KEY_SEPARATOR = "/"
 
 
@@ -140,6 +141,14 @@ class DefinitionsReader:
         self._position = offset + 1
         key, value = message.key(), message.value()
         return None if key is None or value is None else decode_definition(key, value, offset=offset)
+
+    def is_answered(self) -> bool:
+        """Whether a broker answers within a few seconds."""
+        try:
+            self._consumer.list_topics(self._topic, LOOK_S)
+        except KafkaException:
+            return False
+        return True
 
     def close(self) -> None:
         """Ends the connection."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from typing import TextIO
 
 import structlog
@@ -26,6 +28,40 @@ _LEVEL_FLOORS = {
 }
 _SILENT = ("aiohttp.server",)
 """Never heard, whatever the level: it quotes what it could not read, a bearer token or a customer's words included."""
+
+REPEATED_EVERY_S = 30.0
+REPEATED_KINDS_MAX = 200
+_REPETITIVE = ("aiokafka", "orchestrator.runtime.transaction", "orchestrator.runtime.restore")
+"""Loggers of the Kafka clients: without a broker they would write dozens of equal lines a second, for hours."""
+
+
+class LessRepetition(logging.Filter):
+    """Lets a line of a Kafka client through once in a while, and then says how many like it came in between.
+
+    Like it: of the same logger, in the same words, about the same thing, which is the first of their values.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is shown."""
+        if not record.name.startswith(_REPETITIVE):
+            return True
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        kind, now = (record.name, str(record.msg), str(about)), self._clock()
+        shown_at, left_out = self._seen.get(kind, (-REPEATED_EVERY_S, 0))
+        if now - shown_at < REPEATED_EVERY_S:
+            self._seen[kind] = shown_at, left_out + 1
+            return False
+        if len(self._seen) >= REPEATED_KINDS_MAX:
+            self._seen.clear()
+        self._seen[kind] = now, 0
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} such lines left out before)", ()
+        return True
 
 
 def stack_of(error: BaseException) -> str:
@@ -68,6 +104,8 @@ def configure_logs(*, log_format: str, level: str, stream: TextIO | None = None)
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
+    if level != "debug":
+        handler.addFilter(LessRepetition())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     chosen = logging.getLevelName(level.upper())

@@ -12,7 +12,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 from orchestrator import __version__
@@ -31,6 +31,10 @@ _LATENESS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900
 _TRANSACTION_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH_RECORDS = (0.0, 1.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 20000.0, 30000.0)
 _RESTORE_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+# A series beside each counter that says when it began: nobody asks for it, and with a thousand journeys it is as many
+# series once more.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -70,6 +74,11 @@ class Metrics:
         self._decisions = self._counter("orchestrator_decisions", "Decisions made: applied events and fired timers.")
         self._customers = self._counter(
             "orchestrator_customers_written", "Customer records written, once per customer and batch."
+        )
+        self._misplaced = self._counter(
+            "orchestrator_customers_misplaced",
+            "New customers whose events came on another partition than their key's. Not all are looked at.",
+            "topic",
         )
         self._transitions = self._counter(
             "orchestrator_transitions",
@@ -135,6 +144,9 @@ class Metrics:
         self._cycled = self._gauge(
             "orchestrator_last_cycle_timestamp_seconds",
             "When the cycles last came round. They look for work every tick, also when there is none.",
+        )
+        self._broker_up = self._gauge(
+            "orchestrator_broker_up", "1 while a broker answers, 0 while none does. Asked every few seconds."
         )
         self._registry_failures = self._counter(
             "orchestrator_registry_failures",
@@ -232,6 +244,8 @@ class Metrics:
         self._heartbeats.inc(report.heartbeats)
         self._decisions.inc(sum(report.applied.values()) + report.timers_fired)
         self._customers.inc(report.customers)
+        for topic, count in report.misplaced.items():
+            self._misplaced.labels(topic).inc(count)
         self._transitions_of(report)
         for (channel, journey), count in report.actions.items():
             self._actions.labels(channel, journey).inc(count)
@@ -278,6 +292,10 @@ class Metrics:
     def cycles(self, silent_s: Callable[[], float]) -> None:
         """Asks this at each scrape how long ago the cycles last came round."""
         self._cycled.set_function(lambda: time.time() - silent_s())
+
+    def watch_broker(self, is_up: Callable[[], bool]) -> None:
+        """Asks this at each scrape: whether a broker answered last."""
+        self._broker_up.set_function(lambda: float(is_up()))
 
     def assigned(self) -> None:
         """Partitions were assigned, all restored, and the worker begins to process them."""

@@ -166,6 +166,8 @@ class BatchReport:
     reason. `transitions` counts by (journey, step, kind, reason), `actions` by (channel, journey), `emitted` by event
     type. `lateness_ms` has one entry for each customer whose timer fired from the index: how long after it was due.
     `aligned` is the number of customers without events or timers who were brought in line with a new journey set.
+    `misplaced` counts by topic new customers whose events came on another partition than their keys'; not all are
+    looked at.
     `record_times_ms` holds the timestamps of each partition's records, ascending; it is empty on stream time, where
     they say nothing about delay. `committed_at_ms` is when the transaction was over. `compute_seconds` is CPU work,
     `commit_seconds` the transaction, `apply_seconds` the store's write.
@@ -180,6 +182,7 @@ class BatchReport:
     customers: int = 0
     timers_fired: int = 0
     aligned: int = 0
+    misplaced: dict[str, int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     transitions: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     actions: dict[tuple[str, str], int] = field(default_factory=dict)

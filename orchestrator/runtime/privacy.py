@@ -36,17 +36,22 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, TailedRecord, as_json, headers_of
 from orchestrator.runtime.topics import TopicNames, topic_names
 
+BY_KEY = -1
+"""The partition that the customer's key belongs to."""
+
 
 def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _: None) -> dict[str, Any]:
     """What the topics hold about the customer, ready for JSON, personal data included.
 
     `record` is the customer's record (None if there is none), `topics` maps each other topic to its records about the
-    customer, oldest first. Raises: EnvironmentProblem if a topic is missing, or broker or registry do not answer.
+    customer, oldest first. `records_elsewhere` is there only where events of the customer came on several partitions,
+    each of which then has a record. Raises: EnvironmentProblem if a topic is missing, or broker or registry do not
+    answer.
     """
     names = topic_names(settings)
     decoder = Decoder(registry_of(settings).schema_text, show_personal_data=True)
     consumer = committed_reader(settings, "export")
-    customer: Customer | None = None
+    customers: dict[int, Customer | None] = {}
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         existing = brokers_of(settings).metadata(consumer, timeout_s=TIMEOUT_S).topics
@@ -54,7 +59,7 @@ def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _:
         for message in records_of(consumer, start, customer_id.encode(), progress):
             topic, value = message.topic() or "", message.value()
             if topic == names.changelog:
-                customer = None if value is None else readable_customer(value)
+                customers[message.partition() or 0] = None if value is None else readable_customer(value)
                 continue
             kind, fields, note = decoder.decode(value)
             record = TailedRecord(
@@ -73,9 +78,11 @@ def held(settings: Settings, customer_id: str, *, progress: Progress = lambda _:
         raise broker_problem(settings, error) from None
     finally:
         consumer.close()
+    kept = sorted((one for one in customers.values() if one is not None), key=lambda one: one.last_at_ms, reverse=True)
     return {
         "customer_id": customer_id,
-        "record": None if customer is None else plain_record(customer),
+        "record": plain_record(kept[0]) if kept else None,
+        **({"records_elsewhere": [plain_record(other) for other in kept[1:]]} if len(kept) > 1 else {}),
         "topics": dict(sorted(found.items())),
     }
 
@@ -98,31 +105,35 @@ def erase_customer(
         "occurred_at": now_ms,
         "requested_by": requested_by,
     }
-    producer.send(Event(ERASED, event_id, customer_id, fields), timestamp_ms=0)
+    # Where the record is, and where producers with another partitioner than ours, or a mistake, put one as well.
+    for partition in sorted(record_partitions(settings, customer_id)) or [BY_KEY]:
+        producer.send(Event(ERASED, event_id, customer_id, fields), timestamp_ms=0, partition=partition)
     producer.flush()
     if producer.failed:
         raise EnvironmentProblem(f"the request was not delivered: {producer.failure}", hint="try again")
     deadline = time.monotonic() + timeout_s
-    while is_known(settings, customer_id):
+    while record_partitions(settings, customer_id):
         if time.monotonic() > deadline:
             return False
         wait(0.5)
     return True
 
 
-def is_known(settings: Settings, customer_id: str) -> bool:
-    """Whether there is a record of the customer. Raises: EnvironmentProblem."""
+def record_partitions(settings: Settings, customer_id: str) -> frozenset[int]:
+    """The partitions with a record of the customer; more than one only if producers differ in where they put the
+    customer's events. Raises: EnvironmentProblem.
+    """
     consumer = committed_reader(settings, "export")
-    latest: bytes | None = None
+    latest: dict[int, bytes | None] = {}
     try:
         start = places(consumer, settings, {topic_names(settings).changelog: None})
         for message in records_of(consumer, start, customer_id.encode(), lambda _: None):
-            latest = message.value()
+            latest[message.partition() or 0] = message.value()
     except KafkaException as error:
         raise broker_problem(settings, error) from None
     finally:
         consumer.close()
-    return latest is not None
+    return frozenset(partition for partition, record in latest.items() if record is not None)
 
 
 def _topics(names: TopicNames, existing: Any) -> list[str]:

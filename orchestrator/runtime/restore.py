@@ -140,10 +140,11 @@ def restore_partition(
     """Brings the store level with the changelog and says where the sources go on. Blocks.
 
     Call it after the own producer has started (`KafkaTransactionLog.start`) and after the group has given us the
-    partition. A store that is ahead of the changelog, or behind its start, is wiped: the topic is another one.
+    partition. A store that is behind the changelog's start is wiped, and one that is ahead of its end where the group
+    has processed nothing yet: the topic is another installation's.
 
-    Raises: RestoreStopped if `should_stop` says so; EnvironmentProblem if the broker failed or a transaction held
-    the changelog back for too long.
+    Raises: RestoreStopped if `should_stop` says so; EnvironmentProblem if the broker failed, a transaction held the
+    changelog back for too long, or the changelog has lost what the store has.
     """
     started = time.monotonic()
     sources = [(topic, partition) for topic in event_topics]
@@ -153,6 +154,8 @@ def restore_partition(
     try:
         low, end = reader.bounds()
         position = store.position()
+        if position is not None and position > end and any(found.offset is not None for found in committed.values()):
+            raise _lost(changelog_topic, partition, position=position, end=end)
         if position is not None and not low <= position <= end:
             log.warning(
                 "store of partition %d is at %d, outside the changelog's %d..%d: it is rebuilt",
@@ -316,6 +319,14 @@ class _ChangelogReader:
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def _lost(topic: str, partition: int, *, position: int, end: int) -> EnvironmentProblem:
+    """The topic was deleted and made anew, or its brokers lost records. The store may be the last copy of them."""
+    return EnvironmentProblem(
+        f"the changelog {topic}-{partition} ends at {end}, but the store here has what it held up to {position}",
+        hint="keep the data directory, it may be the only copy left; see the run-book OrchestratorRestarting",
+    )
 
 
 def _broker_problem(brokers: Brokers, error: KafkaException) -> EnvironmentProblem:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.data_dir import unusable
 
 Value = TypeVar("Value")
 
@@ -87,6 +87,14 @@ class Settings:
     registry_ca_file: str = _setting(
         "", "PEM file with the authorities trusted for the registry's certificate. Default: as for brokers."
     )
+    registry_certificate_file: str = _setting(
+        "", "PEM file with the certificate to show to the registry. Default: as for brokers."
+    )
+    registry_key_file: str = _setting(
+        "", "PEM file with the key of the registry's client certificate, if it is not in the same file."
+    )
+    registry_key_password: str = _secret("Password of that key.")
+    registry_key_password_file: str = _setting("", "File with the password of that key.")
     app_id: str = _setting(
         "orchestrator",
         "Name of the application: the consumer group, and the first part of the changelog topic's name. "
@@ -238,7 +246,7 @@ def is_plain_abroad(settings: Settings) -> bool:
 def _check_access(settings: Settings) -> None:
     """Raises: ValueError if the settings of security contradict each other, or a password would be readable."""
     signs_in = settings.security_protocol.startswith("sasl_")
-    for name in ("sasl_password", "ssl_key_password", "registry_password"):
+    for name in ("sasl_password", "ssl_key_password", "registry_password", "registry_key_password"):
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise ValueError(f"{name} and {name}_file are both given; give one of them")
     if (settings.sasl_username or settings.sasl_password or settings.sasl_password_file) and not signs_in:
@@ -255,8 +263,9 @@ def _check_access(settings: Settings) -> None:
         raise ValueError("sasl_plaintext would send the password to another machine in plain text; use sasl_ssl")
     if settings.security_protocol in {"plaintext", "sasl_plaintext"} and settings.ssl_certificate_file:
         raise ValueError(f"security_protocol {settings.security_protocol} shows no ssl_certificate_file; use ssl")
-    if settings.ssl_key_file and not settings.ssl_certificate_file:
-        raise ValueError("ssl_key_file belongs to a ssl_certificate_file, which is not given")
+    for of in ("ssl", "registry"):
+        if getattr(settings, f"{of}_key_file") and not getattr(settings, f"{of}_certificate_file"):
+            raise ValueError(f"{of}_key_file belongs to a {of}_certificate_file, which is not given")
     if (settings.registry_password or settings.registry_password_file) and not settings.registry_username:
         raise ValueError("a password for the registry is given without registry_username")
 
@@ -278,7 +287,7 @@ def _make_data_dir(data_dir: Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(data_dir, error) from error
+        raise unusable(data_dir, error) from error
 
 
 def _kept_worker_id(data_dir: Path) -> str:
@@ -296,12 +305,5 @@ def _kept_worker_id(data_dir: Path) -> str:
         beside.write_text(fresh, "ascii")
         beside.replace(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise _unusable(data_dir, error) from error
+        raise unusable(data_dir, error) from error
     return fresh
-
-
-def _unusable(data_dir: Path, error: Exception) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"the data directory {data_dir} cannot be used: {type(error).__name__}",
-        hint="choose a directory that this user may write with --data-dir",
-    )

@@ -10,16 +10,28 @@ next start restores the difference.
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    RdictIter,
+    WriteBatch,
+    WriteOptions,
+)
 
 from orchestrator.model.customer import HEADER_BYTES, NEVER_MS
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ports import Aligned, Change
+
+log = logging.getLogger(__name__)
 
 _TIMERS = "timers"
 _META = "meta"
@@ -60,7 +72,7 @@ def _options() -> Options:
 class RocksCustomerStore:
     """The store of one partition in the directory `path`.
 
-    Raises: EnvironmentProblem if the directory cannot be opened (locked by another process, damaged).
+    Every call raises EnvironmentProblem if the files cannot be used (locked by another process, damaged, no room).
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +100,10 @@ class RocksCustomerStore:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of these customers, in order."""
-        return cast("list[bytes | None]", self._db.get(list(keys))) if keys else []
+        try:
+            return cast("list[bytes | None]", self._db.get(list(keys))) if keys else []
+        except Exception as error:
+            raise _unusable(self._path, error) from error
 
     def due(self, until_ms: int, limit: int, *, after: tuple[int, bytes] | None = None) -> list[tuple[int, bytes]]:
         """Up to `limit` index entries (wake_ms, customer key) with wake_ms <= until_ms, in order."""
@@ -106,6 +121,7 @@ class RocksCustomerStore:
                 break
             entries.append((wake_ms, entry[8:]))
             iterator.next()
+        self._check_end(iterator)
         # A live iterator would keep the files, and on closing the lock.
         del iterator
         return entries
@@ -118,9 +134,18 @@ class RocksCustomerStore:
         while len(found) < limit and iterator.valid():
             found.append(iterator.key())
             iterator.next()
+        self._check_end(iterator)
         # As in `due`.
         del iterator
         return found
+
+    def _check_end(self, iterator: RdictIter) -> None:
+        """An iterator that comes upon a damaged block only stops, as if nothing followed: it must be asked why."""
+        if not iterator.valid():
+            try:
+                iterator.status()
+            except Exception as error:
+                raise _unusable(self._path, error) from error
 
     def write(self, changes: Sequence[Change], *, position: int | None, aligned: Aligned | None = None) -> None:
         """Writes records, timer index, changelog position and how far customers are in line, in one atomic batch."""
@@ -148,7 +173,10 @@ class RocksCustomerStore:
             put(_POSITION, position.to_bytes(8, "big"), self._meta_handle)
         if aligned is not None:
             put(_ALIGNED, _encode_aligned(aligned), self._meta_handle)
-        self._db.write(batch, self._write_options)
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as error:
+            raise _unusable(self._path, error) from error
         self._low = low
 
     def position(self) -> int | None:
@@ -177,12 +205,14 @@ class RocksCustomerStore:
         return sum(int(family.property_int_value("rocksdb.total-sst-files-size") or 0) for family in families)
 
     def close(self) -> None:
-        """Closes the files and gives up the lock."""
+        """Closes the files and gives up the lock. Only says it if what is in memory cannot be written meanwhile."""
         # A column family's handle keeps the whole database open, and with it the lock.
         del self._timers_handle, self._meta_handle
-        self._timers.close()
-        self._meta.close()
-        self._db.close()
+        for family in (self._timers, self._meta, self._db):
+            try:
+                family.close()
+            except Exception as error:  # noqa: BLE001 - the changelog has everything, and others wait for the partition
+                log.warning("%s", _unusable(self._path, error))
 
 
 def _encode_aligned(aligned: Aligned) -> bytes:
@@ -202,9 +232,15 @@ def _unusable(path: Path, error: Exception) -> EnvironmentProblem:
             f"customer store {path} is in use by another process",
             hint="each worker on a machine needs a data directory of its own (--data-dir)",
         )
+    if "No space left" in text or "Disk quota exceeded" in text:
+        return EnvironmentProblem(
+            f"customer store {path} cannot be written: {text}",
+            hint="make room on the disk and start the worker again: what was committed is in the changelog",
+        )
+    is_damaged = "Corruption" in text
     return EnvironmentProblem(
-        f"customer store {path} cannot be opened: {text}",
-        hint=f"delete the directory {path}: it is rebuilt from the changelog",
+        f"customer store {path} {'is damaged' if is_damaged else 'cannot be used'}: {text}",
+        hint=f"stop the worker and delete the directory {path}: it is rebuilt from the changelog",
     )
 
 

@@ -23,6 +23,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 POLL_S = 0.5
 RETRY_S = 5.0
+LOOK_EVERY_S = 5.0
+"""How often a broker is asked whether it is there. Without events nothing else would tell."""
 
 Publish = Callable[[Definition, tuple[Definition, ...]], object]
 """Publishes a definition after those that were published before. Raises EnvironmentProblem if it may not be."""
@@ -61,6 +63,9 @@ class Uptake:
         self.refused = 0
         """How many sets are published after the one in force that cannot be used."""
         self._newest_refusal: EnvironmentProblem | None = None
+        self.is_broker_up = True
+        """Whether a broker answered when the thread asked last."""
+        self._looked_at = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -108,7 +113,8 @@ class Uptake:
 
     def follow(self, take_up: Callable[[InForce], None], *, on_refused: Callable[[int], None] = lambda _: None) -> None:
         """Starts the thread. In it `take_up` is called with each set that comes into force from now on, and
-        `on_refused` with the number of those refused, when it changes.
+        `on_refused` with the number of those refused, when it changes. It also looks every few seconds whether a broker
+        answers (`is_broker_up`).
         """
         self._thread = threading.Thread(
             target=self._follow, args=(take_up, on_refused), name="definitions", daemon=True
@@ -125,6 +131,7 @@ class Uptake:
         known, refused = self._in_force, 0
         while not self._stop.is_set():
             try:
+                self._look()
                 with self._lock:
                     definition = self._reader.poll(POLL_S)
                     if definition is not None:
@@ -143,6 +150,20 @@ class Uptake:
             # Whoever restores a partition meanwhile gets his turn.
             self._stop.wait(0.01)
         self._reader.close()
+
+    def _look(self) -> None:
+        """Every few seconds: says whether a broker answers, and logs when that changes."""
+        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        with self._lock:
+            is_up = self._reader.is_answered()
+        self._looked_at = time.monotonic()
+        if is_up != self.is_broker_up:
+            if is_up:
+                log.info("a broker answers again")
+            else:
+                log.error("no broker answers; events and timers wait until one does")
+            self.is_broker_up = is_up
 
     def _take(self, definitions: Iterable[Definition]) -> None:
         """Makes the newest of these publications that can be used the one in force; refuses those after it."""

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import structlog
 import uvloop
 
+from orchestrator import __version__
 from orchestrator.engine.shared import thin_rates
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
@@ -28,6 +29,7 @@ from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.clock import WallClock
 from orchestrator.runtime.codec import EventCodec, RecordEncoder
 from orchestrator.runtime.cycle import Cycle, CycleOptions
+from orchestrator.runtime.data_dir import claim_data_dir
 from orchestrator.runtime.faust_batches import BatchApp, batch_app, customers_table
 from orchestrator.runtime.health import HealthServer
 from orchestrator.runtime.in_force import InForce, load_journeys
@@ -42,7 +44,14 @@ from orchestrator.runtime.roles import explained, no_transactions, require_right
 from orchestrator.runtime.schemas import is_same_schema, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
-from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
+from orchestrator.runtime.topics import (
+    TABLE_NAME,
+    TopicNames,
+    ensure_topics,
+    topic_names,
+    topic_specs,
+    unread_events,
+)
 from orchestrator.runtime.transaction import KafkaTransactionLog, group_metadata
 from orchestrator.runtime.uptake import Uptake
 
@@ -66,6 +75,8 @@ class Prepared:
     encoder: RecordEncoder
     membership: list[tuple[int, str]]
     """The newest (generation, member id); the transaction log asks for it at each begin."""
+    claim: IO[str]
+    """The data directory is this process's alone while it is open."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -74,7 +85,16 @@ def run_worker(settings: Settings) -> int:
     Raises: EnvironmentProblem if the broker, the registry, a topic, a schema or the journeys are not as needed.
     """
     configure_logs(log_format=settings.log_format, level=settings.log_level)
-    prepared = prepare(settings)
+    try:
+        prepared = prepare(settings)
+    except EnvironmentProblem as problem:
+        if settings.log_format != "json":
+            raise
+        # Whoever reads the log by machine looks for the reason there, in one line like all others.
+        return _report(problem)
+    log.info(
+        "starting", version=__version__, worker=prepared.log.transactional_id, set=prepared.in_force.journeys.set_id
+    )
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # Not asyncio.run: at the end it would cancel Faust's tasks and wait for them, see below.
@@ -93,6 +113,7 @@ def prepare(settings: Settings) -> Prepared:
     Raises: EnvironmentProblem.
     """
     names, brokers = topic_names(settings), brokers_of(settings)
+    claim = claim_data_dir(settings.data_dir)
     schema_files = read_schema_files(settings.schemas)
     require_rights(settings, worker_rights(settings))
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
@@ -107,6 +128,7 @@ def prepare(settings: Settings) -> Prepared:
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
     _say_if_thin(settings, in_force)
+    _say_if_unread(settings, in_force)
     clock = WallClock()
     metrics = Metrics(
         in_force.event_types, in_force.journeys, partitions=settings.partitions, data_dir=settings.data_dir
@@ -126,7 +148,9 @@ def prepare(settings: Settings) -> Prepared:
         transactions.start()
     except TransactionFailed as error:
         raise no_transactions(settings, error) from error
-    return Prepared(settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership)
+    return Prepared(
+        settings, brokers, names, uptake, in_force, metrics, transactions, codec, encoder, membership, claim
+    )
 
 
 def check_emitted_topics(emits: Mapping[str, str], event_topics: Iterable[str]) -> None:
@@ -202,6 +226,18 @@ def _say_if_thin(settings: Settings, in_force: InForce) -> None:
         )
 
 
+def _say_if_unread(settings: Settings, in_force: InForce) -> None:
+    """Says so if journeys ask for events that come by a topic which is not read: they would wait for them in vain."""
+    unread = unread_events(in_force.journeys.wanted, in_force.reader_schemas, settings.event_topics)
+    for event_type, topic in unread.items():
+        log.warning(
+            "journeys ask for events whose topic no worker reads",
+            event_type=event_type,
+            topic=topic,
+            hint="add the topic to --event-topics, or correct the topic in the event's schema",
+        )
+
+
 def _say_if_others(settings: Settings, in_force: InForce) -> None:
     """Says so if the directory's journeys are not those in force."""
     with suppress(EnvironmentProblem):
@@ -251,6 +287,7 @@ class _Worker:
             revoke_timeout_s=settings.session_timeout_ms / 1000 * 0.7,
         )
         prepared.metrics.cycles(self.pump.silent_s)
+        prepared.metrics.watch_broker(lambda: prepared.uptake.is_broker_up)
         self.server = HealthServer(
             prepared.metrics.registry,
             host=settings.metrics_host,
@@ -308,6 +345,8 @@ class _Worker:
         """Why not all that was given to this worker is processed; "" if it is."""
         if self.is_stopping:
             return "stopping"
+        if not self.prepared.uptake.is_broker_up:
+            return "not ready: no broker answers"
         if not self.announced:
             return "not ready: no partitions were assigned yet, or they are being restored"
         return "" if self.pump.is_flowing else "not ready: partitions are being handed over or restored"
@@ -384,6 +423,7 @@ class _Worker:
             why=found.definition.why,
         )
         _say_if_thin(self.settings, found)
+        _say_if_unread(self.settings, found)
         prepared.in_force = found
         prepared.codec.want(found.journeys.wanted, found.reader_schemas)
         prepared.metrics.in_force(found.event_types, found.journeys)
@@ -431,7 +471,10 @@ def _report(error: BaseException) -> int:
         log.error("the worker ends", reason=str(error), hint=error.hint)
         return EXIT_ENVIRONMENT
     if isinstance(error, TransactionFailed):
-        log.error("the worker ends", reason=str(error), hint="start it again: it goes on from the last transaction")
+        hint = "start it again: it goes on from the last transaction"
+        if "_FENCED" in str(error):
+            hint += "; if that does not last, two workers have one --worker-id"
+        log.error("the worker ends", reason=str(error), hint=hint)
         return EXIT_ENVIRONMENT
     log.error("the worker ends: a bug, or something outside that it does not know", stack=stack_of(error))
     return EXIT_BUG

@@ -14,8 +14,8 @@ COMPATIBILITY = "BACKWARD"
 """Out of the box the registry accepts every change."""
 
 
-def registry_command(folder: Path, *, unpacked: Path, ports: Ports) -> JavaCommand:
-    """How the registry is run, with its schemas in a database file below `folder`."""
+def registry_command(folder: Path, *, unpacked: Path, ports: Ports, more: tuple[str, ...] = ()) -> JavaCommand:
+    """How the registry is run, with its schemas in a database file below `folder`; `more` are options besides."""
     return JavaCommand(
         options=(
             "-Xmx256m",
@@ -29,6 +29,7 @@ def registry_command(folder: Path, *, unpacked: Path, ports: Ports) -> JavaComma
             "-Dapicurio.datasource.jdbc.initial-size=2",
             "-Dapicurio.datasource.jdbc.min-size=2",
             f"-Dapicurio.datasource.url=jdbc:h2:file:{folder / 'schemas'}",
+            *more,
         ),
         arguments=("-jar", str(unpacked / "quarkus-run.jar")),
     )

@@ -32,6 +32,7 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
         load_event_types(schemas_dir() / "events"), journeys, partitions=4, data_dir=Path(__file__).parent
     )
     metrics.cycles(lambda: 0.0)
+    metrics.watch_broker(lambda: True)
     metrics.restore_begins()
     metrics.restoring(0, remaining=5, read=7)
     metrics.restore_ended(0.5)
@@ -52,6 +53,7 @@ def exercised_metrics(*, now_ms: int = 1_700_000_000_000) -> Metrics:
             duplicates=1,
             rejected={"not_avro": 1, "condition_failed": 1},
             customers=3,
+            misplaced={"events.web": 1},
             timers_fired=2,
             lateness_ms=[20, 4_000],
             transitions={

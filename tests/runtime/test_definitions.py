@@ -10,6 +10,8 @@ from confluent_kafka import Producer
 
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime import definitions
+from orchestrator.runtime import uptake as uptakes
 from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.definitions import (
@@ -217,6 +219,20 @@ def test_a_collection_survives_encoding() -> None:
     assert decode_definition(b"collected/5/0a", encode_definition(definition), offset=7) == definition
 
 
+def test_a_broker_that_does_not_answer_is_noticed_without_any_event_and_so_is_its_return(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(definitions, "LOOK_S", 0.1)
+    monkeypatch.setattr(uptakes, "LOOK_EVERY_S", 0.0)
+    uptake = Uptake(Brokers("127.0.0.1:1"), "journeys.definitions")
+    seen = [uptake.is_broker_up]
+    uptake._look()
+    seen.append(uptake.is_broker_up)
+    monkeypatch.setattr(uptake._reader, "is_answered", lambda: True)
+    uptake._look()
+    assert [*seen, uptake.is_broker_up] == [True, False, True]
+
+
 @pytest.fixture
 def settings(stack: Stack, topic_prefix: str) -> Settings:
     settings = Settings(
@@ -264,6 +280,8 @@ def test_a_set_that_a_worker_cannot_use_leaves_the_one_before_in_force(settings:
             raise EnvironmentProblem("its topic is missing")
 
     uptake = Uptake(brokers_of(settings), topic, check_usable=check)
+    uptake._look()
+    assert uptake.is_broker_up
     publish_definition(brokers_of(settings), topic, second.definition)
     assert uptake.start_with(lambda: first, publish=False).journeys.set_id == first.journeys.set_id
     assert uptake.refused == 1

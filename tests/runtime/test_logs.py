@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from orchestrator.runtime.logs import configure_logs
+from orchestrator.runtime.logs import LessRepetition, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,33 @@ def test_an_exception_is_one_json_line_with_its_traceback() -> None:
     configure_logs(log_format="json", level="info", stream=stream)
     structlog.stdlib.get_logger("orchestrator.test").error("ends", exc_info=ValueError("broken"))
     assert "ValueError: broken" in json.loads(stream.getvalue())["exception"]
+
+
+def test_lines_of_a_kafka_client_that_repeat_are_shown_once_in_a_while_with_their_number() -> None:
+    now = [100.0]
+    less = LessRepetition(lambda: now[0])
+
+    def shown(name: str, message: str, *values: object) -> str:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, message, values, None)
+        return record.getMessage() if less.filter(record) else ""
+
+    refused = ("aiokafka", "Unable connect to node with id %s: %s", 1)
+    assert shown(*refused, "[Errno 111]") == "Unable connect to node with id 1: [Errno 111]"
+    now[0] += 29.9
+    assert [shown(*refused, "[Errno 111]"), shown(*refused, "[Errno 113]")] == ["", ""]
+    # Another node is another matter, and so is what the worker says itself.
+    assert shown("aiokafka", "Unable connect to node with id %s: %s", 2, "x") != ""
+    assert [shown("orchestrator.runtime.pump", "the batch waits") for _ in range(2)] == ["the batch waits"] * 2
+    now[0] += 0.1
+    assert shown(*refused, "x") == "Unable connect to node with id 1: x (2 such lines left out before)"
+    now[0] += 30.0
+    assert shown(*refused, "x") == "Unable connect to node with id 1: x"
+
+
+def test_at_debug_every_line_is_shown() -> None:
+    quiet, loud = io.StringIO(), io.StringIO()
+    for stream, level in ((quiet, "info"), (loud, "debug")):
+        configure_logs(log_format="json", level=level, stream=stream)
+        for _ in range(3):
+            logging.getLogger("aiokafka").error("Unable to update metadata from %s", [1])
+    assert (quiet.getvalue().count("\n"), loud.getvalue().count("\n")) == (1, 3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from orchestrator.authoring.event_schemas import load_event_types
 from orchestrator.model.journey import JourneySet
@@ -86,6 +86,19 @@ def test_dead_letters_are_counted_by_reason(metrics: Metrics) -> None:
 def test_every_reason_for_a_dead_letter_is_there_before_it_happens(metrics: Metrics) -> None:
     for reason in REASONS:
         assert value(metrics, "orchestrator_dead_letters_total", reason=reason) == 0
+
+
+def test_whether_a_broker_answers_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    answers = [True]
+    metrics.watch_broker(lambda: answers[0])
+    assert value(metrics, "orchestrator_broker_up") == 1
+    answers[0] = False
+    assert value(metrics, "orchestrator_broker_up") == 0
+
+
+def test_no_series_only_says_when_a_counter_began(metrics: Metrics) -> None:
+    metrics.batch(BatchReport(rejected={"not_avro": 1}, transitions={("welcome_series", "welcome", "step", "sent"): 5}))
+    assert "_created" not in generate_latest(metrics.registry).decode()
 
 
 def test_partitions_that_went_take_their_lag_with_them(metrics: Metrics) -> None:

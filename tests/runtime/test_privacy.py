@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli.main import run
 from orchestrator.runtime.audit import about_customer, read_audit
 from orchestrator.stack.stack import Stack
-from tests.runtime.worker_process import START_MS, Installation, until
+from tests.runtime.worker_process import PARTITIONS, START_MS, Installation, until
 
 pytestmark = pytest.mark.broker
 
@@ -31,16 +31,19 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
         *("--app-id", settings.app_id, "--topic-prefix", settings.topic_prefix, "--audit-key-file", str(key)),
         *("--who", "the privacy team"),
     ]
-    for customer in ("anna", "berta"):
-        installation.register(customer, at_ms=START_MS)
-    installation.heartbeat(at_ms=START_MS + 1)
+    installation.register("berta", at_ms=START_MS)
+    # A producer with another partitioner than the others: there are two records of anna.
+    for partition in range(PARTITIONS):
+        installation.register("anna", at_ms=START_MS + partition, partition=partition)
+    installation.heartbeat(at_ms=START_MS + 2)
     with installation.worker("a") as worker:
         metrics = worker.until_ready()
-        until(lambda: len(installation.actions()) == 2, seconds=30, what="a message to each")
+        until(lambda: len(installation.actions()) == 3, seconds=30, what="a message of each record")
         assert run(["export", "anna", *options]) == 0
         text = capsys.readouterr().out
         found = json.loads(text)
         assert found["record"]["profile"]["first_name"] == "Anna"
+        assert [record["profile"]["first_name"] for record in found["records_elsewhere"]] == ["Anna"]
         kinds = {record["type"] for records in found["topics"].values() for record in records}
         assert {"customer_registered", "journey_transition", "email_command"} <= kinds
         assert "berta" not in text
@@ -53,7 +56,8 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
 
         def is_forgotten() -> bool:
             assert run(["export", "anna", *options]) == 0
-            return json.loads(capsys.readouterr().out)["record"] is None
+            held = json.loads(capsys.readouterr().out)
+            return held["record"] is None and "records_elsewhere" not in held
 
         until(is_forgotten, seconds=30, what="anna is forgotten")
         with urllib.request.urlopen(metrics, timeout=5) as answer:

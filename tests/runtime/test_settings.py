@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from orchestrator.cli.worker import command
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime import worker
+from orchestrator.runtime.data_dir import claim_data_dir
 from orchestrator.runtime.settings import Settings, transactional_id
 
 
@@ -103,3 +105,30 @@ def test_settings_come_from_options_and_the_environment(monkeypatch: pytest.Monk
 
 def test_a_setting_that_cannot_work_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, ["--partitions", "0"], {}) == (2, None)
+
+
+def test_a_data_directory_is_one_workers_alone_until_it_ends(tmp_path: Path) -> None:
+    first = claim_data_dir(tmp_path / "data")
+    with pytest.raises(EnvironmentProblem, match="another worker runs with the data directory") as refused:
+        claim_data_dir(tmp_path / "data")
+    assert "--data-dir" in refused.value.hint
+    claim_data_dir(tmp_path / "other").close()
+    first.close()
+    claim_data_dir(tmp_path / "data").close()
+
+
+def test_a_data_directory_that_cannot_be_used_is_a_problem_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentProblem, match="cannot be used: Not a directory"):
+        claim_data_dir(tmp_path / "file" / "data")
+
+
+def test_a_file_system_without_locks_is_said_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    claim_data_dir(tmp_path).close()
+    assert "cannot be locked" in caplog.text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -142,9 +143,57 @@ def test_a_damaged_store_says_which_directory_to_delete(tmp_path: Path) -> None:
     store.close()
     for manifest in (tmp_path / "0").glob("MANIFEST-*"):
         manifest.write_bytes(b"damaged")
-    with pytest.raises(EnvironmentProblem, match="cannot be opened") as problem:
+    with pytest.raises(EnvironmentProblem, match=r"is damaged|cannot be used") as problem:
         RocksCustomerStore(tmp_path / "0")
     assert str(tmp_path / "0") in problem.value.hint
+
+
+@pytest.mark.parametrize("damaged", ["timers", "records"])
+def test_a_file_that_is_damaged_in_the_middle_is_noticed_by_whoever_comes_upon_it(tmp_path: Path, damaged: str) -> None:
+    path, noise = tmp_path / "0", random.Random(1).randbytes
+    customers = {b"customer-%05d" % number: encoded(1_000 + number, noise(60)) for number in range(8_000)}
+    store = RocksCustomerStore(path)
+    store.write([(key, None, record) for key, record in customers.items()], position=1)
+    store.close()
+    by_size = sorted(path.glob("*.sst"), key=lambda file: file.stat().st_size)
+    file = by_size[-1] if damaged == "records" else by_size[-2]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    file.write_bytes(content)
+    store = RocksCustomerStore(path)
+    looks: dict[str, list[Callable[[], object]]] = {
+        "timers": [lambda: store.due(NEVER_MS - 1, len(customers))],
+        "records": [lambda: store.keys(b"", len(customers)), lambda: store.read(list(customers))],
+    }
+    for look in looks[damaged]:
+        with pytest.raises(EnvironmentProblem, match=r"customer store .*/0 is damaged: Corruption") as problem:
+            look()
+        assert f"delete the directory {path}" in problem.value.hint
+    # What lies before the damage can be used.
+    assert store.due(1_010, 5) == [(1_000 + number, b"customer-%05d" % number) for number in range(5)]
+    store.close()
+
+
+def test_a_full_disk_is_told_from_damage_and_does_not_keep_the_store_from_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = RocksCustomerStore(tmp_path / "0")
+
+    class Full:
+        def write(self, *_: object) -> None:
+            raise OSError("IO error: No space left on device: While appending to file: x.sst")
+
+        def close(self) -> None:
+            self.write()
+
+    database = store._db
+    monkeypatch.setattr(store, "_db", Full())
+    with pytest.raises(EnvironmentProblem, match="cannot be written: IO error: No space left") as problem:
+        store.write([(b"a", None, encoded(5))], position=1)
+    assert problem.value.hint.startswith("make room")
+    store.close()
+    assert "No space left" in caplog.text
+    database.close()
 
 
 def test_a_write_that_fails_leaves_the_twin_as_it_was() -> None:

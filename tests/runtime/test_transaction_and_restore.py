@@ -183,13 +183,22 @@ def test_a_store_is_restored_with_its_timers_and_goes_on_where_it_was(topics: To
     assert topics.restore(store).records == 0
 
 
-def test_a_store_that_is_ahead_of_the_changelog_is_rebuilt(topics: Topics) -> None:
-    commit(topics.log("a"), topics, [(b"c1", customer())], 1)
+def test_a_store_that_is_ahead_of_the_changelog_is_anothers_or_the_last_copy_and_then_it_is_kept(
+    topics: Topics,
+) -> None:
     store = MemoryCustomerStore()
     store.write([(b"stale", None, customer(3))], position=900)
     topics.restore(store)
+    assert (store.records, store.index) == ({}, [])
+    commit(topics.log("a"), topics, [(b"c1", customer())], 1)
+    topics.restore(store)
     assert list(store.records) == [b"c1"]
-    assert store.index == []
+    # Events were processed, and the changelog has not what became of them: it was deleted, and made anew.
+    store.write([(b"c2", None, customer(3))], position=900)
+    with pytest.raises(EnvironmentProblem, match=r"changelog .*-0 ends at \d, but the store .* up to 900") as refused:
+        topics.restore(store)
+    assert "only copy" in refused.value.hint
+    assert list(store.records) == [b"c1", b"c2"]
 
 
 KILLED = """

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import structlog
 
+from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime import worker as worker_module
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.worker import _Worker
+from orchestrator.runtime.worker import _Worker, run_worker
 
 
 @pytest.fixture
 def worker() -> _Worker:
     """A worker that owns partitions and processes them."""
-    prepared: Any = SimpleNamespace(settings=Settings(hang_timeout_ms=90_000))
+    prepared: Any = SimpleNamespace(
+        settings=Settings(hang_timeout_ms=90_000), uptake=SimpleNamespace(is_broker_up=True)
+    )
     worker = _Worker(prepared)
     pump: Any = SimpleNamespace(silent_s=lambda: 0.05, is_flowing=True)
     worker.pump = pump
@@ -44,3 +51,25 @@ def test_a_worker_is_not_ready_before_its_first_partitions_while_they_change_and
     assert worker._unready() == "stopping"
     # None of this is a reason to start it again.
     assert worker._ailing() == ""
+
+
+def test_a_worker_without_a_broker_is_not_ready_and_is_not_started_again_for_it(worker: _Worker) -> None:
+    worker.prepared.uptake.is_broker_up = False
+    assert (worker._unready(), worker._ailing()) == ("not ready: no broker answers", "")
+
+
+def test_a_worker_that_cannot_start_says_why_in_one_line_for_machines_where_logs_are_for_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: Settings) -> NoReturn:
+        raise EnvironmentProblem("the broker does not answer", hint="start one")
+
+    monkeypatch.setattr(worker_module, "prepare", refuse)
+    # No handler of the test's own: what goes to standard error is looked at.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    assert run_worker(Settings(log_format="json")) == 3
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["reason"]) == ("the worker ends", "the broker does not answer")
+    with pytest.raises(EnvironmentProblem):
+        run_worker(Settings(log_format="text"))
+    structlog.reset_defaults()

@@ -115,6 +115,10 @@ class Installation:
 
     def send(self, event_type: str, customer: str, *, at_ms: int, **fields: Any) -> None:
         """Queues an event with its own time as the record's."""
+        self.put(event_type, customer, fields, at_ms=at_ms)
+
+    def put(self, event_type: str, customer: str, fields: dict[str, Any], *, at_ms: int, partition: int = -1) -> None:
+        """As `send`, to this partition; -1 is that of the customer's key."""
         event = {
             "event_id": f"{event_type}-{customer}-{at_ms}",
             "customer_id": customer,
@@ -122,26 +126,24 @@ class Installation:
             **fields,
         }
         topic = self.settings.topic_prefix + self.topic_of[event_type]
-        self.producer.produce(topic, self.framed(event_type, event), customer.encode(), timestamp=at_ms)
+        self.producer.produce(topic, self.framed(event_type, event), customer.encode(), partition, timestamp=at_ms)
 
-    def register(self, customer: str, *, at_ms: int) -> None:
+    def register(self, customer: str, *, at_ms: int, partition: int = -1) -> None:
         """Queues the event that starts the welcome series."""
-        self.send(
-            "customer_registered",
-            customer,
-            at_ms=at_ms,
-            email=f"{customer}@example.com",
-            phone=None,
-            push_token=None,
-            first_name="Anna",
-            language="en",
-            time_zone="UTC",
-            acquisition_channel="web",
-            lifecycle="new",
-            email_consent=True,
-            sms_consent=False,
-            push_consent=False,
-        )
+        fields = {
+            "email": f"{customer}@example.com",
+            "phone": None,
+            "push_token": None,
+            "first_name": "Anna",
+            "language": "en",
+            "time_zone": "UTC",
+            "acquisition_channel": "web",
+            "lifecycle": "new",
+            "email_consent": True,
+            "sms_consent": False,
+            "push_consent": False,
+        }
+        self.put("customer_registered", customer, fields, at_ms=at_ms, partition=partition)
 
     def heartbeat(self, *, at_ms: int) -> None:
         """Says that everything is complete up to this instant, and sends all that is queued."""
