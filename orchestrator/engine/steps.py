@@ -9,7 +9,7 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, come_to_a_step, go_on, holds, record, takes_part
+from orchestrator.engine.turn import Turn, come_to_a_step, go_on, holds, note, record, takes_part
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
