@@ -35,10 +35,13 @@ def replace_command(monkeypatch: pytest.MonkeyPatch, command: click.Command) -> 
 
 
 @pytest.mark.parametrize("name", THERE)
-def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example_and_its_exit_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main.run([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"orchestrator {name}" in text.split("Example", 1)[1]
+    assert text.count("Exit codes: 0 done; 1 ") == 1
 
 
 def test_every_command_file_is_listed() -> None:
