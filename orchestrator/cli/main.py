@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import logging
@@ -138,6 +139,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
         if problem.hint:
             click.echo(f"hint: {problem.hint}", err=True)
+        return EXIT_ENVIRONMENT
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        click.echo(f"error: what was to be written found no room: {error.strerror}", err=True)
         return EXIT_ENVIRONMENT
     except SystemExit as end:
         # Click ends the program without a word when a pipe is broken. It may be any pipe; only the reader of our own

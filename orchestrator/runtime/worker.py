@@ -23,6 +23,7 @@ import uvloop
 
 from orchestrator import __version__
 from orchestrator.engine.shared import thin_rates
+from orchestrator.engine.turn import UnknownVersion
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.brokers import Brokers
@@ -448,6 +449,10 @@ def _report(error: BaseException) -> int:
     """Says why the process ends; gives its exit code."""
     if isinstance(error, EnvironmentProblem):
         log.error("the worker ends", reason=str(error), hint=error.hint)
+        return EXIT_ENVIRONMENT
+    if isinstance(error, UnknownVersion):
+        hint = "apply the journeys that had it once more, then those of today: see the run-book OrchestratorRestarting"
+        log.error("the worker ends", reason=f"a customer is inside a lost version: {error}", hint=hint)
         return EXIT_ENVIRONMENT
     if isinstance(error, TransactionFailed):
         hint = "start it again: it goes on from the last transaction"

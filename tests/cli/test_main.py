@@ -131,6 +131,20 @@ def test_another_broken_pipe_is_not_taken_for_a_reader_that_left(monkeypatch: py
         main.run(["status"])
 
 
+def test_output_that_finds_no_room_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(number: int) -> None:
+        raise OSError(number, "what the system says")
+
+    replace_command(monkeypatch, click.Command("status", callback=lambda: fail(errno.ENOSPC)))
+    assert main.run(["status"]) == 3
+    assert capsys.readouterr().err == "error: what was to be written found no room: what the system says\n"
+    replace_command(monkeypatch, click.Command("status", callback=lambda: fail(errno.EIO)))
+    with pytest.raises(OSError, match="what the system says"):
+        main.run(["status"])
+
+
 def test_a_real_ctrl_c_ends_a_command_with_130() -> None:
     program = (
         "import click, orchestrator.cli.main as m, time\n"
