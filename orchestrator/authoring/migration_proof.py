@@ -71,6 +71,26 @@ def _may_be_held(step: Send, journeys: JourneySet) -> bool:
     return any(channels is None or channels.intersection(step.channels) for channels in rules)
 
 
+def _stood_before(known: Mapping[str, Journey], sets: Iterable[JourneySet]) -> dict[str, set[str]]:
+    """Of each version the steps that a passage can be in, or can stand before: whoever stands still in a pause, and is
+    led to a step by another version, is there until the journey runs again, whatever the step is.
+    """
+    every = tuple(sets)
+    found = {version: {step.name for step in occupied(one, every)} for version, one in known.items()}
+    leading = [one for one in known.values() if one.migration is not None]
+    changed = True
+    while changed:
+        changed = False
+        for into in leading:
+            for version, names in found.items():
+                if into.migration is None or version == into.version or not covers(into.migration, version):
+                    continue
+                led = {target_of(into.migration, name) for name in names} & into.steps.keys()
+                changed = changed or not led <= found[into.version]
+                found[into.version] = found[into.version] | led
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """An older version and the one that its passages come into."""
@@ -112,18 +132,24 @@ def _prove_journey(
             hint = "leave it out, if nobody is in such a version any more"
             # No error: the set must stay usable once nobody is in such a version, and it is collected.
             problems.append(problem_at(name.node, "J311", message, hint=hint, severity="warning"))
+    standing = _stood_before(known, sets) if covered else {}
     for old in covered:
         pair = _Pair(old, journey, how, draft, migrate, sets)
-        problems += _without_target(pair)
+        problems += _without_target(pair, standing[old.version])
         problems += _without_value(pair)
         problems += _repeated(pair)
 
 
-def _without_target(pair: _Pair) -> Iterator[Problem]:
-    for step in occupied(pair.old, pair.sets):
-        if target_of(pair.how, step.name) not in pair.new.steps:
-            message = f'customers may be in step "{step.name}", which this version does not have'
-            hint = f"say where they go: {step.name}: STEP under steps (it is in version {pair.old.version})"
+def _without_target(pair: _Pair, standing: set[str]) -> Iterator[Problem]:
+    inside = {step.name for step in occupied(pair.old, pair.sets)}
+    for name in pair.old.steps:
+        if name in standing and target_of(pair.how, name) not in pair.new.steps:
+            message = f'customers may be in step "{name}", which this version does not have'
+            if name not in inside:
+                message = (
+                    f'customers who were led to step "{name}" in a pause may stand before it; this version has none'
+                )
+            hint = f"say where they go: {name}: STEP under steps (it is in version {pair.old.version})"
             yield problem_at(pair.migrate.place, "J312", message, hint=hint)
 
 

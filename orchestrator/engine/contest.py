@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from orchestrator.engine.sending import send
 from orchestrator.engine.steps import STEPS_PER_DECISION_MAX, leave, run_steps
-from orchestrator.engine.turn import Contender, Turn
+from orchestrator.engine.turn import Contender, Turn, ask_to_catch_up
 from orchestrator.model.customer import ACTIVE
 from orchestrator.model.journey import Journey
 
@@ -38,8 +38,10 @@ def contend(turn: Turn, rounds: int = 0) -> int:
         following = send(turn, best.journey, instance, best.step)
         if following is not None:
             run_steps(turn, best.journey, instance, following)
-            if instance.pause is not None:
-                break
+        if instance.pause is not None:
+            # Also where the message is held now: what was missed is still shown to it.
+            ask_to_catch_up(turn, instance)
+            break
     return rounds
 
 

@@ -195,9 +195,14 @@ def _leave(
 
 
 def _is_exit(turn: Turn, journey: Journey, instance: Instance, event: Kept) -> bool:
-    """Whether the kept event ends the passage: as it was judged when it came, if it was."""
-    if event.verdict or event.is_decisive is False:
+    """Whether the kept event ends the passage: as it was judged when it came, if it was.
+
+    What was the goal may be an exit too, if the goal does not count any more.
+    """
+    if event.verdict == EXIT or event.is_decisive is False:
         return event.verdict == EXIT
+    if event.is_bare:
+        return any(rule.on == event.type for rule in journey.exits_on)
     before = turn.event, turn.event_id
     _show(turn, event)
     is_exit = any(

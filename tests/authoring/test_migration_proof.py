@@ -78,6 +78,25 @@ def test_a_message_that_comes_later_now_is_a_warning_unless_it_came_again_before
     assert proved(LOOP, LOOP.replace("1 day", "2 days")) == set()
 
 
+def test_whoever_was_led_to_a_step_in_a_pause_may_stand_before_it() -> None:
+    """The second version leads from a wait to a message, before which a paused passage then stands still."""
+    rest = "  react: {wait_for: [{on: email_clicked}], timeout: 1 day}\n"
+    message = "  more: {send: email, template: reminder, with: {value: 3}}\n"
+    first = compiled(f"\n  pause: {{wait: 1 day}}\n{rest}").journeys
+    second = compiled(f"\n{message}{rest}", "{from: any, steps: {pause: more}}").journeys
+    assert first is not None
+    assert second is not None
+    for migrate, older, codes in (
+        ("{from: any, steps: {pause: react}}", [first, second], {"J312"}),
+        ("{from: any, steps: {pause: react, more: react}}", [first, second], set()),
+        ("{from: any, steps: {more: react}}", [second], set()),
+        ("{from: any}", [second], set()),
+    ):
+        third = compiled(f"\n{rest}", migrate)
+        assert third.journeys is not None
+        assert {problem.code for problem in prove(third.drafts, third.journeys, older)} == codes
+
+
 def test_a_message_can_be_waited_in_only_where_something_holds_it() -> None:
     without = OLD.replace("  again: {send: email, template: reminder, with: {value: 2}}\n", "")
     rates = "rates: [{channels: [email], max: 100, per: 1 minute}]\n"

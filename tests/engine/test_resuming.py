@@ -252,6 +252,22 @@ def test_an_exit_is_judged_anew_by_a_version_that_asks_for_something_else(
     assert [step for step, _ in play.sent] == ([] if ends else ["first"])
 
 
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_goal_that_does_not_count_in_another_version_may_be_an_exit(*, has_room: bool) -> None:
+    steps = (Wait("think", HOUR, "first"), send("first", "_end"))
+    rule = ordered(expression(lambda scope: scope.event.get("count") == 1, "event.count == 1"))
+    before = journeys(journey(*steps, exits_on=(rule,), goal=goal()))
+    over = over_to(before, newer(*steps, how=migration(), exits_on=(rule,), goal=goal(within_ms=HOUR // 2)))
+    play = Play(before)
+    play.change(with_paused(before, ["welcome"]), START + HOUR // 2)
+    text = "x" * (1 if has_room else 20_000)
+    play.effects.append(play.engine.apply(START + HOUR, event("ordered", 2, count=1, text=text)))
+    play.change(with_paused(over, ["welcome"]), START + 2 * HOUR)
+    play.change(over, START + 50 * HOUR)
+    play.advance(START + 50 * HOUR)
+    assert (play.sent, play.ends) == ([], ["ordered"])
+
+
 # What is kept for a step that the passage has not come to yet.
 
 
@@ -276,6 +292,21 @@ def test_an_event_stays_kept_while_a_message_is_held() -> None:
     story.until(48)
     free = next(at for _, at in story.sent)
     assert story.sent == [("first", free), ("thanks", free)]
+
+
+def test_what_is_kept_is_shown_to_a_message_that_competed_and_is_held() -> None:
+    """It is an exit as soon as the message before has gone out."""
+    sent_first = expression(lambda scope: scope.instance is not None and "first" in scope.instance.results)
+    hasty = send("first", "second", message_class="transactional")
+    made = welcome(Wait("think", HOUR, "first"), hasty, send("second", "_end"), exits_on=(ordered(sent_first),))
+    story = Story(made, journey(Wait("w", 99 * HOUR, "_end"), name="other"), caps=ONE_A_DAY)
+    story.at(0, "registered")
+    story.pause(0.5)
+    story.at(5, "ordered")
+    story.live = replace(story.live, quiet_hours=QUIET_UNTIL_23)
+    story.resume(6)
+    assert story.sent == [("first", 6)]
+    assert story.told("exited") == [("exited", "second", "ordered", 6)]
 
 
 def test_what_would_have_met_a_wait_without_the_pause_meets_it() -> None:

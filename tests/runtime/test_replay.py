@@ -81,6 +81,8 @@ PUBLISHED = (
     resumed(Resume(over_ms=30), set_id="resumed", alignment="resumed"),
     replace(PAUSED, set_id="paused again", alignment="paused again", uses_shared=True),
     resumed(Resume(rate=ResumeRate(2, 20)), set_id="at a rate", alignment="at a rate", uses_shared=True),
+    replace(PAUSED, set_id="paused once more", alignment="paused once more"),
+    resumed(Resume(), set_id="slowly", alignment="slowly", uses_shared=True, rates=RATED.rates),
 )
 """What is taken up while the worker runs, one after the other and then again."""
 SETS: dict[InForceKey, JourneySet] = {one.set_id: one for one in (SET, RATED, DATED)}
@@ -373,6 +375,25 @@ def customers_of(store: MemoryCustomerStore, customer_ids: Mapping[str, object])
         ("events.a", 0, "c1", "publish", "", True),
         ("events.a", 25, "c3", "registered", "", True),
         *(("events.a", 0, "c1", "publish", "", True) for _ in range(2)),
+    ],
+    is_strict=True,
+    batch_records_max=1,
+    timers_max=1,
+    align_max=1,
+    in_force="set",
+)
+# A click stays kept while the message before it waits for its slot: over a second pause and beyond.
+@example(
+    steps=[
+        *(("events.a", 0, "c1", "registered", "", True) for _ in range(4)),
+        *(("events.a", 0, "c1", "publish", "", False) for _ in range(10)),
+        ("events.a", 15, "c1", "clicked", "", True),
+        ("events.a", 1, "c1", "publish", "", True),
+        ("events.a", 1, "c1", "heartbeat", "", True),
+        *(("events.a", 0, "c1", "publish", "", False) for _ in range(6)),
+        ("events.a", 1, "c1", "clicked", "", True),
+        *(("events.a", 1, "c1", "publish", "", True) for _ in range(5)),
+        ("events.a", 1, "c1", "clicked", "", True),
     ],
     is_strict=True,
     batch_records_max=1,
