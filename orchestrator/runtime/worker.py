@@ -107,7 +107,6 @@ def prepare(settings: Settings) -> Prepared:
     Raises: EnvironmentProblem.
     """
     names, brokers = topic_names(settings), brokers_of(settings)
-    claim = claim_data_dir(settings.data_dir)
     schema_files = read_schema_files(settings.schemas)
     require_rights(settings, worker_rights(settings))
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
@@ -129,6 +128,7 @@ def prepare(settings: Settings) -> Prepared:
     codec = EventCodec(registry, wanted=in_force.journeys.wanted, reader_schemas=in_force.reader_schemas, clock=clock)
     encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
     membership = [(-1, "")]
+    claim = claim_data_dir(settings.data_dir)
     transactions = KafkaTransactionLog(
         brokers=brokers,
         transactional_id=transactional_id(settings),
