@@ -18,7 +18,7 @@ from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.metrics import Metrics
 from orchestrator.runtime.roles import ROLES, rights_of
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.topics import DAY_MS, topic_specs
+from orchestrator.runtime.topics import DAY_MS, sink_spec, topic_names, topic_specs
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = "<!-- Written by python -m deploy.documents from {}; do not edit. -->"
@@ -94,7 +94,8 @@ def retention_page() -> str:
         "",
         WRITTEN.format("orchestrator/runtime/topics.py"),
         "",
-        "As topics are created by `orchestrator topics create`, `--create-topics` and `apply`, on the wall clock.",
+        "As topics are created by `orchestrator topics create`, `--create-topics`, `apply` and `connect apply`, on the",
+        "wall clock.",
         "Topics that exist are never changed: `kafka-configs` does that, and `orchestrator topics check` names those",
         "that keep data about customers for ever. On stream time events are kept for ever: their records carry",
         "historic times.",
@@ -103,7 +104,8 @@ def retention_page() -> str:
         "|---|---|---|---|",
     ]
     settings = Settings()
-    for spec in topic_specs(settings, ["CHANNEL"]):
+    of_sinks = sink_spec(settings, f"{topic_names(settings).sinks_prefix}NAME.dead-letters")
+    for spec in (*topic_specs(settings, ["CHANNEL"]), of_sinks):
         if spec.retention:
             kept_ms = int(spec.initial["retention.ms"])
             gone = "never" if kept_ms < 0 else f"{kept_ms // DAY_MS} days"

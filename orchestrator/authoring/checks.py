@@ -46,9 +46,10 @@ from orchestrator.authoring.expression_functions import NUMBER
 from orchestrator.authoring.expression_nodes import Ambient, Attribute, EntryField, Names
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.expressions import Checked, check_tree
-from orchestrator.authoring.flow_checks import check_flow
+from orchestrator.authoring.flow_checks import check_flow, check_forgotten
 from orchestrator.authoring.pause_source import check_resume
 from orchestrator.authoring.reading import Problems, expression_problem
+from orchestrator.authoring.result_checks import check_results
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.world import World, entry_names, rule_names, step_names
 from orchestrator.authoring.yaml_source import problem_at
@@ -281,6 +282,8 @@ def check_journey(draft: JourneyDraft, world: World, problems: Problems, checked
     for step in draft.steps:
         _check_step(step, draft, inside, checks)
     check_flow(draft, problems)
+    check_forgotten(draft, problems)
+    check_results(draft, checked, problems)
     check_resume(draft, problems)
     # From the end, because the formulas of a thousand other journeys may come before.
     own = list(islice(reversed(checked.items()), len(checked) - of_others))

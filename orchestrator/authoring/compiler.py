@@ -17,6 +17,7 @@ from orchestrator.authoring.checks import (
     check_names,
     check_rules,
 )
+from orchestrator.authoring.consequences import without_consequences
 from orchestrator.authoring.drafts import (
     AudienceDraft,
     ChannelDraft,
@@ -36,6 +37,7 @@ from orchestrator.authoring.experiments import (
     read_experiments,
 )
 from orchestrator.authoring.expressions import uses
+from orchestrator.authoring.formulas import journey_formulas
 from orchestrator.authoring.governance import check_governance
 from orchestrator.authoring.governance_source import GovernanceDraft, read_governance
 from orchestrator.authoring.journey_source import MIGRATE, read_journey
@@ -44,12 +46,12 @@ from orchestrator.authoring.lowering import (
     Renders,
     attribute_types,
     entry_fields,
-    journey_formulas,
     lower_journey,
     lower_rules,
     rules_behind,
 )
 from orchestrator.authoring.migrate_source import check_migrate
+from orchestrator.authoring.misplaced import below
 from orchestrator.authoring.pause_source import RESUME
 from orchestrator.authoring.personal import check_personal
 from orchestrator.authoring.policies import DEFAULT_ZONE, check_policies, with_policies
@@ -73,6 +75,7 @@ from orchestrator.authoring.rules_source import (
 )
 from orchestrator.authoring.segment_checks import check_segments, segments_behind
 from orchestrator.authoring.segment_source import SegmentDraft, read_segments
+from orchestrator.authoring.signing_off_checks import check_signing_off
 from orchestrator.authoring.sources import Sources, hash_texts, is_test_file
 from orchestrator.authoring.template_checks import check_parts, check_templates
 from orchestrator.authoring.templates import TemplateFile, is_template_path, read_template
@@ -128,6 +131,8 @@ class _Read:
     """Whether every journey could be read."""
     has_rules: bool
     """Whether profile, channels and policies could be read, so that names can be looked up in them."""
+    roots: Mapping[str, Node]
+    """The YAML of each file."""
 
 
 def compile_journeys(
@@ -138,6 +143,9 @@ def compile_journeys(
     `contents` says what messages on a channel consist of; templates are checked against it, and nothing else changes.
     """
     problems: Problems = list(sources.problems)
+    elsewhere = below(sources)
+    if elsewhere is not None:
+        return Compilation(None, (*problems, elsewhere))
     read = _read(sources, problems)
     if not read.has_rules:
         return Compilation(None, tuple(sorted(set(problems))), read.journeys)
@@ -171,8 +179,9 @@ def compile_journeys(
     check_endless(read.journeys, problems)
     check_templates(read.journeys, world, problems, is_complete=read.is_complete)
     check_parts(world.templates, contents, problems)
+    check_signing_off(read.journeys, world, read.governance, problems)
     check_attributes(world, read.journeys, problems)
-    ordered = tuple(sorted(set(problems)))
+    ordered = tuple(sorted(set(without_consequences(problems, sources.files, read.roots))))
     if any(problem.severity == "error" for problem in ordered):
         return Compilation(None, ordered, read.journeys, read.governance)
     renders: Renders = {}
@@ -272,6 +281,7 @@ def _read(sources: Sources, problems: Problems) -> _Read:
         templates=templates,
         is_complete=len(journeys) == journey_files and not unreadable,
         has_rules=not unreadable.intersection(RULE_FILES),
+        roots=roots,
     )
 
 

@@ -59,6 +59,7 @@ def check_conditions(draft: JourneyDraft, checked: CheckedFormulas, problems: Pr
             _check_cases(step, checked, problems)
         elif isinstance(step, WaitForDraft):
             _check_awaited(step, checked, problems)
+            _check_left_before(step, draft, checked, problems)
 
 
 def _parts_without_choice(formula: Formula, node: Typed) -> Iterator[Problem]:
@@ -204,6 +205,20 @@ def _check_awaited(step: WaitForDraft, checked: CheckedFormulas, problems: Probl
             hint = "put the line with the narrower condition first, or delete one of them"
             problems.append(problem_at(awaited.on.node, "J336", message, hint=hint, severity="warning"))
         earlier.append((awaited, condition))
+
+
+def _check_left_before(step: WaitForDraft, draft: JourneyDraft, checked: CheckedFormulas, problems: Problems) -> None:
+    """Warns of awaited events with which the customer leaves: exits are looked at before what a step waits for."""
+    for awaited in step.awaited:
+        exits = [
+            _condition(rule.where, checked)
+            for rule in draft.exits
+            if rule.on is not None and rule.on.name == awaited.on.name
+        ]
+        if exits and together(none_of(exits), ways(_condition(awaited.where, checked))) == []:
+            message = f'"{awaited.on.name}" is never awaited here: the customer leaves the journey with it, by its exit'
+            hint = "delete the line, or give the exit a narrower condition"
+            problems.append(problem_at(awaited.on.node, "J345", message, hint=hint, severity="warning"))
 
 
 def _condition(formula: Formula | None, checked: CheckedFormulas) -> Typed:

@@ -19,6 +19,18 @@ UNITS_MS = {"second": SECOND_MS, "minute": MINUTE_MS, "hour": HOUR_MS, "day": DA
 CALENDAR_UNITS = frozenset({"month", "year"})
 MONTHS_OF = {"month": 1, "year": 12}
 
+ABBREVIATIONS = {
+    "s": "second",
+    "sec": "second",
+    "m": "minute",
+    "min": "minute",
+    "h": "hour",
+    "hr": "hour",
+    "d": "day",
+    "w": "week",
+    "wk": "week",
+}
+_WRITTEN_OTHERWISE = re.compile(r"\b((?:an?|one)(?=\s)|[0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([a-z]+)\b", re.ASCII)
 _DURATION = re.compile(r"\s*([0-9]{1,12})\s+([a-z]+)\s*", re.ASCII)
 
 
@@ -52,16 +64,31 @@ def parse_duration(text: str) -> int | DurationProblem:
     """Milliseconds, more than none and at most ten years."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        return DurationProblem(
-            "J501", f'"{shortened(text)}" is not a duration', "write a whole number and a unit: 90 minutes, 7 days"
-        )
+        hint = _as_meant(text) or "write a whole number and a unit: 90 minutes, 7 days"
+        return DurationProblem("J501", f'"{shortened(text)}" is not a duration', hint)
     amount, word = int(match[1]), match[2]
     if is_calendar_unit(word):
         return calendar_problem(word)
     unit = unit_ms(word)
     if unit is None:
-        return DurationProblem("J501", f'"{word}" is not a unit of time', "use seconds, minutes, hours, days or weeks")
+        hint = _as_meant(text) or "use seconds, minutes, hours, days or weeks"
+        return DurationProblem("J501", f'"{word}" is not a unit of time', hint)
     return checked_duration(amount * unit)
+
+
+def _as_meant(text: str) -> str:
+    """A hint with the duration that the text probably means; none if that cannot be told."""
+    total_ms = 0.0
+    small = text.lower()
+    rest = _WRITTEN_OTHERWISE.sub("", small)
+    for amount, word in _WRITTEN_OTHERWISE.findall(small):
+        unit = unit_ms(word) or unit_ms(ABBREVIATIONS.get(word) or ABBREVIATIONS.get(word.removesuffix("s"), ""))
+        if unit is None:
+            return ""
+        total_ms += unit * (float(amount) if amount[0].isdigit() else 1)
+    if not total_ms or total_ms % SECOND_MS or rest.replace("and", "").strip(" ,+"):
+        return ""
+    return f"write {describe_duration(int(total_ms))}"
 
 
 def parse_months(text: str) -> int | None:

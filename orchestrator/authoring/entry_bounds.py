@@ -44,6 +44,8 @@ def read_moment(node: Node | None, problems: Problems, *, what: str) -> LocalMom
     found = None if match is None else _local_time(match)
     if match is None or found is None or found.year not in YEARS:
         hint = "write a date or a local time: 2026-03-01, 2026-03-01 09:00, 2026-03-01 09:00 Europe/Berlin"
+        if match is not None and found is None:
+            hint = "there is no such day or time: look at the calendar"
         problems.append(
             problem_at(scalar, "J163", f"{what} must be a date or a local time of the years 1970 to 2199", hint=hint)
         )

@@ -52,7 +52,7 @@ def read_entry(node: Node | None, problems: Problems) -> EntryDraft | None:
     if node is None:
         return None
     if not isinstance(node, MappingNode):
-        fields(node, (), problems, what="entry")
+        fields(node, tuple(TRIGGER_KEYS), problems, what="entry")
         return None
     kind = _kind(node, problems)
     if kind is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,12 +117,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that is said about one customer; `customer` is None if there is no record of it."""
+    """Everything that is said about one customer; `customer` is None if there is no record of it. `owners` answer for
+    the journeys in it, by the version of the newest decision.
+    """
 
     customer_id: str
     decisions: tuple[Said, ...]
     places: tuple[Place, ...]
     customer: Customer | None
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -146,11 +149,14 @@ def explain(
         if (journey is None or decision.journey == journey) and (since_ms is None or decision.at_ms >= since_ms)
     ]
     instances = [] if customer is None else [i for i in customer.instances if journey in {None, i.journey}]
+    # The newest decision is of the newest version that this customer has met.
+    told = [(i.journey, i.version) for i in instances] + [(one.journey, one.version) for one in chosen]
     return Explanation(
         customer_id,
         tuple(_said(decision, versions) for decision in chosen),
         tuple(_place(instance, versions) for instance in instances),
         customer,
+        dict(sorted((key[0], versions[key].owner) for key in dict(told).items() if key in versions)),
     )
 
 
@@ -176,6 +182,8 @@ def render_explanation(explanation: Explanation, *, show_personal_data: bool) ->
     customer = explanation.customer
     if customer is not None:
         lines += [f"  {line}" for line in _standing(customer, show_personal_data=show_personal_data)]
+    if explanation.owners:
+        lines += ["", "Who answers for it", *(f"  {name}: {owner}" for name, owner in explanation.owners.items())]
     return "\n".join(lines)
 
 
@@ -193,6 +201,7 @@ def explanation_values(explanation: Explanation, *, show_personal_data: bool) ->
         "customer_id": explanation.customer_id,
         "decisions": [_decision_values(said) for said in explanation.decisions],
         "places": [_place_values(place, show_personal_data=show_personal_data) for place in explanation.places],
+        "owners": dict(explanation.owners),
     }
     if customer is not None:
         values |= {

@@ -28,6 +28,21 @@ ROOTS = ("event", "entry", "profile", "consent", "audience", "segment", "experim
 STEP_FIELDS = {"outcome": STRING, "visits": INTEGER, "at": INSTANT, "action_id": STRING, "channel": STRING}
 SEND_FIELDS = frozenset({"action_id", "channel"})
 """Results that only a step that asks for something has."""
+SPELLED = {
+    "true": "true",
+    "yes": "true",
+    "on": "true",
+    "false": "false",
+    "no": "false",
+    "off": "false",
+    "none": "null",
+    "null": "null",
+    "nil": "null",
+    "today": "now",
+}
+"""Words for values -> how the language writes them."""
+BROKEN = "broken"
+"""The kind of a step that could not be read."""
 ASKING = frozenset({"send", "task", "webhook", "emit"})
 
 ENTRY_AT = "at"
@@ -79,6 +94,8 @@ def _unknown_root(tree: Name, names: Names, problems: list[ExpressionProblem]) -
             hint = f"did you mean profile.{word}?" if word in names.attributes else ""
     if not hint and word in names.event_types:
         hint = f"write what you want to know of past events: count({word}), or last({word}.field)"
+    if word.lower() in SPELLED:
+        hint = f"write {SPELLED[word.lower()]}"
     if not hint:
         hint = did_you_mean(word, ROOTS, otherwise=f"a text needs quotes of its own: \"'{word}'\"")
     return _bad(problems, "J210", tree.parts[0], f'"{word}" is not known', hint)
@@ -88,11 +105,11 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
     field = part[0]
     match root:
         case "event":
-            return _event_field(names.event, names.no_event, root_part, part, problems)
+            return _event_field(names.event, names.no_event, root_part, part, names, problems)
         case "entry" if field == ENTRY_AT and names.entry is None and names.is_inside and names.no_entry:
             return Ambient(INSTANT, "entry.at")
         case "entry":
-            found = _event_field(names.entry, names.no_entry, root_part, part, problems)
+            found = _event_field(names.entry, names.no_entry, root_part, part, names, problems)
             return EntryField(found.type, field) if isinstance(found, EventField) else found
         case "consent":
             if field not in names.consents:
@@ -127,23 +144,31 @@ def _first_field(root: str, root_part: Part, part: Part, names: Names, problems:
 
 
 def _event_field(
-    event: EventType | None, reason: str, root_part: Part, part: Part, problems: list[ExpressionProblem]
+    event: EventType | None,
+    reason: str,
+    root_part: Part,
+    part: Part,
+    names: Names,
+    problems: list[ExpressionProblem],
 ) -> Typed:
     if event is None:
         if not reason:
             return Constant(UNKNOWN, None)
-        return _bad(
-            problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', _instead(root_part[0], reason)
-        )
+        hint = _instead(root_part[0], reason, is_inside=names.is_inside)
+        return _bad(problems, "J212", root_part, f'"{root_part[0]}" is not known here: {reason}', hint)
     if part[0] not in event.fields:
         hint = did_you_mean(part[0], event.fields)
+        if (root_part[0], part[0]) == ("entry", ENTRY_AT):
+            hint = "entry.occurred_at is when it happened"
         return _bad(problems, "J202", part, f'event "{event.name}" has no field "{part[0]}"', hint)
     return EventField(event.fields[part[0]], part[0])
 
 
-def _instead(root: str, reason: str) -> str:
+def _instead(root: str, reason: str, *, is_inside: bool) -> str:
     if reason == NO_ENTRY_EVENT:
         return "use profile.*; entry.at is when the customer entered"
+    if root == "event" and not is_inside:
+        return "use profile.*, or the past: last(order_placed.total)"
     if root == "event":
         return "use entry.* for the event that the customer entered on, or profile.*"
     return "use event.* for the event of this place"
@@ -191,6 +216,9 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
     if field[0] not in STEP_FIELDS:
         return _bad(problems, "J209", field, f'a step has no result "{field[0]}"', did_you_mean(field[0], STEP_FIELDS))
     kind = names.steps[step[0]]
+    if kind == BROKEN:
+        # What is wrong with the step is said where it stands.
+        return Constant(UNKNOWN, None)
     if field[0] in SEND_FIELDS and kind not in ASKING:
         return _bad(
             problems,
@@ -200,4 +228,6 @@ def _step_field(tree: Name, names: Names, problems: list[ExpressionProblem]) -> 
             "only steps that ask for something have one: send, task, webhook, emit",
         )
     of = STEP_FIELDS[field[0]]
-    return StepField(of if field[0] == "visits" else replace(of, nullable=True), step[0], field[0])
+    if field[0] != "visits":
+        of = replace(of, nullable=True, symbols=names.results().get((step[0], field[0]), ()))
+    return StepField(of, step[0], field[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Names:
     experiments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Experiment → its arms."""
     is_inside: bool = False
+    results: Callable[[], Mapping[tuple[str, str], tuple[str, ...]]] = dict
+    """(step, result) → every value that the result can have, where that is known; worked out when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,31 @@ _SLIPS = {
 }
 
 
+_LIKE_SIGNS = {
+    "=>": 'write ">="',
+    "=<": 'write "<="',
+    "\u2265": 'write ">="',
+    "\u2264": 'write "<="',
+    "\u2260": 'write "!="',
+    "\u2013": "write a minus sign: -",
+    "\u2212": "write a minus sign: -",
+}
+_CURLY_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00b4\u0060"
+_WORDS = {
+    "is": "write == null or != null",
+    "like": "write contains(text, 'part'), starts_with(text, 'part') or ends_with(text, 'part')",
+    "contains": "write contains(text, 'part')",
+    "between": "write x >= 1 and x <= 5",
+    "equals": 'write "=="',
+    "eq": 'write "=="',
+    "has": "write contains(text, 'part'), or 'item' in list",
+    "if": "a condition has no if: write what must hold",
+    "then": "a condition has no then: write what must hold",
+    "xor": "join two conditions with and / or",
+}
+"""What other languages have where this one has something else."""
+
+
 def parse_expression(text: str) -> Tree | ExpressionProblem:
     """The expression's syntax tree, or the first mistake in it."""
     if len(text) > LENGTH_MAX:
@@ -186,7 +211,9 @@ def _bad_character(text: str, index: int) -> ExpressionProblem:
     character = text[index]
     if character in "'\"":
         return ExpressionProblem("J123", index, len(text), "the text has no closing quote", f"end it with {character}")
-    hint = _SLIPS.get(character, "")
+    hint = _LIKE_SIGNS.get(text[index : index + 2]) or _LIKE_SIGNS.get(character) or _SLIPS.get(character, "")
+    if character in _CURLY_QUOTES:
+        hint = "write straight quotes: 'text'"
     return ExpressionProblem("J120", index, index + 1, f'"{character}" has no meaning in an expression', hint)
 
 
@@ -383,5 +410,18 @@ class _Parser:
     def _unexpected(self, token: _Token) -> ExpressionProblem:
         if token.kind == "end":
             return ExpressionProblem("J120", token.start, token.end, "the expression ends too early")
-        hint = "join two conditions with and / or" if token.kind == "word" else ""
-        return ExpressionProblem("J120", token.start, token.end, f'"{token.text}" is not expected here', hint)
+        return ExpressionProblem(
+            "J120", token.start, token.end, f'"{token.text}" is not expected here', self._hint(token)
+        )
+
+    def _hint(self, token: _Token) -> str:
+        """What to do about a word or sign that cannot stand here."""
+        before = self._tokens[max(0, self._tokens.index(token) - 1)]
+        if token.kind != "word":
+            return 'write "!="' if token.text == ">" and before.text == "<" else ""
+        word = token.text.lower()
+        if word in {"and", "or", "not", "in"} and word != token.text:
+            return f'write "{word}" in small letters'
+        if before.kind == "number":
+            return f'leave "{token.text}" out: a number has no unit, except those of time (7 days)'
+        return _WORDS.get(word, "join two conditions with and / or")

@@ -88,6 +88,10 @@ def described(of: Type) -> str:
     return words[of.kind]
 
 
+COUNT_UNITS = {"days_since": "days", "days_between": "days", "hours_between": "hours", "count": "events"}
+"""Functions whose result is a plain number -> of what."""
+
+
 class Checker:
     """Typed nodes for one expression; `problems` collects what is wrong with it."""
 
@@ -170,15 +174,13 @@ class Checker:
         if constant.value not in of.symbols:
             place = next(operand for operand in tree.operands if isinstance(operand, Literal))
             hint = did_you_mean(str(constant.value), of.symbols)
-            self._report(place, "J408", f"the field is never {constant.text}", hint)
+            self._report(place, "J408", f"this is never {constant.text}", hint)
 
     def _unlike(self, tree: Tree, left: Type, right: Type, code: str, message: str) -> Constant:
         kinds = {left.kind, right.kind}
         said = f"{message}: {described(left)} and {described(right)}"
         if kinds & TIMES and kinds <= ORDERED:
-            hint = (
-                "give the unit: 7 days" if kinds & NUMBER else "use days_between(a, b) or subtract one from the other"
-            )
+            hint = _unit_hint(tree) if kinds & NUMBER else "use days_between(a, b) or subtract one from the other"
             return self._report(tree, "J404", said, hint)
         return self._report(tree, code, said, "compare values of one type")
 
@@ -220,7 +222,7 @@ class Checker:
             for argument in where.arguments:
                 if isinstance(argument, Constant) and argument.value not in item.type.symbols:
                     hint = did_you_mean(str(argument.value), item.type.symbols)
-                    self._report(place, "J408", f"the field is never {argument.text}", hint)
+                    self._report(place, "J408", f"this is never {argument.text}", hint)
         if tree.operator == "not in":
             return Apply(BOOLEAN, "not", (inside,))
         return inside
@@ -249,7 +251,10 @@ class Checker:
     def _arithmetic(self, tree: Operation, operands: tuple[Typed, ...]) -> Typed:
         left, right = self._exact(operands)
         if UNKNOWN in {left.type, right.type}:
-            return Apply(unified(left.type, right.type) or UNKNOWN, tree.operator, (left, right))
+            # What a time and something unknown give is unknown too: an instant less another one is a duration.
+            is_of_time = not TIMES.isdisjoint({left.type.kind, right.type.kind})
+            of = UNKNOWN if is_of_time else unified(left.type, right.type) or UNKNOWN
+            return Apply(of, tree.operator, (left, right))
         if tree.operator in {"/", "%"} and isinstance(right, Constant) and right.value == 0:
             return self._report(tree.operands[1], "J421", "this divides by zero", "divide by something else")
         result = _arithmetic_type(tree.operator, left, right)
@@ -399,3 +404,13 @@ def _arithmetic_type(operator: str, left: Typed, right: Typed) -> Type | None:
             return FLOAT
         case _:
             return None
+
+
+def _unit_hint(tree: Tree) -> str:
+    """What to do where a number meets a duration: the one that has, or lacks, its unit by mistake."""
+    operands = tree.operands if isinstance(tree, Operation) else ()
+    calls = [operand.name for operand in operands if isinstance(operand, Call)]
+    counting = next((name for name in calls if name in COUNT_UNITS), None)
+    if counting is None:
+        return "give the unit: 7 days"
+    return f"{counting} is a number of {COUNT_UNITS[counting]}: leave the unit out"

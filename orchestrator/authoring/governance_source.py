@@ -23,7 +23,7 @@ RULES = "rules"
 """In `for`: the files of rules for all journeys, this one among them."""
 APPROVALS_MAX = 10
 GOVERNANCE_KEYS = ("groups", "require", "environments")
-REQUIRE_KEYS = ("owners", "approver", "promotional_basis")
+REQUIRE_KEYS = ("owners", "approver", "promotional_basis", "unsubscribe")
 ENVIRONMENT_KEYS = ("forbid", "approvals")
 APPROVAL_KEYS = ("for", "by", "journeys", "count", "not_author")
 APPROVAL_REQUIRED = ("for", "by")
@@ -63,12 +63,16 @@ class EnvironmentDraft:
 
 @dataclass(frozen=True, slots=True)
 class GovernanceDraft:
-    """The rules of the house. `owners` and `bases` None for any; `bases` are those of promotional messages."""
+    """The rules of the house. `owners` and `bases` None for any; `bases` are those of promotional messages.
+
+    `signing_off`: the channels whose promotional messages hold a link to sign off with; None where nothing is said.
+    """
 
     groups: dict[str, tuple[str, ...]]
     owners: tuple[Ref, ...] | None = None
     needs_approver: bool = False
     bases: frozenset[Basis] | None = None
+    signing_off: tuple[Ref, ...] | None = None
     environments: tuple[EnvironmentDraft, ...] = ()
 
     def environment(self, name: str) -> EnvironmentDraft | None:
@@ -104,8 +108,14 @@ def read_governance(root: Node, problems: Problems) -> GovernanceDraft | None:
         owners=read_refs(required["owners"], problems, what="owners") if "owners" in required else None,
         needs_approver=_is_said(required.get("approver"), problems, what="approver", otherwise=False),
         bases=frozenset(bases) if "promotional_basis" in required else None,
+        signing_off=_channels(required["unsubscribe"], problems) if "unsubscribe" in required else None,
         environments=environments,
     )
+
+
+def _channels(node: Node, problems: Problems) -> tuple[Ref, ...]:
+    # None of them is an answer too: the link is somewhere else.
+    return read_refs(node, problems, what="unsubscribe")
 
 
 def _environment(name: Ref, node: Node, problems: Problems) -> EnvironmentDraft:

@@ -15,6 +15,7 @@ from orchestrator.authoring.drafts import (
 )
 from orchestrator.authoring.entry_source import read_entry
 from orchestrator.authoring.migrate_source import read_migrate
+from orchestrator.authoring.misplaced import something_else
 from orchestrator.authoring.pause_source import read_resume
 from orchestrator.authoring.reading import (
     Problems,
@@ -57,6 +58,10 @@ REQUIRED_KEYS = ("journey", "owner", "status", "entry", "steps")
 
 def read_journey(path: str, root: Node, problems: Problems) -> JourneyDraft | None:
     """The journey of this file, or None if it is too broken to check any further; appends what is wrong."""
+    stranger = something_else(root, JOURNEY_KEYS)
+    if stranger is not None:
+        problems.append(stranger)
+        return None
     found = fields(root, JOURNEY_KEYS, problems, what="a journey", required=REQUIRED_KEYS)
     if found is None or not isinstance(root, MappingNode):
         return None

@@ -531,6 +531,10 @@ def governance() -> Schema:
             one_or_many(words(basis.value for basis in Basis)),
             "The legal bases that purposes of promotional messages may have; then each message needs a purpose.",
         ),
+        "unsubscribe": (
+            one_or_many(EVENT),
+            "The channels whose promotional messages hold a link to sign off with; [] for none.",
+        ),
     }
     known: Described = {
         "groups": (pairs(one_or_many(TEXT)), "Groups of people, by name."),

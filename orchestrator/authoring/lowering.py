@@ -14,10 +14,8 @@ from orchestrator.authoring.drafts import (
     BranchDraft,
     BrokenDraft,
     ChannelDraft,
-    EmitDraft,
     ExitDraft,
     Formula,
-    IncrementDraft,
     JourneyDraft,
     MeetExperimentDraft,
     MonthsDraft,
@@ -33,14 +31,12 @@ from orchestrator.authoring.drafts import (
     SetDraft,
     SplitDraft,
     StepDraft,
-    TaskDraft,
     TriggerDraft,
     UntilMomentDraft,
     UntilTimeDraft,
     WaitDraft,
     WaitForDraft,
     WaitWhileDraft,
-    WebhookDraft,
 )
 from orchestrator.authoring.durations import DAY_MS, Span
 from orchestrator.authoring.entry_checks import bounds_of
@@ -48,11 +44,14 @@ from orchestrator.authoring.entry_needs import needs_of
 from orchestrator.authoring.experiments import lower_meeting
 from orchestrator.authoring.expression_closures import stored
 from orchestrator.authoring.expression_horizons import horizon
+from orchestrator.authoring.expression_nodes import StepField, walk
 from orchestrator.authoring.expressions import Checked, compile_checked, uses
 from orchestrator.authoring.flow import END, END_REASON, edges, step_after
+from orchestrator.authoring.formulas import journey_formulas
 from orchestrator.authoring.migrate_source import lower_migrate
 from orchestrator.authoring.rendering import renderer, template_value
 from orchestrator.authoring.world import World
+from orchestrator.model.action_steps import Increment
 from orchestrator.model.aggregates import Aggregate
 from orchestrator.model.journey import (
     Arm,
@@ -153,38 +152,6 @@ def _reach(channel: ChannelDraft, draft: ReachDraft, lowering: Lowering) -> Reac
     return ReachRule(channel.name.name, draft.is_reachable, where, address)
 
 
-def journey_formulas(draft: JourneyDraft) -> list[Formula]:
-    """Every expression of the journey."""
-    found: list[Formula | None] = [draft.entry.where, draft.entry.key]
-    if isinstance(draft.entry.trigger, OnDateDraft):
-        found.append(draft.entry.trigger.date)
-    for rule in draft.exits:
-        found += [rule.where, rule.when]
-    if draft.goal is not None:
-        found += [draft.goal.where, draft.goal.value]
-    for step in draft.steps:
-        match step:
-            case WaitForDraft():
-                found += [awaited.where for awaited in step.awaited]
-            case UntilMomentDraft():
-                found.append(step.until)
-            case WaitWhileDraft():
-                found.append(step.condition)
-            case BranchDraft():
-                found += [case.when for case in step.cases]
-            case SendDraft():
-                found += [formula for _, formula in step.variables]
-            case SetDraft():
-                found += [formula for _, formula in step.assignments]
-            case IncrementDraft():
-                found += [formula for _, formula in step.increments]
-            case TaskDraft() | WebhookDraft() | EmitDraft():
-                found += [formula for _, formula in step.variables]
-            case _:
-                pass
-    return [formula for formula in found if formula is not None]
-
-
 def entry_fields(draft: JourneyDraft, checked: CheckedFormulas) -> list[str]:
     """The fields of the entry event that the journey refers to, in the order in which a passage keeps them."""
     formulas = (formula for formula in journey_formulas(draft) if formula in checked)
@@ -205,6 +172,8 @@ def lower_journey(
     }
     if any(edge.target == END for i, step in enumerate(draft.steps) for edge in edges(step, step_after(draft, i))):
         steps[END] = Exit(END, END_REASON)
+    for name in _asked_about(draft, checked):
+        steps[name] = _keeping_result(steps[name])
     goal = draft.goal
     return Journey(
         name=draft.name.name,
@@ -262,6 +231,23 @@ def _aggregates(draft: JourneyDraft, checked: CheckedFormulas) -> tuple[Aggregat
         for aggregate in uses(checked[formula].node).aggregates
     }
     return tuple(found.values())
+
+
+def _asked_about(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:
+    """The steps whose results some expression of the journey reads."""
+    return frozenset(
+        node.step
+        for formula in journey_formulas(draft)
+        for node in walk(checked[formula].node)
+        if isinstance(node, StepField)
+    )
+
+
+def _keeping_result(step: Step) -> Step:
+    """The step, which keeps how it ended; most kinds always do, because what they do can end in several ways."""
+    if isinstance(step, Wait | WaitUntilTime | WaitMonths | SetProfile | Increment):
+        return replace(step, keeps_result=True)
+    return step
 
 
 def _segments(draft: JourneyDraft, checked: CheckedFormulas) -> frozenset[str]:

@@ -10,8 +10,9 @@ from fractions import Fraction
 from orchestrator.authoring.drafts import Formula, Ref
 from orchestrator.authoring.durations import DurationProblem, Span, parse_duration, parse_span, shortened
 from orchestrator.authoring.expression_syntax import ExpressionProblem, parse_expression
-from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.authoring.suggest import did_you_mean, meant
 from orchestrator.authoring.yaml_source import (
+    CUT_OFF,
     ListNode,
     MappingNode,
     Node,
@@ -22,6 +23,7 @@ from orchestrator.authoring.yaml_source import (
 from orchestrator.model.problems import Problem
 
 NAME_LENGTH_MAX = 60
+NO_CLOSING_QUOTE = "J123"
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%", re.ASCII)
 
@@ -32,10 +34,12 @@ def fields(
     node: Node, known: Iterable[str], problems: Problems, *, what: str, required: Iterable[str] = ()
 ) -> Mapping[str, Node] | None:
     """The values of a mapping by key; reports unknown keys, and required ones that are missing or empty."""
+    listed, needed = tuple(known), tuple(required)
     if not isinstance(node, MappingNode):
-        problems.append(wrong_kind(node, f"{what} must be keys with values", hint="write key: value"))
+        written = shortened(node.value) if isinstance(node, Scalar) and node.value else "..."
+        example = f"write {next(iter(needed or listed), 'key')}: {written}"
+        problems.append(wrong_kind(node, f"{what} must be keys with values", hint=example))
         return None
-    listed = tuple(known)
     found: dict[str, Node] = {}
     for key, value in node.entries:
         if key.value not in listed:
@@ -46,12 +50,18 @@ def fields(
             problems.append(problem_at(key, "J110", f'"{key.value}" has no value', hint="give a value or leave it out"))
         else:
             found[key.value] = value
-    given = {key.value for key, _ in node.entries}
-    for key_name in required:
+    given = given_or_meant(node, listed)
+    for key_name in needed:
         if key_name not in given:
             place = node.entries[0][0] if node.entries else node
             problems.append(problem_at(place, "J109", f'{what} needs "{key_name}"', hint=f"add {key_name}: ..."))
     return found
+
+
+def given_or_meant(node: MappingNode, known: tuple[str, ...]) -> set[str | None]:
+    """The keys that are written, and those that a wrong one was probably meant for: they are not missed as well."""
+    written = {key.value for key, _ in node.entries}
+    return written | {meant(key, known) for key in written.difference(known)}
 
 
 def wrong_kind(node: Node, message: str, *, hint: str = "") -> Problem:
@@ -192,8 +202,11 @@ def read_formula(node: Node | None, problems: Problems, *, what: str) -> Formula
     tree = parse_expression(scalar.value)
     if isinstance(tree, ExpressionProblem):
         if _is_cut_off(scalar):
-            hint = "a comma ends a value within braces: put quotes around the whole of it"
-            tree = replace(tree, hint=hint)
+            if any(problem.code == CUT_OFF and problem.path == scalar.document.path for problem in problems):
+                return None
+            tree = replace(tree, hint="a comma ends a value within braces: put quotes around the whole of it")
+        elif tree.code == NO_CLOSING_QUOTE and _is_followed_by(scalar, "#"):
+            tree = replace(tree, hint="a # after a blank begins a comment: put quotes around the whole value")
         problems.append(expression_problem(scalar, tree))
         return None
     return Formula(scalar, tree)
@@ -201,8 +214,12 @@ def read_formula(node: Node | None, problems: Problems, *, what: str) -> Formula
 
 def _is_cut_off(node: Scalar) -> bool:
     """Whether YAML ended the expression at a comma in the middle of a call."""
-    follows = node.document.text[node.end : node.end + 20].lstrip()
-    return not node.style and follows.startswith(",") and node.value.count("(") > node.value.count(")")
+    return _is_followed_by(node, ",") and node.value.count("(") > node.value.count(")")
+
+
+def _is_followed_by(node: Scalar, sign: str) -> bool:
+    """Whether the value is written without quotes, and this stands after it on the line."""
+    return not node.style and node.document.text[node.end : node.end + 20].lstrip(" ").startswith(sign)
 
 
 def _is_null(node: Node) -> bool:

@@ -15,6 +15,7 @@ from orchestrator.authoring.drafts import (
 from orchestrator.authoring.reading import (
     Problems,
     fields,
+    given_or_meant,
     one_or_many,
     read_assignments,
     read_duration,
@@ -25,7 +26,7 @@ from orchestrator.authoring.reading import (
     read_ref,
     read_word,
 )
-from orchestrator.authoring.yaml_source import Node, problem_at
+from orchestrator.authoring.yaml_source import MappingNode, Node, problem_at
 
 PROFILE_FILE = "profile.yaml"
 CHANNELS_FILE = "channels.yaml"
@@ -46,6 +47,25 @@ RULE_FILES = (
     GOVERNANCE_FILE,
 )
 """The files of a journeys folder that are no journeys."""
+TOP_KEYS = {
+    "profile": PROFILE_FILE,
+    "channels": CHANNELS_FILE,
+    "segments": SEGMENTS_FILE,
+    "audiences": AUDIENCES_FILE,
+    "webhooks": WEBHOOKS_FILE,
+    "experiments": EXPERIMENTS_FILE,
+    "caps": POLICIES_FILE,
+    "default_zone": POLICIES_FILE,
+    "quiet_hours": POLICIES_FILE,
+    "rates": POLICIES_FILE,
+    "purposes": POLICIES_FILE,
+    "default_purpose": POLICIES_FILE,
+    "global_holdout": POLICIES_FILE,
+    "groups": GOVERNANCE_FILE,
+    "require": GOVERNANCE_FILE,
+    "environments": GOVERNANCE_FILE,
+}
+"""What stands at the top of a file of rules -> the file's name."""
 WEBHOOK_KEYS = ("endpoint", "method", "class", "expires")
 WEBHOOK_REQUIRED = ("endpoint",)
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
@@ -82,7 +102,8 @@ def _rule(node: Node, problems: Problems) -> RuleDraft | None:
         for item in one_or_many(found.get("consent"), problems, what="consent")
         if (consent := _consent(item, problems)) is not None
     )
-    if on is not None and not {"set", "consent"} & set(found):
+    given = given_or_meant(node, RULE_KEYS) if isinstance(node, MappingNode) else set()
+    if on is not None and not {"set", "consent"} & given:
         problems.append(problem_at(on.node, "J119", "this rule changes nothing", hint="add set: or consent:"))
     nulls = read_word(found.get("nulls"), NULL_WAYS, problems, what="nulls")
     return None if on is None else RuleDraft(on, attributes, consents, nulls == "clear")

@@ -22,9 +22,10 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from orchestrator.authoring.durations import unit_ms
+from orchestrator.authoring.durations import parse_duration, unit_ms
 from orchestrator.authoring.event_values import BadValue, EventShape, read_instant
 from orchestrator.authoring.expression_closures import loaded
+from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.scenario_nodes import Reader, value_of_node
 from orchestrator.authoring.scenario_values import (
     COMMANDS,
@@ -43,6 +44,7 @@ from orchestrator.authoring.scenario_values import (
     event_of,
 )
 from orchestrator.authoring.sources import is_scenario_file
+from orchestrator.authoring.suggest import meant
 from orchestrator.authoring.yaml_source import ListNode, MappingNode, Node, Scalar, parse_yaml
 from orchestrator.engine.ids import address_digest
 from orchestrator.engine.pausing import EXPIRED_IN_PAUSE
@@ -55,6 +57,26 @@ CHANGE_OVER = "change_over"
 CHANGE_KEYS = frozenset({"at", CHANGE_OVER})
 SWITCHES = frozenset({"pause", "resume"})
 """What can happen in a scenario beside events: a journey is paused, or runs again."""
+
+GIVEN_KEYS = frozenset(
+    {
+        "time",
+        "customer",
+        "profile",
+        "consent",
+        "reachable",
+        "audience",
+        "sent_before",
+        "split",
+        "experiment",
+        "held_out",
+        "global_holdout",
+        "backfill",
+        "under",
+    }
+)
+_BESIDE = frozenset({"at", "journey"}).union(*EXPECTATIONS.values())
+"""What can stand in a line of `then` beside what it expects."""
 
 WHEN_KEYS = frozenset({"at", "event", "with", *SWITCHES})
 
@@ -180,25 +202,7 @@ class _StoryReader:
         if node is None:
             return Given()
         read = self._read
-        entries = read.mapping(
-            node,
-            {
-                "time",
-                "customer",
-                "profile",
-                "consent",
-                "reachable",
-                "audience",
-                "sent_before",
-                "split",
-                "experiment",
-                "held_out",
-                "global_holdout",
-                "backfill",
-                "under",
-            },
-            required=set(),
-        )
+        entries = read.mapping(node, GIVEN_KEYS, required=set())
         at_ms = DEFAULT_START_MS
         if (time := read.text(entries.get("time"))) is not None:
             at_ms = read.checked(entries["time"], "J804", lambda: read_instant(time, "time"), DEFAULT_START_MS)
@@ -250,7 +254,8 @@ class _StoryReader:
                 continue
             stored = _stored(attribute, value_of_node(value))
             if stored is None:
-                read.problem(value, "J809", f'profile attribute "{key.value}" is {attribute}')
+                hint = _AS_WRITTEN.get(attribute.kind, "")
+                read.problem(value, "J809", f'profile attribute "{key.value}" is {described(attribute)}', hint=hint)
             else:
                 values[key.value] = stored
         return values
@@ -433,9 +438,10 @@ class _StoryReader:
             return None
         kinds = [key for key, _ in node.entries if key.value in EXPECTATIONS]
         if not kinds or (len(kinds) > 1 and kinds[1].value not in EXPECTATIONS[kinds[0].value]):
-            read.problem(
-                node, "J807", "a line of then expects exactly one thing", hint=f"one of: {', '.join(EXPECTATIONS)}"
-            )
+            unknown = [key.value for key, _ in node.entries if key.value not in _BESIDE]
+            near = None if kinds or not unknown else meant(unknown[0], EXPECTATIONS)
+            hint = f"one of: {', '.join(EXPECTATIONS)}" if near is None else f'did you mean "{near}"?'
+            read.problem(node, "J807", "a line of then expects exactly one thing", hint=hint)
             return None
         kind = kinds[0].value
         entries = read.mapping(node, {kind, "at", "journey"} | EXPECTATIONS[kind], required=set())
@@ -505,7 +511,8 @@ class _StoryReader:
         if kind == "exited" and text not in (reasons := _exit_reasons(journey)):
             read.unknown(node, f"way out of {journey.name} called", text, reasons)
         if kind == "goal" and text not in {"reached", "missed"} and not _AMOUNT.fullmatch(text):
-            read.problem(node, "J809", "a goal is reached, missed, or worth an amount")
+            hint = "write goal: reached, goal: missed, or goal: 19.80"
+            read.problem(node, "J809", "a goal is reached, missed, or worth an amount", hint=hint)
         what, words = {
             "in_step": ("step", journey.steps),
             "transition": ("kind of transition", TRANSITIONS),
@@ -542,13 +549,13 @@ class _StoryReader:
         units = [] if match is None else [(int(match[i]), unit_ms(match[i + 1])) for i in (1, 3, 5) if match[i]]
         if not units or any(unit is None for _, unit in units):
             if text is not None:
-                example = f"{sign}1 hour, {sign}2 days 30 minutes"
-                self._read.problem(
-                    node,
-                    "J804",
-                    f'"{text}" is not a time in a scenario',
-                    hint=f"such as: {example}{', start' if sign else ''}",
-                )
+                example = f"such as: {sign}1 hour, {sign}2 days 30 minutes{', start' if sign else ''}"
+                meaning = parse_duration(text.removeprefix("+"))
+                if isinstance(meaning, int):
+                    example = f"write {sign}{text.removeprefix('+')}"
+                elif re.match(r"write \d", meaning.hint):
+                    example = f"{meaning.hint}, with {sign} before it" if sign else meaning.hint
+                self._read.problem(node, "J804", f'"{text}" is not a time in a scenario', hint=example)
             return 0
         return sum(amount * (unit or 0) for amount, unit in units)
 
@@ -589,6 +596,13 @@ def _exit_reasons(journey: Journey) -> set[str]:
         reasons.add("expired")
     return reasons if journey.goal is None else reasons | {"goal"}
 
+
+_AS_WRITTEN: dict[Kind, str] = {
+    Kind.STRING: "put it in quotes",
+    Kind.DATE: "write a day that there is: 2026-03-02",
+    Kind.INSTANT: "write an instant: 2026-03-02T09:00:00Z",
+    Kind.BOOLEAN: "write true or false",
+}
 
 _STORED: dict[Kind, Callable[[Any], Any]] = {
     Kind.STRING: lambda value: value if isinstance(value, str) else None,

@@ -70,7 +70,7 @@ class Reader:
         if node is None:
             return None
         if not isinstance(node, Scalar) or node.is_empty:
-            self.problem(node, "J809", "a text belongs here")
+            self.problem(node, "J809", "a text belongs here", hint="write one value")
             return None
         return node.value
 
@@ -81,7 +81,7 @@ class Reader:
         value = value_of_node(node)
         if isinstance(value, bool):
             return value
-        self.problem(node, "J809", "true or false belongs here")
+        self.problem(node, "J809", "true or false belongs here", hint="write true or false, without quotes")
         return None
 
     def whole(self, node: Node) -> int | None:

@@ -64,6 +64,11 @@ def read_sources(path: Path) -> Sources:
 
     Raises: EnvironmentProblem if the directory does not exist.
     """
+    if path.is_file():
+        raise EnvironmentProblem(
+            f"{path} is a file: journeys are read as a whole, with the rules beside them",
+            hint=f"name the directory that holds them, such as {path.parent}",
+        )
     if not path.is_dir():
         raise EnvironmentProblem(
             f"there is no journeys directory {path}", hint="name the directory that holds the journeys"

@@ -34,6 +34,7 @@ from orchestrator.authoring.experiments import read_meeting
 from orchestrator.authoring.reading import (
     Problems,
     fields,
+    given_or_meant,
     one_or_many,
     read_assignments,
     read_duration,
@@ -73,6 +74,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "exit": ("exit",),
 }
 """Step kind → the keys that it may have. The kind is the key that no other kind has."""
+
+CASE_KEYS = ("when", "go", "otherwise")
 
 Values = Mapping[str, Node]
 
@@ -136,7 +139,7 @@ def _branch(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
     nodes = read_items(found["branch"], problems, what="branch")
     is_whole = bool(nodes)
     for index, node in enumerate(nodes):
-        values = fields(node, ("when", "go", "otherwise"), problems, what="a case")
+        values = fields(node, CASE_KEYS, problems, what="a case")
         if values is None:
             is_whole = False
         elif "otherwise" in values:
@@ -160,8 +163,8 @@ def _branch(name: Ref, found: Values, problems: Problems) -> StepDraft | None:
 
 
 def _case(node: Node, values: Values, problems: Problems) -> CaseDraft | None:
-    given = {key.value for key, _ in node.entries} if isinstance(node, MappingNode) else set()
-    for key in ("when", "go"):
+    given = given_or_meant(node, CASE_KEYS) if isinstance(node, MappingNode) else set()
+    for key in ("when", "go") if "otherwise" not in given else ():
         if key not in given:
             problems.append(problem_at(node, "J109", f'a case needs "{key}"', hint=f"add {key}: ..."))
     when = read_formula(values.get("when"), problems, what="when")

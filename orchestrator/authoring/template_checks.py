@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.authoring.channel_contents import ChannelContent
 from orchestrator.authoring.drafts import BrokenDraft, JourneyDraft, SendDraft, TaskDraft
+from orchestrator.authoring.expression_names import ROOTS
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.templates import Part, TemplateFile, Variable
@@ -139,5 +140,9 @@ def _unknown(
     root = variable.path[0]
     message = f'step "{step.name.name}" of journey "{draft.name.name}" gives no variable "{root}"'
     known: Mapping[str, str] = {name: name for name in [*given, "profile"]}
-    hint = did_you_mean(root, known, otherwise=f"add with: {{{root}: ...}} to the step")
+    if root in ROOTS and len(variable.path) > 1:
+        name = str(variable.path[-1])
+        hint = f"give it to the template by the step, with: {{{name}: {root}.{name}}}, and write {{{{ {name} }}}}"
+    else:
+        hint = did_you_mean(root, known, otherwise=f"add with: {{{root}: ...}} to the step")
     return part.problem(variable.index, len(root), "J602", message, hint=hint)

@@ -21,6 +21,7 @@ from orchestrator.authoring.liquid_sandbox import (
 )
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.suggest import did_you_mean
+from orchestrator.authoring.template_filters import filter_calls, what_it_takes
 from orchestrator.authoring.yaml_source import (
     Document,
     Scalar,
@@ -190,6 +191,12 @@ def _part(
         if filter_name not in sandbox.filters:
             for span in spans:
                 problems.append(_unknown_filter(empty, filter_name, span.index))
+    for call in filter_calls(template):
+        takes = what_it_takes(call, sandbox.filters) if call.name in sandbox.filters else None
+        if takes is not None:
+            message = f'not Liquid: the filter "{call.name}" takes {takes} after it'
+            hint = "write the values behind a colon: date: '%d.%m.%Y'"
+            problems.append(empty.problem(call.index, len(call.name), "J601", message, hint=hint))
     variables = tuple(
         Variable(tuple(str(segment) for segment in variable.segments), variable.span.index)
         for found in analysis.globals.values()

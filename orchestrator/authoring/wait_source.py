@@ -48,6 +48,7 @@ NOW = "now"
 """What `past` says to go on as if the wait were over."""
 
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})", re.ASCII)
+_LOOKS_LIKE_DATE = re.compile(r"[0-9]{4}-[0-9]{2}|[0-9]{1,2}\.[0-9]{1,2}\.", re.ASCII)
 _LOOKS_LIKE_CLOCK = re.compile(r"[0-9]", re.ASCII)
 
 Values = Mapping[str, Node]
@@ -136,7 +137,10 @@ def read_clock(node: Node | None, problems: Problems) -> ClockTime | None:
     if match is not None and int(match[1]) < 24 and int(match[2]) < 60:
         return ClockTime(int(match[1]), int(match[2]))
     message = f'"{shortened(scalar.value)}" is not a time of day'
-    problems.append(problem_at(scalar, "J507", message, hint="write hours and minutes, from 00:00 to 23:59"))
+    hint = "write hours and minutes, from 00:00 to 23:59"
+    if _LOOKS_LIKE_DATE.match(scalar.value):
+        hint = "a date stands in the profile or in the entry event: until: profile.ATTRIBUTE, or entry.FIELD"
+    problems.append(problem_at(scalar, "J507", message, hint=hint))
     return None
 
 

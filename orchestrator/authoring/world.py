@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from orchestrator.authoring.drafts import (
     STEP_KINDS,
@@ -21,6 +22,7 @@ from orchestrator.authoring.drafts import (
 from orchestrator.authoring.expression_names import NO_ENTRY_EVENT
 from orchestrator.authoring.expression_nodes import UNKNOWN, Constant, Names
 from orchestrator.authoring.expression_types import Checker, described, unified
+from orchestrator.authoring.outcomes import known_results
 from orchestrator.authoring.policy_drafts import PoliciesDraft
 from orchestrator.authoring.reading import Problems
 from orchestrator.authoring.segment_source import SegmentDraft
@@ -100,6 +102,7 @@ def step_names(draft: JourneyDraft, world: World, *, on: Ref | None = None) -> N
         segments=world.segments,
         audiences=frozenset(world.audiences),
         experiments=arms_of(world),
+        results=partial(known_results, draft),
     )
 
 

@@ -13,10 +13,14 @@ from typing import Any
 import msgspec
 import yaml
 
+from orchestrator.authoring.yaml_slips import explained
 from orchestrator.model.problems import Problem
 
 DEPTH_MAX = 24
 NODES_MAX = 50_000
+
+CUT_OFF = "J197"
+"""The code of what a comma within braces cuts off a value."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -114,11 +118,8 @@ def _syntax_problem(document: Document, error: yaml.MarkedYAMLError) -> Problem:
             hint="use spaces; most editors can replace tabs by spaces",
         )
     said = error.problem or error.context or "the YAML cannot be read"
-    hint = ""
-    if "mapping values are not allowed" in said:
-        hint = "put a text that contains a colon in quotes, and check the indentation"
-    elif "while scanning a quoted scalar" in (error.context or ""):
-        hint = "the closing quote is missing"
+    began = min(error.context_mark.index if error.context_mark is not None else index, len(document.text))
+    index, hint = explained(document.text, said, error.context or "", index, began)
     return problem_in(document, index, index + 1, "J103", f"not YAML: {said}", hint=hint)
 
 
@@ -156,7 +157,10 @@ class _Composer:
             )
         if getattr(event, "tag", None) is not None:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self._refuse(event, "J105", f"tags such as {tag} are not part of the language", "leave the tag out")
+            hint = "leave the tag out"
+            if tag[:1] == "!" and tag[1:2].isalpha():
+                hint += f'; in a condition "not" is a word: not {tag[1:]}'
+            self._refuse(event, "J105", f"tags such as {tag} are not part of the language", hint)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -183,6 +187,8 @@ class _Composer:
                 self._problems.append(
                     problem_at(key, "J108", "a key must be a single word", hint="quote {{ }} and [ ] in texts")
                 )
+            elif event.flow_style and entries and self._is_cut_off(key, value):
+                self._problems.append(_cut_off(key, entries[-1][1]))
             elif key.value in seen:
                 self._problems.append(
                     problem_at(key, "J106", f'"{key.value}" is given twice', hint="keep one of the two")
@@ -193,10 +199,33 @@ class _Composer:
             inner = next(self._events)
         return MappingNode(self._document, _start(event), _end(inner), tuple(entries))
 
+    def _is_cut_off(self, key: Scalar, value: Node) -> bool:
+        """Whether the key stands alone, without a colon: what is written after a comma in the middle of a value."""
+        return (
+            isinstance(value, Scalar)
+            and not value.style
+            and not value.value
+            and ":" not in self._document.text[key.end : value.start + 1]
+        )
+
     def _refuse(self, event: Any, code: str, message: str, hint: str) -> None:
         start = _start(event)
         end = max(start + 1, _end(event))
         raise _Refused(problem_in(self._document, start, end, code, message, hint=hint))
+
+
+def _cut_off(key: Scalar, before: Node) -> Problem:
+    """What to say about a piece that a comma cut off the value before it."""
+    message = f'a comma ends a value within braces, and "{key.value[:60]}" stands alone'
+    hint = "put quotes around the whole value"
+    if isinstance(before, Scalar) and not before.style:
+        whole = f"{before.value}, {key.value}"
+        number = before.value.split()[-1:]
+        if key.value.isdigit() and number and number[0].isdigit():
+            hint = f"write a decimal number with a point: {number[0]}.{key.value}"
+        elif len(whole) <= 80 and '"' not in whole:
+            hint = f'put quotes around the whole value: "{whole}"'
+    return problem_at(key, CUT_OFF, message, hint=hint)
 
 
 def _start(event: Any) -> int:

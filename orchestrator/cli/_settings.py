@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ingest.settings import FIELDS as INGEST_SETTINGS
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.settings import Settings
@@ -30,7 +31,16 @@ BELONGING = {
         "ssl_key_password",
         "ssl_key_password_file",
     ),
-    "registry_url": ("registry_username", "registry_password", "registry_password_file", "registry_ca_file"),
+    "registry_url": (
+        "registry_username",
+        "registry_password",
+        "registry_password_file",
+        "registry_ca_file",
+        "registry_certificate_file",
+        "registry_key_file",
+        "registry_key_password",
+        "registry_key_password_file",
+    ),
 }
 """Whoever takes the address takes what is needed to be let in there."""
 ENVIRONMENT = "ORCHESTRATOR_"
@@ -43,8 +53,9 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
     everybody on a machine can read command lines. A value that cannot work is a usage error that names the setting.
     """
     taken = [one for name in names for one in (name, *BELONGING.get(name, ()))]
-    if "registry_url" in taken and "ssl_ca_file" not in taken:
-        taken.append("ssl_ca_file")
+    if "registry_url" in taken and "bootstrap_servers" not in taken:
+        # What counts for brokers counts for the registry too, unless it is said otherwise.
+        taken += [name for name in BELONGING["bootstrap_servers"] if name.startswith("ssl_")]
     options = [name for name in taken if not SETTINGS[name].metadata.get("secret")]
     secrets = [name for name in taken if SETTINGS[name].metadata.get("secret")]
 
@@ -54,6 +65,9 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             given = {name: found.pop(name) for name in options}
             given |= {name: os.environ.get(ENVIRONMENT + name.upper(), "") for name in secrets}
             _refuse_shown_password()
+            if given.get("ssl_certificate_file") and "security_protocol" not in given:
+                # The command asks no brokers; how they are spoken to does not concern it.
+                given["security_protocol"] = "ssl"
             if "event_topics" in given:
                 topics = (topic.strip() for topic in given["event_topics"].split(","))
                 given["event_topics"] = tuple(topic for topic in topics if topic)
@@ -64,7 +78,12 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
                 settings = Settings(**given)
             except ValueError as error:
                 raise click.UsageError(str(error)) from error
-            return function(settings=settings, **found)
+            try:
+                return function(settings=settings, **found)
+            except EnvironmentProblem as problem:
+                if "bootstrap_servers" in taken:
+                    raise _explained(problem, settings) from problem
+                raise
 
         decorated: Callable[..., Any] = call
         for name in reversed(options):
@@ -74,6 +93,15 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
         return decorated
 
     return decorate
+
+
+def _explained(problem: EnvironmentProblem, settings: Settings) -> EnvironmentProblem:
+    """The problem, or the right that is missing where that is what it is about."""
+    from orchestrator.runtime.command_rights import explained_problem  # noqa: PLC0415  (loads the Kafka client)
+
+    # `orchestrator dead-letters list` is about dead letters.
+    path = click.get_current_context().command_path.split()
+    return explained_problem(problem, path[1] if len(path) > 1 else "", settings)
 
 
 def with_ingest_settings(function: Callable[..., Any]) -> Callable[..., Any]:

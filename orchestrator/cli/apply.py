@@ -28,7 +28,7 @@ Examples:
 
 
 @click.command("apply", epilog=EXAMPLES, short_help="Bring journeys into force while workers run.")
-@click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
+@click.argument("path", type=click.Path(path_type=Path), default="journeys")
 @with_author()
 @click.option("--dry-run", is_flag=True, help="Show what would change and what is against it; write nothing.")
 @click.option(
@@ -61,13 +61,18 @@ def command(*, path: Path, who: str, why: str, dry_run: bool, is_move: bool, set
     """
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415  (these load the Kafka client)
     from orchestrator.runtime.publishing import publish, record_refusal, summary  # noqa: PLC0415
-    from orchestrator.runtime.topics import ensure_topics, topic_specs  # noqa: PLC0415
+    from orchestrator.runtime.topics import ensure_topics, topic_specs, unread_events  # noqa: PLC0415
 
     compiled = compiled_journeys(path, settings.schemas, "text")
     if compiled is None:
         return 1
     loaded = load_journeys(path, settings.schemas)
     specs = topic_specs(settings, loaded.journeys.destinations)
+    schema_texts = {name: event.schema_json for name, event in compiled.event_types.items()}
+    for event_type, topic in unread_events(loaded.journeys.wanted, schema_texts, settings.event_topics).items():
+        said = f"journeys ask for {event_type}, which comes by the topic {topic}, and no worker reads it"
+        warning = click.style("warning:", fg="yellow", bold=True)
+        click.echo(f"{warning} {said}; add it to --event-topics of the workers", err=True)
     if not dry_run:
         # Without those of the installation nothing can be judged; those of new channels wait until it is.
         ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)

@@ -23,6 +23,7 @@ from orchestrator.runtime.connectors import (
     read_values,
 )
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.tls import Tls
 from orchestrator.runtime.web import web_service
 from orchestrator.stack.connect import secrets_dir
 from orchestrator.stack.home import stack_dir
@@ -36,9 +37,11 @@ Examples:
 KNOWN = frozenset({"NAME", "TOPIC_PREFIX", "REGISTRY_URL", "BOOTSTRAP_SERVERS", "SECRETS_DIR"})
 """Places of templates whose values this program knows."""
 
+DEAD_LETTERS = "errors.deadletterqueue.topic.name"
 COMMANDS = ("templates", "validate", "apply", "status", "restart", "remove")
 
 PASSWORD = "ORCHESTRATOR_CONNECT_PASSWORD"  # noqa: S105  (the name of a variable, not a secret)
+KEY_PASSWORD = "ORCHESTRATOR_CONNECT_KEY_PASSWORD"  # noqa: S105
 
 
 def connect_worker(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,20 +49,32 @@ def connect_worker(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(
-        *, connect_url: str, connect_username: str, connect_password_file: str, connect_ca_file: str, **options: Any
+        *,
+        connect_url: str,
+        connect_username: str,
+        connect_password_file: str,
+        connect_ca_file: str,
+        connect_certificate_file: str,
+        connect_key_file: str,
+        connect_key_password_file: str,
+        **options: Any,
     ) -> Any:
+        key_password = secret(os.environ.get(KEY_PASSWORD, ""), connect_key_password_file, "connect-key-password")
         service = web_service(
             connect_url,
             what="Kafka Connect",
             option="--connect-url",
             username=connect_username,
             password=secret(os.environ.get(PASSWORD, ""), connect_password_file, "connect-password"),
-            ca_file=connect_ca_file,
+            tls=Tls(connect_ca_file, connect_certificate_file, connect_key_file, key_password, "--connect"),
         )
         return function(worker=ConnectWorker(service), **options)
 
     decorated: Callable[..., Any] = call
     for name, text in (
+        ("connect-key-password-file", f"File with the password of that key; or {KEY_PASSWORD}."),
+        ("connect-key-file", "PEM file with the key of that certificate, if it is not in the same file."),
+        ("connect-certificate-file", "PEM file with the certificate to show to Kafka Connect."),
         ("connect-ca-file", "PEM file with the authorities trusted for Kafka Connect's certificate."),
         ("connect-password-file", f"File with the password to sign in to Kafka Connect with; or {PASSWORD}."),
         ("connect-username", "Name to sign in to Kafka Connect with."),
@@ -87,7 +102,6 @@ def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--name", default="", help="Name of the connector, if not the template's own."),
             connect_worker,
-            with_settings("bootstrap_servers", "registry_url", "topic_prefix"),
         )
     ):
         function = decorate(function)
@@ -117,6 +131,7 @@ def templates_command() -> None:
 
 @command.command("validate", epilog="Example: orchestrator connect validate webhook --values production.env")
 @_with_values
+@with_settings("bootstrap_servers", "registry_url", "topic_prefix")
 def validate(
     *,
     templates: Sequence[str],
@@ -137,6 +152,7 @@ def validate(
 
 @command.command("apply", epilog="Example: orchestrator connect apply webhook --values production.env")
 @_with_values
+@with_settings("registry_url", "topic_prefix", "bootstrap_servers", "replication_factor", "dead_letter_retention_days")
 def apply(
     *,
     templates: Sequence[str],
@@ -146,10 +162,19 @@ def apply(
     worker: ConnectWorker,
     settings: Settings,
 ) -> int:
-    """Start connectors, or give running ones a new configuration. All are checked before the first is changed."""
+    """Start connectors, or give running ones a new configuration. All are checked before the first is changed.
+
+    The topics of their dead letters are created where they are missing: Kafka Connect would give them the brokers'
+    retention, though they hold customers' data.
+    """
+    from orchestrator.runtime.topics import create_topics, sink_spec  # noqa: PLC0415  (loads the Kafka client)
+
     connectors = _connectors(templates, pairs, files, name, settings)
     if _faults(worker, connectors):
         return 1
+    topics = {connector.config[DEAD_LETTERS] for connector in connectors if connector.config.get(DEAD_LETTERS)}
+    for topic in create_topics(settings, [sink_spec(settings, topic) for topic in sorted(topics)]):
+        click.echo(f"created {topic}")
     for connector in connectors:
         click.echo(f"{connector.name}: {'started' if worker.apply(connector) else 'changed'}")
     return 0

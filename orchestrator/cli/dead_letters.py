@@ -15,6 +15,7 @@ from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.audit import audited
+from orchestrator.runtime.command_rights import require_seen
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
     RECALLED,
@@ -26,8 +27,10 @@ from orchestrator.runtime.dead_letters import (
     read_dead_letters,
     read_one,
 )
+from orchestrator.runtime.grants import READ
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.tail import Decoder, iso_instant
+from orchestrator.runtime.topics import topic_names
 
 EXAMPLES = """\b
 Examples:
@@ -191,6 +194,9 @@ def _letters(
 ) -> Iterator[DeadLetter]:
     brokers, prefix = brokers_of(settings), settings.topic_prefix
     existing = dead_letter_topics(brokers, prefix)
+    if not topics:
+        # Brokers do not show what one may not read, and then it would seem that there is nothing.
+        require_seen(settings, {topic_names(settings).dead_letters} - set(existing), READ)
     names = [prefix + topic if prefix + topic in existing else topic for topic in topics] or existing
     return read_dead_letters(brokers, names, since_ms=since_ms, reasons=reasons)
 

@@ -40,7 +40,7 @@ FORMATS: dict[str, Callable[[JourneyDraft, Mapping[str, int] | None], str]] = {
 
 @click.command("graph", epilog=EXAMPLES, short_help="Draw a journey.")
 @click.argument("journey")
-@click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
+@click.argument("path", type=click.Path(path_type=Path), default="journeys")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="mermaid", help="The drawing's language.")
 @click.option(
     "--output",

@@ -34,7 +34,7 @@ EXIT_CHANGES = 4
 
 
 @click.command("plan", epilog=EXAMPLES, short_help="Show what new journeys would change.")
-@click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
+@click.argument("path", type=click.Path(path_type=Path), default="journeys")
 @click.option(
     "--against",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

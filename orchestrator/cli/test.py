@@ -52,6 +52,8 @@ def command(*, path: Path, only: str, with_coverage: bool, form: str, schemas: P
     A failure shows where the expectation stands, what happened instead, and every decision with its time. Exits with
     1 if a scenario fails or a file has problems.
     """
+    if path.suffix in {".yaml", ".yml"} and not path.is_dir() and not is_scenario_file(path.name):
+        raise click.UsageError(f"{path} holds no scenarios; name {path.with_suffix('.scenarios.yaml')}, or a directory")
     is_file = is_scenario_file(path.name) and not path.is_dir()
     compiled = compiled_journeys(path.parent if is_file else path, schemas, form)
     if compiled is None:

@@ -35,7 +35,7 @@ def event_schema_directory(schemas: Path) -> Path:
 
 
 @click.command("validate", epilog=EXAMPLES, short_help="Check journeys, before anything runs.")
-@click.argument("path", type=click.Path(path_type=Path, file_okay=False), default="journeys")
+@click.argument("path", type=click.Path(path_type=Path), default="journeys")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show problems.")
 @click.option(
     "--schemas",

@@ -76,6 +76,8 @@ def increment(turn: Turn, journey: Journey, instance: Instance, step: Increment)
         if profile.get(attribute) != kept:
             profile[attribute] = kept
             note_change(turn, attribute)
+    if step.keeps_result:
+        note(instance, step.name, turn.now_ms, "incremented")
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="incremented")
     return step.next
 

@@ -133,6 +133,7 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             if name is not None:
                 if turn is None or turn.contenders is None:
                     turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
+                turn.rounds = 0
                 fire_clock(turn, name)
                 if turn.profile_changed or turn.segment_changes is not None or turn.requests:
                     settle(turn)
@@ -140,6 +141,8 @@ def fire_timers(journeys: JourneySet, customer: Customer, customer_id: str, unti
             if turn is None or turn.contenders is None:
                 turn = Turn(journeys, customer, customer_id, {}, None, now_ms, effects)
                 turn.has_entries = bool(customer.clocks or journeys.entries_by_segment)
+            # Each timer is as far from the bound as one by itself, whatever others of this instant have led to.
+            turn.rounds = 0
             journey = version_of(journeys, instance)
             if instance.state == PAUSED:
                 take_up(turn, journey, instance)
@@ -192,19 +195,21 @@ def give_room(turn: Turn) -> None:
     rounds = 0
     while turn.contenders is not None:
         rounds = contend(turn, rounds)
-        if turn.profile_changed or turn.segment_changes is not None or turn.requests:
-            settle(turn)
+        if (turn.profile_changed or turn.segment_changes is not None or turn.requests) and settle(turn):
+            rounds = 0
 
 
-def settle(turn: Turn) -> None:
+def settle(turn: Turn) -> bool:
     """What follows from a changed profile, from segments that the customer has come into or gone out of, and from what
     journeys ask of each other, until nothing changes any more: other segments, waits for a moment that moved, exits,
     waits while a condition holds, entries by a segment, journeys that are started and stopped, and what passages that
     go on after a pause have missed.
 
-    Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded.
+    Passages may so open and end each other in turns without end; the bound stops it, and that it did is recorded. There
+    is an end to what was missed, so whatever uses up some of it is as far from the bound as a decision by itself: gives
+    whether something did.
     """
-    tracked = turn.journeys.tracked
+    tracked, is_used_up = turn.journeys.tracked, False
     while turn.profile_changed or turn.segment_changes is not None or turn.requests:
         turn.rounds += 1
         if turn.rounds > ROUNDS_MAX:
@@ -223,8 +228,8 @@ def settle(turn: Turn) -> None:
             if not isinstance(request, CatchUp):
                 answer(turn, request)
             elif catch_up(turn, request.instance):
-                # There is an end to what was missed, so each of these is as far from it as a decision by itself.
-                turn.rounds = 0
+                turn.rounds, is_used_up = 0, True
+    return is_used_up
 
 
 def follow_segments(turn: Turn, changes: list[tuple[str, bool]]) -> None:

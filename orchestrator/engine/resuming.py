@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from orchestrator.engine.expiry import EXPIRED
 from orchestrator.engine.goals import reach_goal, worth_of
-from orchestrator.engine.keeping import TOO_OLD, record_dropped
+from orchestrator.engine.keeping import NO_ROOM, TOO_OLD, record_dropped
 from orchestrator.engine.passages import apply_to_instance
 from orchestrator.engine.pausing import EXPIRED_IN_PAUSE, policy_of
 from orchestrator.engine.steps import (
@@ -44,6 +44,7 @@ def take_up(turn: Turn, journey: Journey, instance: Instance) -> None:
     record(turn, journey, instance, "resumed", step=instance.step, value=str(len(pause.kept)))
     if _ends(turn, journey, instance, pause):
         return
+    _drop_bare(turn, journey, instance, pause)
     _look_again(turn, journey, instance, pause)
     _drop_old(turn, journey, instance, pause)
     ask_to_catch_up(turn, instance)
@@ -73,9 +74,12 @@ def catch_up(turn: Turn, instance: Instance) -> bool:
         if not leaves_by_condition(turn, journey, instance):
             after_timer(turn, journey, instance)
     elif event is not None:
-        _meet(turn, journey, instance, pause, event)
+        if _meet(turn, journey, instance, pause, event):
+            # A step is shown each of them once: this is none of the rounds that may have no end.
+            turn.rounds -= 1
     else:
         # Nothing is left but what would have come after this step.
+        turn.rounds -= 1
         if not pause.kept:
             instance.pause = None
         elif pause.over_ms is None:
@@ -90,8 +94,10 @@ def leave_in_pause(turn: Turn, journey: Journey, instance: Instance, pause: Paus
     _leave(turn, journey, instance, pause, reason, pause.kept)
 
 
-def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event: Kept) -> None:
-    """What the kept event means for the passage now; it is used up, unless it would have come after the step."""
+def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event: Kept) -> bool:
+    """What the kept event means for the passage now; it is used up, unless it would have come after the step. Gives
+    whether the passage is still in the step.
+    """
     number, step, over_ms = pause.shown, journey.steps[instance.step], pause.over_ms
     is_used_up = pause.came_ms is None or event.at_ms < _over_ms(turn, journey, instance, pause)
     _be_over(pause, event.at_ms)
@@ -108,6 +114,7 @@ def _meet(turn: Turn, journey: Journey, instance: Instance, pause: Pause, event:
         pause.kept_bytes -= size_of(event)
         if has_stayed:
             pause.shown = number
+    return has_stayed
 
 
 def _be_over(pause: Pause, at_ms: int) -> None:
@@ -248,6 +255,14 @@ def _look_again(turn: Turn, journey: Journey, instance: Instance, pause: Pause) 
             instance.timer_at_ms = due_ms
     else:
         after_any_event(turn, journey, instance)
+
+
+def _drop_bare(turn: Turn, journey: Journey, instance: Instance, pause: Pause) -> None:
+    """Drops verdicts without their events that do not count in this version: there is nothing that a step could see."""
+    for event in [one for one in pause.kept if one.is_bare]:
+        pause.kept = [one for one in pause.kept if one is not event]
+        pause.kept_bytes -= size_of(event)
+        record_dropped(turn, journey, instance, event, NO_ROOM)
 
 
 def _drop_old(turn: Turn, journey: Journey, instance: Instance, pause: Pause) -> None:

@@ -9,7 +9,17 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import Turn, come_to_a_step, go_on, holds, note_change, record, takes_part, value_of
+from orchestrator.engine.turn import (
+    Turn,
+    come_to_a_step,
+    go_on,
+    holds,
+    note,
+    note_change,
+    record,
+    takes_part,
+    value_of,
+)
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
@@ -116,6 +126,8 @@ def after_timer(turn: Turn, journey: Journey, instance: Instance) -> None:
     match step:
         case Wait() | WaitUntilTime() | WaitMonths():
             go = step.next
+            if step.keeps_result:
+                note(instance, step.name, turn.now_ms, "waited")
             record(turn, journey, instance, "step", step=step.name, to=go, reason="waited")
         case WaitUntilMoment():
             go = go_on(turn, journey, instance, step.name, step.next, "waited")
@@ -197,6 +209,8 @@ def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfi
             profile.pop(attribute, None)
         else:
             profile[attribute] = kept
+    if step.keeps_result:
+        note(instance, step.name, turn.now_ms, "set")
     record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
     return step.next
 

@@ -186,10 +186,11 @@ def note(
 
 
 def ask(turn: Turn, request: Request) -> None:
-    """Keeps what is to follow when the decision is made."""
+    """Keeps what is to follow when the decision is made: in the order asked, but before what passages have missed."""
     if turn.requests is None:
         turn.requests = []
-    turn.requests.append(request)
+    first = next((place for place, one in enumerate(turn.requests) if isinstance(one, CatchUp)), len(turn.requests))
+    turn.requests.insert(first, request)
     if request.is_start:
         turn.has_entries = True
 

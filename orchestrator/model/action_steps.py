@@ -17,6 +17,7 @@ class Increment:
     name: str
     sums: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
     next: str
+    keeps_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class Wait:
     name: str
     duration_ms: int
     next: str
+    keeps_result: bool = False
+    """Whether something in the journey asks how this step ended: only then it is kept, in every passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class WaitUntilTime:
     weekdays: frozenset[int]
     zone: str | None
     next: str
+    keeps_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class WaitMonths:
     name: str
     months: int
     next: str
+    keeps_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,7 @@ class SetProfile:
     name: str
     assignments: tuple[tuple[str, Expression, Callable[[Any], Any] | None], ...]
     next: str
+    keeps_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)

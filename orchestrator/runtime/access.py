@@ -10,6 +10,7 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.schemas import Registry
 from orchestrator.runtime.settings import Settings, is_plain_abroad
+from orchestrator.runtime.tls import Tls
 from orchestrator.runtime.web import web_service
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,22 @@ def registry_of(settings: Settings) -> Registry:
             option="--registry-url",
             username=settings.registry_username,
             password=password,
-            ca_file=settings.registry_ca_file or settings.ssl_ca_file,
+            tls=_registry_tls(settings),
         )
     )
+
+
+def _registry_tls(settings: Settings) -> Tls:
+    """As for brokers, unless it is said otherwise for the registry."""
+    ca_file = settings.registry_ca_file or settings.ssl_ca_file
+    if settings.registry_certificate_file:
+        password = secret(settings.registry_key_password, settings.registry_key_password_file, "registry-key-password")
+        return Tls(ca_file, settings.registry_certificate_file, settings.registry_key_file, password, "--registry")
+    if not settings.registry_url.startswith("https:"):
+        # The brokers' certificate is for whoever asks for it over TLS.
+        return Tls(ca_file, options="--registry")
+    password = secret(settings.ssl_key_password, settings.ssl_key_password_file, "ssl-key-password")
+    return Tls(ca_file, settings.ssl_certificate_file, settings.ssl_key_file, password, "--registry")
 
 
 @functools.cache

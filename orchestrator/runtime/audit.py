@@ -263,9 +263,12 @@ def publish_together(
     log = topic_names(settings).audit
     audited_values = [(record.about.encode(), encode(record)) for record in records]
     offsets: dict[str, int] = {}
+    refused: list[str] = []
 
     def delivered(error: KafkaError | None, message: Message) -> None:
-        if error is None:
+        if error is not None:
+            refused.append(f"{message.topic()}: {error.str()}")
+        else:
             offsets[message.topic() or ""] = message.offset() or 0
 
     # A name of its own for each publication: nobody who publishes at the same time is shut out.
@@ -282,13 +285,13 @@ def publish_together(
             producer.produce(log, value, key, on_delivery=delivered)
     except KafkaException as error:
         raise unwritten(topic, error.args[0].str()) from error
-    _commit(producer, topic, look)
+    _commit(producer, topic, look, refused)
     for written, offset in offsets.items():
         _until_visible(settings, written, offset)
     return offsets[topic]
 
 
-def _commit(producer: Producer, topic: str, look: str) -> None:
+def _commit(producer: Producer, topic: str, look: str, refused: Sequence[str]) -> None:
     """Ends the transaction; what may help is tried again, because only an answer says whether it was committed."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -297,7 +300,8 @@ def _commit(producer: Producer, topic: str, look: str) -> None:
         except KafkaException as error:
             cause = error.args[0]
             if cause.txn_requires_abort():
-                raise unwritten(topic, cause.str()) from error
+                # The commit itself only says that some record was not taken.
+                raise unwritten(topic, refused[0] if refused else cause.str()) from error
             if cause.retriable() and time.monotonic() < deadline:
                 time.sleep(RETRY_S)
                 continue

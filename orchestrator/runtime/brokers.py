@@ -19,12 +19,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.runtime.tls import PROBE_S, Tls, subject_of
 
 TIMEOUT_S = 10.0
 LOOK_S = 0.5
 """How long one attempt to reach a broker lasts before it is asked why it did not succeed."""
 
-PROBE_S = 3.0
 READERS = "orchestrator-reader"
 """The group that readers name, though they are in none."""
 
@@ -74,7 +74,16 @@ class Brokers:
         """Who the brokers take this process for, as their access rules name it."""
         if self.is_signing_in:
             return f"User:{self.username}"
-        return "the owner of the client certificate" if self.certificate_file else "User:ANONYMOUS"
+        if self.certificate_file:
+            return f"User:{subject_of(self.certificate_file) or 'NAME'}"
+        return "User:ANONYMOUS"
+
+    @property
+    def or_mapped(self) -> str:
+        """What else the brokers may call this process; "" if they know it by the name that it signs in with."""
+        if self.is_signing_in or not self.certificate_file:
+            return ""
+        return "; or as the brokers' ssl.principal.mapping.rules name the owner of the certificate"
 
     @property
     def or_hidden(self) -> str:
@@ -97,7 +106,10 @@ class Brokers:
         """
         if self.protocol not in _TLS:
             return None
-        return tls_context(self.ca_file, self.certificate_file, self.key_file, self.key_password)
+        return self._tls().context()
+
+    def _tls(self) -> Tls:
+        return Tls(self.ca_file, self.certificate_file, self.key_file, self.key_password)
 
     def metadata(self, client: Client, *, timeout_s: float = TIMEOUT_S) -> ClusterMetadata:
         """What the brokers say about themselves and their topics.
@@ -121,7 +133,7 @@ class Brokers:
         said = (cause, *self._said)
         if any(one.code() in _REFUSED for one in said):
             return self._not_signed_in(next(one for one in said if one.code() in _REFUSED))
-        if any(one.code() == KafkaError._SSL for one in said):  # noqa: SLF001 - its name
+        if any(map(_is_about_tls, said)):
             return self._untrusted()
         if cause.code() in DENIED:
             return EnvironmentProblem(
@@ -146,7 +158,8 @@ class Brokers:
             files = {
                 "ssl.ca.location": self.ca_file,
                 "ssl.certificate.location": self.certificate_file,
-                "ssl.key.location": self.key_file,
+                # The client looks for the key nowhere else, also where it is in the same file.
+                "ssl.key.location": self.key_file or self.certificate_file,
                 "ssl.key.password": self.key_password,
             }
             found |= {name: value for name, value in files.items() if value}
@@ -157,7 +170,7 @@ class Brokers:
     @property
     def is_refused(self) -> bool:
         """Whether the brokers refuse, or are not to be trusted: trying again cannot help."""
-        return any(one.code() in _REFUSED or one.code() == KafkaError._SSL for one in self._said)  # noqa: SLF001
+        return any(one.code() in _REFUSED or _is_about_tls(one) for one in self._said)
 
     def _not_signed_in(self, cause: KafkaError) -> EnvironmentProblem:
         if "mechanism handshake failed" in cause.str():
@@ -175,11 +188,9 @@ class Brokers:
         for server in self.servers.split(","):
             host, _, port = server.strip().rpartition(":")
             # An address without a number is nothing to look at; the client's own words say enough.
-            reason = why_untrusted(host.strip("[]"), int(port), self.tls()) if port.isdecimal() else ""
-            if reason:
-                return EnvironmentProblem(
-                    f"the broker at {server.strip()} cannot be trusted: {reason}", hint=hint_for_trust(reason)
-                )
+            said, what_to_do = self._tls().refusal(host.strip("[]"), int(port)) if port.isdecimal() else ("", "")
+            if said:
+                return EnvironmentProblem(f"the broker at {server.strip()} {said}", hint=what_to_do)
         return EnvironmentProblem(
             f"no secure connection to the broker at {self.servers}",
             hint="check --ssl-ca-file and the client certificate; is --security-protocol the one of this listener?",
@@ -196,55 +207,6 @@ class Brokers:
         return "start one with `orchestrator up`, or set --bootstrap-servers"
 
 
-def tls_context(ca_file: str, certificate_file: str = "", key_file: str = "", key_password: str = "") -> ssl.SSLContext:
-    """Trusts these authorities, or those of the machine; checks certificates and host names; shows the certificate.
-
-    Raises: EnvironmentProblem naming the file that cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"the certificates of {ca_file} cannot be read: {_words(error)}",
-            hint="it is a PEM file with the authorities to trust",
-        ) from None
-    if certificate_file:
-        try:
-            # Without a password a key that needs one is an error, and not a question at the terminal.
-            context.load_cert_chain(certificate_file, key_file or None, lambda: key_password)
-        except (OSError, ValueError) as error:
-            raise EnvironmentProblem(
-                f"the client certificate {certificate_file} cannot be used: {_words(error)}",
-                hint="certificate and key are PEM files that belong together; is the key's password right?",
-            ) from None
-    return context
-
-
-def why_untrusted(host: str, port: int, context: ssl.SSLContext | None) -> str:
-    """What is wrong with the certificate that is shown there; "" if nothing is, or nobody answers."""
-    if context is None:
-        return ""
-    try:
-        with (
-            socket.create_connection((host, port), timeout=PROBE_S) as connection,
-            context.wrap_socket(connection, server_hostname=host),
-        ):
-            return ""
-    except ssl.SSLCertVerificationError as error:
-        return error.verify_message.rstrip(".")
-    except OSError:
-        return ""
-
-
-def hint_for_trust(reason: str) -> str:
-    """What to do about a certificate that is refused for this reason."""
-    if "expired" in reason:
-        return "the certificate of the server needs to be renewed (or this machine's clock is wrong)"
-    if "mismatch" in reason or "not valid for" in reason:
-        return "use the address that the certificate is for, or give the server a certificate for this one"
-    return "name the authority that signed the server's certificate: --ssl-ca-file"
-
-
-def _words(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-    return str(reason or type(error).__name__)
+def _is_about_tls(error: KafkaError) -> bool:
+    """Whether it is about a secure connection. What a broker says after the handshake comes as a failed transport."""
+    return error.code() == KafkaError._SSL or "SSL alert" in error.str()  # noqa: SLF001 - its name

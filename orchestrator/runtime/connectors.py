@@ -161,13 +161,13 @@ class ConnectWorker:
     Every call raises EnvironmentProblem if it cannot be reached or refuses.
     """
 
-    __slots__ = ("_base", "_headers", "_opener")
+    __slots__ = ("_base", "_headers", "_opener", "_service")
 
     def __init__(self, service: WebService | str) -> None:
         """An address is enough where nobody needs to sign in and the machine's authorities are those to trust."""
         if isinstance(service, str):
             service = web_service(service, what="Kafka Connect", option="--connect-url")
-        self._base = service.base
+        self._service, self._base = service, service.base
         self._opener = service.opener()
         self._headers = {"Accept": "application/json", "Content-Type": "application/json", **service.headers}
 
@@ -234,7 +234,7 @@ class ConnectWorker:
                 time.sleep(PAUSE_S)
             except REACHED_BY as error:
                 hint = "start one with `orchestrator up --connect`, or set --connect-url"
-                said, what_to_do = connection_problem("Kafka Connect", self._base, error, hint=hint)
+                said, what_to_do = connection_problem("Kafka Connect", self._service, error, hint=hint)
                 raise EnvironmentProblem(said, hint=what_to_do) from error
         return status, _parsed(answer)
 

@@ -44,6 +44,12 @@ from orchestrator.runtime.ports import (
 from orchestrator.runtime.recalls import recall_record
 from orchestrator.runtime.tracing import TRACEPARENT, placed_traces
 
+SHARED_SPAN_MS = 600_000
+"""A batch spans no more time than this where customers share rates or limits. Timers fire after the events of a batch,
+so that on a worker that is behind a timer asks for its slot after events that came later. A year of such batches is
+some 50,000 transactions, which is bearable where events are few; where they are many a batch is full sooner.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
@@ -300,24 +306,14 @@ class Cycle:
     def _compute_partition(self, number: int, share: int, now_ms: int, computed: Computed) -> int:
         """Adds one partition's part to the batch; gives how many records it took."""
         owned = self._partitions[number]
-        taken = owned.held or owned.merge.take(share, now_ms)
+        span_ms = SHARED_SPAN_MS if self._journeys.uses_shared else None
+        if span_ms is not None and owned.held is None and self._fire_before(number, owned, now_ms, computed):
+            return 0
+        taken = owned.held or owned.merge.take(share, now_ms, span_ms=span_ms)
         until_ms = self._timers_until(owned, now_ms)
         if taken is None and not self._pending and owned.align_after is None and self._next_wake_ms(owned) > until_ms:
             return 0
-        situation = Situation(
-            partition=number,
-            partitions=self._options.partitions,
-            journeys=self._journeys,
-            codec=self._codec,
-            store=owned.store,
-            uncommitted=self._uncommitted(number),
-            timers_until_ms=until_ms,
-            timers_max=self._options.timers_per_transaction_max,
-            late_at_ms=until_ms if self._options.merge.is_strict else now_ms,
-            align_after=owned.align_after,
-            align_max=self._options.align_per_transaction_max,
-        )
-        decided = decide(taken, situation)
+        decided = decide(taken, self._situation(number, owned, until_ms, now_ms, align_after=owned.align_after))
         if isinstance(decided, UnknownFrames):
             owned.held = taken
             self._frames |= decided.frames
@@ -337,6 +333,37 @@ class Cycle:
         computed.stream_times[number] = owned.merge.stream_time_ms
         self._report(computed.report, number, taken, decided)
         return 0 if taken is None else len(taken.records)
+
+    def _fire_before(self, number: int, owned: _Partition, now_ms: int, computed: Computed) -> bool:
+        """Fires what is due before the next record; whether there was anything, which is a batch of its own then."""
+        first_ms = owned.merge.first_ms(now_ms)
+        if first_ms is None or first_ms - 1 <= owned.merge.stream_time_ms:
+            return False
+        decided = decide(None, self._situation(number, owned, first_ms - 1, now_ms, align_after=None))
+        if isinstance(decided, UnknownFrames) or not decided.fired:
+            return False
+        aligned = None if owned.align_after is None else (self._journeys.alignment, owned.align_after)
+        computed.outputs.append(self._encode(number, None, decided, aligned))
+        computed.stream_times[number] = owned.merge.stream_time_ms
+        self._report(computed.report, number, None, decided)
+        return True
+
+    def _situation(
+        self, number: int, owned: _Partition, until_ms: int, now_ms: int, *, align_after: bytes | None
+    ) -> Situation:
+        return Situation(
+            partition=number,
+            partitions=self._options.partitions,
+            journeys=self._journeys,
+            codec=self._codec,
+            store=owned.store,
+            uncommitted=self._uncommitted(number),
+            timers_until_ms=until_ms,
+            timers_max=self._options.timers_per_transaction_max,
+            late_at_ms=until_ms if self._options.merge.is_strict else now_ms,
+            align_after=align_after,
+            align_max=self._options.align_per_transaction_max,
+        )
 
     def _timers_until(self, owned: _Partition, now_ms: int) -> int:
         """Up to when timers fire: see `docs/architecture.md`, "Time"."""

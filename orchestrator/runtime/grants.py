@@ -40,7 +40,8 @@ def denied(brokers: Brokers, missing: Iterable[Right]) -> EnvironmentProblem:
     rights = sorted(missing)
     return EnvironmentProblem(
         f"{brokers.principal} has not the right to {', '.join(map(str, rights))}",
-        hint="; ".join(grant_command(right, brokers.principal, brokers.servers) for right in rights),
+        hint="; ".join(grant_command(right, brokers.principal, brokers.servers) for right in rights)
+        + brokers.or_mapped,
     )
 
 

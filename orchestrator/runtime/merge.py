@@ -168,13 +168,22 @@ class PartitionMerge:
         """Whether `take` would give something now."""
         return any(self._ends(now_ms, 1).values())
 
-    def take(self, records_max: int, now_ms: int) -> Taken | None:
-        """Up to `records_max` records in order; None if nothing may be taken yet."""
+    def first_ms(self, now_ms: int) -> int | None:
+        """The time up to which the first record moves the partition on that `take` would give now; None for none."""
+        ends = self._ends(now_ms, 1)
+        return min((_keys(topic, 1)[0] for topic in self._topics if ends.get(topic.name)), default=None)
+
+    def take(self, records_max: int, now_ms: int, *, span_ms: int | None = None) -> Taken | None:
+        """Up to `records_max` records in order, within `span_ms` of the first; None if nothing may be taken yet."""
         ends = self._ends(now_ms, records_max)
         chosen = [topic for topic in self._topics if ends.get(topic.name)]
         if not chosen:
             return None
         keys = {topic.name: _keys(topic, records_max) for topic in chosen}
+        if span_ms is not None:
+            until_ms = min(keys[topic.name][0] for topic in chosen) + span_ms
+            for topic in chosen:
+                ends[topic.name] = bisect_right(keys[topic.name], until_ms, 0, ends[topic.name])
         if sum(ends.values()) > records_max:
             ends = _cut([topic.name for topic in chosen], keys, ends, records_max)
         taken = _merge([topic for topic in chosen if ends[topic.name]], keys, ends)

@@ -41,9 +41,10 @@ ROLES = {
     "author": "Sees what is in force and who is where. `orchestrator plan`, `versions`, `graph --live`.",
     "approver": "Approves journeys. `orchestrator approve`.",
     "operator": "Makes topics, brings journeys into force, gives new aggregates the past, puts back what was refused, "
-    "sees who did what. `orchestrator topics`, `apply`, `rebuild`, `versions --collect`, `dead-letters`, `audit`.",
+    "sees who did what. `orchestrator topics`, `apply`, `pause`, `resume`, `rebuild`, `versions --collect`, "
+    "`dead-letters`, `audit`, `connect`.",
     "support": "Sees what happened to a customer, and personal data with it. `orchestrator tail`, `explain`, `export`, "
-    "`replay`, `audit`.",
+    "`replay`.",
     "privacy": "Lets customers be forgotten. `orchestrator erase`.",
 }
 """Role → what it does and with which commands."""
@@ -64,7 +65,7 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
     "recalls": {"worker": WRITE, "sinks": READ},
     "definitions": {"worker": READ, "author": READ, "approver": READ, "operator": "Read Write", "support": READ},
     "changelog": {"worker": "Read Write", "author": READ, "operator": READ, "support": READ, "privacy": READ},
-    "audit": {"author": READ, "approver": WRITE, "operator": "Read Write", "support": WRITE, "privacy": WRITE},
+    "audit": {"approver": WRITE, "operator": "Read Write", "support": WRITE, "privacy": WRITE},
     # Whoever writes here approves, under any name: nobody does but who is there for it.
     "approvals": {"author": READ, "approver": WRITE, "operator": READ},
     "sinks": {"sinks": WRITE, "operator": READ, "support": READ},
@@ -111,14 +112,18 @@ def rights_of(
     elif role == "sinks":
         more = _connect_rights()
     elif role in PUBLISHING:
-        audited = f"{settings.app_id}-audit-"
-        why = f"{'approve' if role == 'approver' else 'publish'}, and put it on record at once"
-        more = [Right(TRANSACTIONAL_ID, audited, is_prefix=True, operation=WRITE, why=why)]
+        more = [audit_transactions(settings, act="approve" if role == "approver" else "publish")]
     if role in READING:
         more.append(Right(GROUP, READERS, is_prefix=False, operation=DESCRIBE, why="the client asks for it"))
     for right in more:
         found.setdefault(right, right)
     return tuple(sorted(found))
+
+
+def audit_transactions(settings: Settings, *, act: str = "publish") -> Right:
+    """The right to write something in one transaction with its audit record."""
+    name, why = f"{settings.app_id}-audit-", f"{act}, and put it on record at once"
+    return Right(TRANSACTIONAL_ID, name, is_prefix=True, operation=WRITE, why=why)
 
 
 def worker_rights(settings: Settings, journeys: JourneySet | None = None) -> tuple[Right, ...]:
@@ -210,8 +215,9 @@ def _topic_rights(role: str, settings: Settings, channels: Iterable[str]) -> Ite
                 yield right(spec.name, DESCRIBE_CONFIGS, "see that it is as it must be")
             if role == "operator" or settings.create_topics:
                 yield right(spec.name, CREATE, "make it where it is missing")
-    if role == "sinks":
-        yield right(names.sinks_prefix, CREATE, "make the topics of dead letters", is_prefix=True)
+    if role == "operator":
+        yield right(names.sinks_prefix, CREATE, "make the topics of sinks' dead letters", is_prefix=True)
+        yield right(names.sinks_prefix, DESCRIBE_CONFIGS, "see how long they are kept", is_prefix=True)
     for operation in TOPICS["sinks"].get(role, "").split():
         yield right(names.sinks_prefix, operation, f"sinks' dead letters: {operation.lower()}", is_prefix=True)
 

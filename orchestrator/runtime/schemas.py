@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -26,7 +25,7 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from orchestrator.authoring.channel_contents import is_content
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.command_schemas import COMMAND, command_name, command_schema
-from orchestrator.runtime.web import REACHED_BY, WebService, connection_problem, web_service
+from orchestrator.runtime.web import REACHED_BY, WebService, connection_problem, is_about_certificates, web_service
 
 TIMEOUT_S = 10.0
 ATTEMPTS = 4
@@ -232,13 +231,13 @@ class Registry:
                 problem = self._problem(f"{error.code} {error.reason}")
             except REACHED_BY as error:
                 problem = self._problem(error)
-                if isinstance(getattr(error, "reason", None), ssl.SSLError):
+                if is_about_certificates(error):
                     break
         raise EnvironmentProblem(problem[0], hint=problem[1])
 
     def _problem(self, error: Exception | str) -> tuple[str, str]:
         hint = "start one with `orchestrator up`, or set --registry-url"
-        return connection_problem("the schema registry", self._service.base, error, hint=hint)
+        return connection_problem("the schema registry", self._service, error, hint=hint)
 
 
 def register_schemas(registry: Registry, files: Sequence[SchemaFile]) -> dict[str, int]:

@@ -87,6 +87,14 @@ class Settings:
     registry_ca_file: str = _setting(
         "", "PEM file with the authorities trusted for the registry's certificate. Default: as for brokers."
     )
+    registry_certificate_file: str = _setting(
+        "", "PEM file with the certificate to show to the registry. Default: as for brokers."
+    )
+    registry_key_file: str = _setting(
+        "", "PEM file with the key of the registry's client certificate, if it is not in the same file."
+    )
+    registry_key_password: str = _secret("Password of that key.")
+    registry_key_password_file: str = _setting("", "File with the password of that key.")
     app_id: str = _setting(
         "orchestrator",
         "Name of the application: the consumer group, and the first part of the changelog topic's name. "
@@ -238,7 +246,7 @@ def is_plain_abroad(settings: Settings) -> bool:
 def _check_access(settings: Settings) -> None:
     """Raises: ValueError if the settings of security contradict each other, or a password would be readable."""
     signs_in = settings.security_protocol.startswith("sasl_")
-    for name in ("sasl_password", "ssl_key_password", "registry_password"):
+    for name in ("sasl_password", "ssl_key_password", "registry_password", "registry_key_password"):
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise ValueError(f"{name} and {name}_file are both given; give one of them")
     if (settings.sasl_username or settings.sasl_password or settings.sasl_password_file) and not signs_in:
@@ -255,8 +263,9 @@ def _check_access(settings: Settings) -> None:
         raise ValueError("sasl_plaintext would send the password to another machine in plain text; use sasl_ssl")
     if settings.security_protocol in {"plaintext", "sasl_plaintext"} and settings.ssl_certificate_file:
         raise ValueError(f"security_protocol {settings.security_protocol} shows no ssl_certificate_file; use ssl")
-    if settings.ssl_key_file and not settings.ssl_certificate_file:
-        raise ValueError("ssl_key_file belongs to a ssl_certificate_file, which is not given")
+    for of in ("ssl", "registry"):
+        if getattr(settings, f"{of}_key_file") and not getattr(settings, f"{of}_certificate_file"):
+            raise ValueError(f"{of}_key_file belongs to a {of}_certificate_file, which is not given")
     if (settings.registry_password or settings.registry_password_file) and not settings.registry_username:
         raise ValueError("a password for the registry is given without registry_username")
 

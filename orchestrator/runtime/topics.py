@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,17 @@ def topic_names(settings: Settings) -> TopicNames:
         changelog=f"{settings.app_id}-{TABLE_NAME}-changelog",
         sinks_prefix=f"{prefix}sinks.",
     )
+
+
+def unread_events(wanted: Iterable[str], schemas: Mapping[str, str], event_topics: Iterable[str]) -> dict[str, str]:
+    """Event type → topic, of the event types that journeys ask for and whose topic no worker reads.
+
+    `schemas` are those of the event types. A schema's topic is where its events are sent by `produce` and `ingest`;
+    somebody else may send them to a topic that is read, so that this is no more than a warning.
+    """
+    read = frozenset(event_topics)
+    topics = {name: json.loads(schemas[name]).get("topic") for name in sorted(wanted) if name in schemas}
+    return {name: topic for name, topic in topics.items() if topic is not None and topic not in read}
 
 
 PERSONAL, IDS, DIGESTS, NOTHING = "personal data", "customer ids", "digests of customer ids", "nothing personal"
@@ -154,6 +166,21 @@ def topic_specs(settings: Settings, channels: Iterable[str]) -> tuple[TopicSpec,
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
 
+def sink_spec(settings: Settings, name: str) -> TopicSpec:
+    """The topic of a sink's dead letters. Kafka Connect writes to one partition, wherever the record came from."""
+    days = settings.dead_letter_retention_days
+    retention = {"retention.ms": str(days if days < 0 else days * DAY_MS)}
+    larger = {"max.message.bytes": str(PRODUCED_BYTES_MAX)}
+    return TopicSpec(name, 1, {}, {**retention, **larger}, PERSONAL, "dead_letter_retention_days")
+
+
+def sink_specs(settings: Settings) -> list[TopicSpec]:
+    """The topics of sinks that are there. Raises: EnvironmentProblem if the broker does not answer."""
+    brokers, prefix = brokers_of(settings), topic_names(settings).sinks_prefix
+    existing = _existing_partitions(_admin(brokers), brokers)
+    return [sink_spec(settings, name) for name in sorted(existing) if name.startswith(prefix)]
+
+
 def mismatches(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
     """How the broker's topics differ from `specs`, sorted; empty if they are as they must be.
 
@@ -197,7 +224,7 @@ def kept_for_ever(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
 
 def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Mismatch]:
     """Topics whose loss cannot be made good, such as the audit log, and that the broker keeps shorter than is set; and
-    recalls, without which what they call back would be done.
+    recalls that go before the commands which they call back, as long as the broker really keeps those.
 
     Raises: EnvironmentProblem if the broker does not answer.
     """
@@ -206,13 +233,27 @@ def kept_too_short(settings: Settings, specs: Sequence[TopicSpec]) -> list[Misma
     existing = _existing_partitions(admin, brokers)
     names = topic_names(settings)
     kept = [spec for spec in specs if spec.name in {names.audit, names.recalls} and spec.name in existing]
-    configs = _configs(admin, brokers, [spec.name for spec in kept])
+    actions = [spec.name for spec in specs if spec.name.startswith(names.actions_prefix) and spec.name in existing]
+    configs = _configs(admin, brokers, [*(spec.name for spec in kept), *actions])
+    needed = {spec.name: spec.initial["retention.ms"] for spec in kept}
+    if names.recalls in needed:
+        needed[names.recalls] = _needed_by_recalls(configs[name].get("retention.ms", "") for name in actions)
     return [
         Mismatch(spec.name, setting, found, wanted)
         for spec in kept
-        for setting, wanted in (("retention.ms", spec.initial["retention.ms"]), ("retention.bytes", "-1"))
+        for setting, wanted in (("retention.ms", needed[spec.name]), ("retention.bytes", "-1"))
         if is_shorter(found := configs[spec.name].get(setting, "unset"), wanted)
     ]
+
+
+def _needed_by_recalls(of_actions: Iterable[str]) -> str:
+    """For how long recalls are needed where action topics are kept for so long."""
+    longest = 0
+    for text in of_actions:
+        if text.startswith("-"):
+            return "-1"
+        longest = max(longest, int(text) if text.isdecimal() else 0)
+    return str(longest + RECALLS_LONGER_DAYS * DAY_MS)
 
 
 def is_shorter(found: str, wanted: str) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.runtime.brokers import hint_for_trust, tls_context
 from orchestrator.runtime.settings import is_loopback
+from orchestrator.runtime.tls import Tls
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -30,18 +30,23 @@ class WebService:
 
     base: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    ca_file: str = ""
+    tls: Tls = field(default_factory=Tls)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether TLS is spoken with it."""
+        return self.base.startswith("https:")
 
     def opener(self) -> urllib.request.OpenerDirector:
-        """Opens requests to it. Raises: EnvironmentProblem if the file of authorities cannot be used."""
+        """Opens requests to it. Raises: EnvironmentProblem if a file of certificates cannot be used."""
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
-        if self.base.startswith("https:"):
-            handlers.append(urllib.request.HTTPSHandler(context=tls_context(self.ca_file)))
+        if self.is_secured:
+            handlers.append(urllib.request.HTTPSHandler(context=self.tls.context()))
         return urllib.request.build_opener(*handlers)
 
 
 def web_service(
-    url: str, *, what: str, option: str, username: str = "", password: str = "", ca_file: str = ""
+    url: str, *, what: str, option: str, username: str = "", password: str = "", tls: Tls | None = None
 ) -> WebService:
     """The service at this address; a name and a password before its host count unless others are given.
 
@@ -54,27 +59,49 @@ def web_service(
     secret = password if username else urllib.parse.unquote(parts.password or "")
     place = parts.netloc.rpartition("@")[2]
     base = urllib.parse.urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+    tls = tls or Tls()
+    if tls.certificate_file and parts.scheme == "http":
+        raise EnvironmentProblem(
+            f"{what} at {base} is asked without TLS, and would see no client certificate", hint=f"use https in {option}"
+        )
     if not name:
-        return WebService(base, ca_file=ca_file)
+        return WebService(base, tls=tls)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise EnvironmentProblem(
             f"the password for {what} at {base} would be sent in plain text", hint=f"use https in {option}"
         )
     pair = base64.b64encode(f"{name}:{secret}".encode()).decode()
-    return WebService(base, {"Authorization": f"Basic {pair}"}, ca_file)
+    return WebService(base, {"Authorization": f"Basic {pair}"}, tls)
 
 
-def connection_problem(what: str, base: str, error: Exception | str, *, hint: str) -> tuple[str, str]:
+def connection_problem(what: str, service: WebService, error: Exception | str, *, hint: str) -> tuple[str, str]:
     """(what is wrong, what to do) where a request failed on its way."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        words = reason.verify_message.rstrip(".")
-        return f"{what} at {base} cannot be trusted: {words}", hint_for_trust(words)
+    reason = _cause(error)
+    told = ("", "")
+    if service.is_secured and isinstance(reason, CUT_OFF):
+        # A server that does not accept a certificate may hang up before what it said about it was read.
+        parts = urllib.parse.urlsplit(service.base)
+        told = service.tls.refusal(parts.hostname or "", parts.port or http.client.HTTPS_PORT)
+    elif isinstance(reason, ssl.SSLError):
+        told = service.tls.told(reason)
+    if told[0]:
+        return f"{what} at {service.base} {told[0]}", told[1]
     if isinstance(reason, ssl.SSLError):
-        return f"{what} at {base} does not answer: {reason.reason or 'no secure connection'}", hint
-    shown = str(reason) or type(error).__name__
-    return f"{what} at {base} does not answer: {shown}", hint
+        said = getattr(reason, "reason", "") or str(reason) or "no secure connection"
+        return f"{what} at {service.base} does not answer: {said}", hint
+    return f"{what} at {service.base} does not answer: {str(reason) or type(error).__name__}", hint
 
 
+def is_about_certificates(error: Exception) -> bool:
+    """Whether a request failed for what one of the two sides showed, so that trying again cannot help."""
+    return isinstance(_cause(error), ssl.SSLError)
+
+
+def _cause(error: Exception | str) -> object:
+    """What the library has wrapped: its own error has the other one as its reason. TLS's errors have a text there."""
+    return error if isinstance(error, ssl.SSLError) else getattr(error, "reason", error)
+
+
+CUT_OFF = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 REACHED_BY = (OSError, http.client.HTTPException)
 """What a request can fail with on its way."""

@@ -45,7 +45,14 @@ from orchestrator.runtime.roles import explained, no_transactions, require_right
 from orchestrator.runtime.schemas import is_same_schema, read_schema_files, register_schemas
 from orchestrator.runtime.settings import Settings, transactional_id
 from orchestrator.runtime.store import RocksCustomerStore
-from orchestrator.runtime.topics import TABLE_NAME, TopicNames, ensure_topics, topic_names, topic_specs
+from orchestrator.runtime.topics import (
+    TABLE_NAME,
+    TopicNames,
+    ensure_topics,
+    topic_names,
+    topic_specs,
+    unread_events,
+)
 from orchestrator.runtime.transaction import KafkaTransactionLog, group_metadata
 from orchestrator.runtime.uptake import Uptake
 
@@ -121,6 +128,7 @@ def prepare(settings: Settings) -> Prepared:
     in_force = uptake.start_with(lambda: load_journeys(settings.journeys, settings.schemas), publish=settings.publish)
     _say_if_others(settings, in_force)
     _say_if_thin(settings, in_force)
+    _say_if_unread(settings, in_force)
     clock = WallClock()
     metrics = Metrics(
         in_force.event_types, in_force.journeys, partitions=settings.partitions, data_dir=settings.data_dir
@@ -216,6 +224,18 @@ def _say_if_thin(settings: Settings, in_force: InForce) -> None:
             rate=rate.name,
             max=rate.max,
             partitions=settings.partitions,
+        )
+
+
+def _say_if_unread(settings: Settings, in_force: InForce) -> None:
+    """Says so if journeys ask for events that come by a topic which is not read: they would wait for them in vain."""
+    unread = unread_events(in_force.journeys.wanted, in_force.reader_schemas, settings.event_topics)
+    for event_type, topic in unread.items():
+        log.warning(
+            "journeys ask for events whose topic no worker reads",
+            event_type=event_type,
+            topic=topic,
+            hint="add the topic to --event-topics, or correct the topic in the event's schema",
         )
 
 
@@ -404,6 +424,7 @@ class _Worker:
             why=found.definition.why,
         )
         _say_if_thin(self.settings, found)
+        _say_if_unread(self.settings, found)
         prepared.in_force = found
         prepared.codec.want(found.journeys.wanted, found.reader_schemas)
         prepared.metrics.in_force(found.event_types, found.journeys)

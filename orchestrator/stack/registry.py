@@ -14,8 +14,8 @@ COMPATIBILITY = "BACKWARD"
 """Out of the box the registry accepts every change."""
 
 
-def registry_command(folder: Path, *, unpacked: Path, ports: Ports) -> JavaCommand:
-    """How the registry is run, with its schemas in a database file below `folder`."""
+def registry_command(folder: Path, *, unpacked: Path, ports: Ports, more: tuple[str, ...] = ()) -> JavaCommand:
+    """How the registry is run, with its schemas in a database file below `folder`; `more` are options besides."""
     return JavaCommand(
         options=(
             "-Xmx256m",
@@ -30,6 +30,7 @@ def registry_command(folder: Path, *, unpacked: Path, ports: Ports) -> JavaComma
             "-Dapicurio.datasource.jdbc.min-size=2",
             # Half a second by default, in which a registry that is killed loses a schema whose id is in use already.
             f"-Dapicurio.datasource.url=jdbc:h2:file:{folder / 'schemas'};WRITE_DELAY=10",
+            *more,
         ),
         arguments=("-jar", str(unpacked / "quarkus-run.jar")),
     )

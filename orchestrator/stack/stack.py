@@ -41,6 +41,8 @@ class Stack:
     """Lines added to the broker's settings: listeners with TLS, for example."""
     connect_settings: str = ""
     """Lines added to the settings of Kafka Connect."""
+    registry_options: tuple[str, ...] = ()
+    """Options added to those of the registry: a listener with TLS, for example."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -95,6 +97,7 @@ def start_stack(
     with_connect: bool = False,
     broker_settings: str = "",
     connect_settings: str = "",
+    registry_options: tuple[str, ...] = (),
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Stack:
@@ -120,6 +123,7 @@ def start_stack(
             plugins=plugins,
             broker_settings=broker_settings,
             connect_settings=connect_settings,
+            registry_options=registry_options,
         )
         # Kafka Connect does not start without a broker.
         rounds = [_services(stack), [_connect(stack, plugins)] if plugins is not None else []]
@@ -158,6 +162,7 @@ def running_stack(
     with_connect: bool = False,
     broker_settings: str = "",
     connect_settings: str = "",
+    registry_options: tuple[str, ...] = (),
     progress: Progress = QUIET,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> Iterator[Stack]:
@@ -178,6 +183,7 @@ def running_stack(
         with_connect=with_connect,
         broker_settings=broker_settings,
         connect_settings=connect_settings,
+        registry_options=registry_options,
         progress=progress,
         timeout_s=timeout_s,
     )
@@ -286,7 +292,9 @@ def _registry(stack: Stack) -> Service:
     folder, ports = stack.data_dir / REGISTRY, stack.ports
     return Service(
         name=REGISTRY,
-        command=registry.registry_command(folder, unpacked=stack.artifacts.registry_dir, ports=ports),
+        command=registry.registry_command(
+            folder, unpacked=stack.artifacts.registry_dir, ports=ports, more=stack.registry_options
+        ),
         is_ready=lambda: registry.registry_is_ready(ports),
         ports=(ports.registry, ports.registry_management),
     )

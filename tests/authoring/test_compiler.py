@@ -374,6 +374,6 @@ def test_a_call_that_yaml_cuts_off_at_its_comma_says_to_put_quotes_around_it() -
         "{on: cart_updated}", "{on: cart_updated, where: count(cart_updated, 7 days) > 2}"
     )
     problems = compile_journeys(fixture_sources({"cut.yaml": text}), EVENTS).problems
-    assert [problem.hint for problem in problems if problem.code == "J120"] == [
-        "a comma ends a value within braces: put quotes around the whole of it"
+    assert [(problem.code, problem.hint) for problem in problems] == [
+        ("J197", 'put quotes around the whole value: "count(cart_updated, 7 days) > 2"')
     ]

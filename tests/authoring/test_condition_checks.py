@@ -187,10 +187,14 @@ def test_a_condition_with_too_many_ways_is_let_be() -> None:
     assert not never_holds(typed(f"({many}) and event.flag and not event.flag"))
 
 
+OF_WAYS = {"J346", "J347"}
+
+
 def codes(journey: str, segments: str = "") -> list[str]:
     files = {"j.yaml": journey} | ({"segments.yaml": segments} if segments else {})
     found = compile_journeys(fixture_sources(files), fixture_events().types)
-    return [problem.code for problem in found.problems if problem.path in files]
+    # Where the ways lead is not what these are about.
+    return [problem.code for problem in found.problems if problem.path in files and problem.code not in OF_WAYS]
 
 
 def journey(steps: str, *, where: str = "event.value > 0", extra: str = "") -> str:

@@ -32,7 +32,9 @@ steps:
   look:
     branch:
       - {{when: {when}, go: done}}
+      - {{otherwise: bye}}
   done: {{exit: finished}}
+  bye: {{exit: finished}}
 """
 
 

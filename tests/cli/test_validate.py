@@ -86,6 +86,13 @@ def test_a_missing_directory_exits_with_3(arguments: list[str], capsys: pytest.C
     assert "hint: name the directory" in capsys.readouterr().err
 
 
+def test_a_file_instead_of_the_directory_says_to_name_the_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", f"{CLEAN}/cart.yaml", *SCHEMAS]) == 3
+    assert f"name the directory that holds them, such as {CLEAN}" in capsys.readouterr().err
+    assert run(["test", f"{CLEAN}/cart.yaml", *SCHEMAS]) == 2
+    assert "name " + f"{CLEAN}/cart.scenarios.yaml" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_graph_is_printed_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["graph", "cart", CLEAN, *SCHEMAS]) == 0
     assert capsys.readouterr().out == (FIXTURES.parent.parent / "golden" / "graph" / "cart.mmd").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.authoring.pause_source import with_paused
 from orchestrator.engine.keeping import KEPT_MAX
-from orchestrator.model.action_steps import StartJourney
+from orchestrator.model.action_steps import StartJourney, StopJourney
 from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED
 from orchestrator.model.journey import (
     Awaited,
@@ -108,6 +108,33 @@ def test_an_exit_condition_that_one_thing_brings_about_ends_the_passage_before_t
     story.resume(4)
     assert story.sent == []
     assert story.told("exited") == [("exited", "react_again", "exit_condition", 4)]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        SetProfile("mark", (("done", expression(lambda _: True), None),), "_end"),
+        StopJourney("mark", "welcome", "_end"),
+    ],
+)
+def test_a_journey_that_one_thing_starts_has_its_say_before_the_next_one(last: Step) -> None:
+    """The first click starts a journey that ends this passage; the second one would have it send a message."""
+    is_done = expression(lambda scope: scope.customer.profile.get("done") is True)
+    other = journey(last, name="other", trigger=OnCommand())
+    steps = (react(go="start"), StartJourney("start", "other", "again"), react("again"), send("thanks", "_end"))
+    reasons = []
+    for is_paused in (False, True):
+        story = Story(welcome(*steps, exits_when=(is_done,)), other)
+        story.at(0, "registered")
+        if is_paused:
+            story.pause(1)
+        story.at(2, "clicked")
+        story.at(3, "clicked")
+        if is_paused:
+            story.resume(4)
+        assert story.sent == []
+        reasons.append([(step, reason) for _, step, reason, _ in story.told("exited")])
+    assert reasons[0] == reasons[1]
 
 
 # Messages of passages that go on at the same instant.
@@ -266,6 +293,23 @@ def test_a_goal_that_does_not_count_in_another_version_may_be_an_exit(*, has_roo
     play.change(over, START + 50 * HOUR)
     play.advance(START + 50 * HOUR)
     assert (play.sent, play.ends) == ([], ["ordered"])
+
+
+def test_a_verdict_that_does_not_count_in_another_version_is_no_event_for_its_steps() -> None:
+    """Of the order nothing is known but that it was the goal; without its fields it would be a large one."""
+    is_large = expression(lambda scope: scope.event.get("size") != "small", 'event.size != "small"')
+    steps = (WaitFor("react", (Awaited("ordered", is_large, "thanks"),), 99 * HOUR, "_end"), send("thanks", "_end"))
+    before = journeys(journey(*steps, goal=goal()))
+    over = over_to(before, newer(*steps, how=migration(), goal=goal(within_ms=HOUR // 2)))
+    play = Play(before)
+    play.change(with_paused(before, ["welcome"]), START + HOUR // 2)
+    play.effects.append(play.engine.apply(START + HOUR, event("ordered", 2, size="small", text="x" * 20_000)))
+    play.change(with_paused(over, ["welcome"]), START + 2 * HOUR)
+    play.change(over, START + 50 * HOUR)
+    play.advance(START + 50 * HOUR)
+    assert (play.sent, play.ends) == ([], [])
+    told = [(one.reason, one.value) for effects in play.effects for one in effects.transitions if one.kind == "dropped"]
+    assert told == [("ordered", "no_room")]
 
 
 # What is kept for a step that the passage has not come to yet.

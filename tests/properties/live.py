@@ -29,6 +29,7 @@ from orchestrator.runtime.merge import MergeOptions
 from orchestrator.runtime.ports import CustomerStore
 from orchestrator.runtime.replay import InForceKey, SourceRecord
 from orchestrator.runtime.store import MemoryCustomerStore
+from tests.properties.playing import InForce
 from tests.properties.shop import SCHEMAS, TOPICS, topic_of
 from tests.runtime.cycle_build import (
     HEARTBEAT_ID,
@@ -59,25 +60,35 @@ Entry = tuple[int, Event]
 class Live:
     """One worker with one partition. `batch_records_max` and `timers_max` bound its batches; `new_store` opens the
     store of a worker that takes over: the same one, or an empty one that is filled from the changelog.
+
+    `changes` come into force after what happened up to their instants: when all of that is decided, or, if they are
+    `abrupt`, wherever the worker is just then.
     """
 
     journeys: JourneySet
     batch_records_max: int
     timers_max: int
+    changes: Sequence[InForce] = ()
+    abrupt: bool = False
     new_store: Callable[[CustomerStore | None], CustomerStore] = lambda before: before or MemoryCustomerStore()
     log: MemoryTransactionLog = field(default_factory=MemoryTransactionLog)
     clock: FakeClock = field(default_factory=FakeClock)
     store: CustomerStore = field(default_factory=MemoryCustomerStore)
     records: dict[str, list[FakeRecord]] = field(default_factory=lambda: {topic: [] for topic in TOPICS})
     returned: int = 0
+    in_force: dict[InForceKey, JourneySet] = field(default_factory=dict)
+    codec: EventCodec | None = None
 
     def work(self, entries: Sequence[Entry], until_ms: int, *, restart_every: int) -> None:
         """Takes the records in this order; about every so many of them a new worker takes over."""
         self.store = self.new_store(None)
+        self.in_force[0] = self.journeys
         cycle = self._cycle()
-        since = 0
+        since, coming = 0, list(self.changes)
         next_times = [*(at_ms for at_ms, _ in entries[1:]), until_ms]
         for (at_ms, event), next_ms in zip(entries, next_times, strict=False):
+            while coming and coming[0].at_ms < at_ms:
+                self._take_up(cycle, coming.pop(0))
             self.clock.ms = at_ms
             body = io.BytesIO()
             fastavro.schemaless_writer(body, PARSED[event.type], event.fields)
@@ -90,7 +101,22 @@ class Live:
                 self._complete(cycle, at_ms)
                 self.store = self.new_store(self.store)
                 cycle, since = self._cycle(), 0
+            elif self.abrupt:
+                run(cycle)
+        for change in coming:
+            self._take_up(cycle, change)
         self._complete(cycle, until_ms)
+
+    def _take_up(self, cycle: Cycle, change: InForce) -> None:
+        """Another set comes into force."""
+        if not self.abrupt:
+            self._complete(cycle, change.at_ms)
+        self.journeys = self.in_force[len(self.in_force)] = change.journeys
+        assert self.codec is not None
+        self.codec.want(self.journeys.wanted, SCHEMAS)
+        cycle.take_up(self.journeys, len(self.in_force) - 1)
+        if not self.abrupt:
+            self._complete(cycle, change.at_ms)
 
     def _complete(self, cycle: Cycle, at_ms: int) -> None:
         """Nothing more comes up to this instant but what journeys emit, so that everything up to it is decided."""
@@ -136,12 +162,12 @@ class Live:
             for one in self.published("journal_entry")
         ]
 
-    def read_slice(self, _key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
+    def read_slice(self, key: InForceKey, part: Slice, rejected: frozenset[int]) -> Iterator[SourceRecord]:
         """The records of a slice of the journal, as a replay reads them."""
         for one in self.records[part.topic][part.first : part.last + 1]:
             name = NAMES.get(int.from_bytes((one.value or b"")[1:5], "big"), "")
             event = None
-            if one.offset not in rejected and name in self.journeys.wanted:
+            if one.offset not in rejected and name in self.in_force[key].wanted:
                 read = decode_event(name, READERS[name], one.key or b"", one.value or b"")
                 assert isinstance(read, Event)
                 event = read
@@ -171,6 +197,7 @@ class Live:
         texts = {number: SCHEMAS[name] for name, number in IDS.items()}
         registry = FakeRegistry({**texts, HEARTBEAT_ID: registry_texts()[HEARTBEAT_ID]})
         codec = EventCodec(registry, wanted=self.journeys.wanted, reader_schemas=SCHEMAS, clock=self.clock)
+        self.codec = codec
         codec.prepare([frame(number) for number in registry.texts])
         cycle = Cycle(
             CycleOptions(
@@ -182,9 +209,11 @@ class Live:
                 partitions=1,
                 batch_records_max=self.batch_records_max,
                 timers_per_transaction_max=self.timers_max,
+                align_per_transaction_max=1,
                 merge=MergeOptions(is_strict=True, merge_wait_ms=50),
             ),
             journeys=self.journeys,
+            definition=len(self.in_force) - 1,
             codec=codec,
             encoder=RecordEncoder(schemas=OUTPUTS | SCHEMAS, ids=OUTPUT_IDS | IDS),
             log=self.log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,16 @@ from orchestrator.model.customer import Customer, decode_customer, encode_custom
 from orchestrator.model.events import Event
 from orchestrator.model.journey import JourneySet
 from orchestrator.model.shared import Shared
-from tests.properties.random_journeys import changed_sources, files_of, journey_sets, likely_events, sources_of_sets
+from tests.properties.random_journeys import (
+    SetSource,
+    changed_sources,
+    files_of,
+    journey_sets,
+    likely_events,
+    sources_of_sets,
+)
 from tests.properties.random_logs import CUSTOMERS, LAST_ACTION, Moment, logs
+from tests.properties.random_pauses import crowded, dense_logs, likely_in_pauses, next_sources, sources_that_wait
 from tests.properties.shop import EVENT_TYPES, FILES
 
 REFUSED = frozenset({"J239", "J330", "J331", "J332", "J334", "J460", "J461", "J462", "J463", "J464", "J714"})
@@ -45,14 +53,15 @@ class Case:
 
     files: dict[str, str]
     log: tuple[Moment, ...]
-    change: Change | None = None
+    changes: tuple[Change, ...] = ()
 
     def __repr__(self) -> str:
         lines = ["", *_texts(self.files, FILES), "--- log", *(f"  {n:3} {one}" for n, one in enumerate(self.log))]
-        if self.change is not None:
-            swept = "for everybody at once" if self.change.sweeps else "for each with the next decision"
-            lines += [f"--- before {self.change.at}, {swept}, this comes into force:"]
-            lines += _texts(self.change.files, self.files)
+        before = self.files
+        for change in self.changes:
+            swept = "for everybody at once" if change.sweeps else "for each with the next decision"
+            lines += [f"--- before {change.at}, {swept}, this comes into force:", *_texts(change.files, before)]
+            before = change.files
         return "\n".join([*lines, ""])
 
     def _repr_pretty_(self, printer: Any, _is_cycle: bool) -> None:
@@ -77,7 +86,35 @@ def changing_cases(draw: st.DrawFn, *, most: int = 25) -> Case:
     files = files_of(sources)
     log = draw(logs(likely_events(files), most=most))
     changed = files_of(draw(changed_sources(sources)))
-    return Case(files, log, Change(draw(st.integers(2, len(log) - len(CUSTOMERS))), changed, draw(st.booleans())))
+    return Case(files, log, (Change(draw(st.integers(2, len(log) - len(CUSTOMERS))), changed, draw(st.booleans())),))
+
+
+@st.composite
+def pausing_cases(draw: st.DrawFn, *, most: int = 20, apart: bool = False) -> Case:
+    """A random case in which journeys are paused and run again. If they are `apart`, they have nothing in common."""
+    source = draw(sources_that_wait(apart=apart))
+    files = files_of(source)
+    if draw(st.booleans()):
+        log, places = draw(dense_logs(source))
+    else:
+        log, places = draw(_log_with_places(source, most))
+    changes = []
+    for number, at in enumerate(places):
+        source = draw(next_sources(source, is_first=number == 0))
+        changes.append(Change(at, files_of(source), apart or draw(st.booleans())))
+    return Case(files, log, tuple(changes))
+
+
+@st.composite
+def _log_with_places(draw: st.DrawFn, source: SetSource, most: int) -> tuple[tuple[Moment, ...], list[int]]:
+    """A log of anything, and two or three places in it; the first is soon after somebody may have entered."""
+    log = draw(logs(likely_in_pauses(source), most=most))
+    entered = [journey["entry"].get("on") for journey in source.journeys.values()]
+    places = [number + 1 for number, one in enumerate(log[: 1 - len(CUSTOMERS)]) if number and one.type in entered]
+    first = draw(st.sampled_from(places) if places else st.integers(2, len(log) - len(CUSTOMERS)))
+    log = draw(crowded(log, first))
+    last = len(log) - len(CUSTOMERS)
+    return log, [first, *sorted(draw(st.integers(min(first + 2, last), last)) for _ in range(draw(st.integers(1, 2))))]
 
 
 def compiled(files: dict[str, str]) -> JourneySet:
@@ -87,16 +124,17 @@ def compiled(files: dict[str, str]) -> JourneySet:
     return found
 
 
-def compiled_after(files: dict[str, str], older: JourneySet) -> JourneySet:
-    """The journeys of the files as they come into force after others. Those that cannot take customers along, as is
-    proved beforehand, leave them in their versions.
+def compiled_after(files: dict[str, str], older: Sequence[JourneySet]) -> JourneySet:
+    """The journeys of the files, not yet able to decide for customers inside older versions, as they come into force
+    after others. Those that cannot take customers along, as is proved beforehand, leave them in their versions.
     """
     found = _compilation(files)
     assert found.journeys is not None
-    if any(problem.severity == "error" for problem in prove(found.drafts, found.journeys, [older])):
+    others = [one for one in older if one.set_id != found.journeys.set_id]
+    if any(problem.severity == "error" for problem in prove(found.drafts, found.journeys, others)):
         pinning = {path: re.sub(r"^migrate:.*\n", "", text, flags=re.MULTILINE) for path, text in files.items()}
-        return with_pinned(compiled(pinning), [older])
-    return with_pinned(found.journeys, [older])
+        return compiled(pinning)
+    return found.journeys
 
 
 def _compilation(files: dict[str, str]) -> Compilation:
@@ -128,20 +166,37 @@ LogEntry = tuple[int, str, Event | None]
 """When, about whom, and the event; None where only time has come so far."""
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A journey set that came into force: before the entry `at` of what was played, at the instant `at_ms`, for
+    everybody at once if it `sweeps`.
+    """
+
+    at: int
+    at_ms: int
+    journeys: JourneySet
+    sweeps: bool
+
+
 @dataclass(slots=True)
 class Played:
     """Everything that came of a case. `log` holds the events that came, those that journeys emitted among them.
 
-    `journeys` is the set in force at the end, and `before` the one that was in force first.
+    `journeys` is the set in force at the end, `first` the one that was in force first, `changes` those that came after.
     """
 
     journeys: JourneySet
-    before: JourneySet
+    first: JourneySet
     partitions: int = 1
+    changes: list[InForce] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     shared: dict[int, Shared] = field(default_factory=dict)
+
+    def sets(self) -> list[JourneySet]:
+        """All that were in force, in order."""
+        return [self.first, *(change.journeys for change in self.changes)]
 
     def of(self, customer_id: str) -> list[Happening]:
         """What happened to the customer, in order."""
@@ -172,10 +227,11 @@ def play(case: Case, *, partitions: int = 1) -> Played:
     comes back right after the decision.
     """
     first = compiled(case.files)
-    played = Played(first, first, partitions)
+    played, older = Played(first, first, partitions), [first]
     for number, moment in enumerate(case.log):
-        if case.change is not None and number == case.change.at:
-            _change(played, case.change, case.log[number - 1].at_ms)
+        for change in case.changes:
+            if number == change.at:
+                _change(played, change, older, case.log[number - 1].at_ms)
         customer = played.customers.setdefault(moment.customer_id, Customer())
         event = _event(case, number, played)
         # Of somebody who is to be forgotten nothing is done any more that was due.
@@ -188,13 +244,16 @@ def play(case: Case, *, partitions: int = 1) -> Played:
     return played
 
 
-def _change(played: Played, change: Change, at_ms: int) -> None:
+def _change(played: Played, change: Change, older: list[JourneySet], at_ms: int) -> None:
     """Brings other journeys into force. Whatever is due by then is still done under those before."""
-    changed = compiled_after(change.files, played.journeys)
+    made = compiled_after(change.files, older)
+    changed = with_pinned(made, [one for one in older if one.set_id != made.set_id])
+    older.append(made)
     for customer_id, customer in sorted(played.customers.items()):
         while change.sweeps and (due_ms := wake_at_ms(customer)) <= at_ms:
             _decide(played, due_ms, customer_id, None)
     played.journeys = changed
+    played.changes.append(InForce(len(played.log), at_ms, changed, change.sweeps))
     for customer_id, customer in sorted(played.customers.items()) if change.sweeps else ():
         effects, was = played.fresh_effects(customer_id), reopened(customer)
         bring_in_line(changed, customer, customer_id, at_ms, effects)

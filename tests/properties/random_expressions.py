@@ -169,11 +169,12 @@ def _step_result(draw: st.DrawFn, place: Place) -> str:
     step, kind = draw(st.sampled_from(sorted(place.steps.items())))
     choices = [f"steps.{step}.visits > 1", f"steps.{step}.at == null", f"now - steps.{step}.at < 1 day"]
     if kind in {"task", "webhook", "emit"}:
-        choices += [f"steps.{step}.action_id != null", f"steps.{step}.outcome in ['asked', 'emitted']"]
+        done = "emitted" if kind == "emit" else "asked"
+        choices += [f"steps.{step}.action_id != null", f"steps.{step}.outcome in ['{done}', 'shadow']"]
         if place.event == "task_completed" and kind == "task":
             choices += [f"event.action_id == steps.{step}.action_id"] * 3
     if kind == "send":
-        choices += [f"steps.{step}.outcome == 'sent'", f"steps.{step}.channel == 'email'"]
+        choices += [f"steps.{step}.outcome == 'sent'", f"steps.{step}.channel != null"]
         if place.event == "clicked":
             choices += [f"event.action_id == steps.{step}.action_id"] * 3
     return draw(st.sampled_from(choices))

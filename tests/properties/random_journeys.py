@@ -86,7 +86,7 @@ def changed_sources(draw: st.DrawFn, source: SetSource) -> SetSource:
             drawn = draw(journeys(name, source.entered_by[name], source.around[name], entered_on=entered_on))
             other = drawn | {"entry": journey["entry"]}
             if draw(st.sampled_from([True, True, False])):
-                other["migrate"] = draw(_migrate(journey, other))
+                other["migrate"] = draw(migrations(journey, other))
         elif draw(st.booleans()):
             other["status"] = draw(st.sampled_from(["live", "shadow", "retired"]))
         entry = journey["entry"]
@@ -98,7 +98,7 @@ def changed_sources(draw: st.DrawFn, source: SetSource) -> SetSource:
 
 
 @st.composite
-def _migrate(draw: st.DrawFn, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def migrations(draw: st.DrawFn, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"from": "any"}
     moved: dict[str, str] = {}
     for name in old["steps"]:

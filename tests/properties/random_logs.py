@@ -41,6 +41,18 @@ ZONE_NAMES = (
     "nowhere",
 )
 
+REACHABLE = {
+    "email": "a@shop.example",
+    "phone": "+1",
+    "push_token": "p",
+    "email_ok": True,
+    "sms_ok": True,
+    "push_ok": True,
+    "offers_ok": True,
+    "ads_ok": True,
+}
+"""How somebody registers whom every message reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -58,7 +70,14 @@ class Moment:
     def __str__(self) -> str:
         at = datetime.fromtimestamp(self.at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")
         said = f"event {self.again} before again" if self.again else self.type or "(time)"
-        return f"{at[:-6]} {self.customer_id} {said} {self.fields or ''}"
+        fields = {name: shorten(value) for name, value in self.fields.items()}
+        return f"{at[:-6]} {self.customer_id} {said} {fields or ''}"
+
+
+def shorten(value: Any) -> Any:
+    """The value as a person can read it in a log."""
+    is_long = isinstance(value, str) and len(value) > 50
+    return f"{value[:5]}... ({len(value)} characters)" if is_long else value
 
 
 @st.composite
@@ -70,16 +89,7 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
     moments: list[Moment] = []
     for customer_id in CUSTOMERS:
         if draw(st.sampled_from([True] * 7 + [False])):
-            fields = draw(_fields("registered", now_ms)) | {
-                "email": "a@shop.example",
-                "phone": "+1",
-                "push_token": "p",
-                "email_ok": True,
-                "sms_ok": True,
-                "push_ok": True,
-                "offers_ok": True,
-                "ads_ok": True,
-            }
+            fields = draw(fields_of("registered", now_ms)) | REACHABLE
             moments.append(Moment(now_ms, customer_id, "registered", fields))
     for _ in range(draw(st.integers(most // 3, most))):
         now_ms += draw(st.sampled_from(WEIGHTED_GAPS))
@@ -89,7 +99,7 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
                 event_type = draw(
                     st.sampled_from([*likely, *likely, *likely, *sorted(EVENTS), *sorted(ASKED), *UNLIKELY])
                 )
-                moments.append(Moment(now_ms, customer_id, event_type, draw(_fields(event_type, now_ms))))
+                moments.append(Moment(now_ms, customer_id, event_type, draw(fields_of(event_type, now_ms))))
             case "again":
                 back = draw(st.integers(1, 10))
                 moments.append(Moment(now_ms, customer_id, again=back))
@@ -100,7 +110,8 @@ def logs(draw: st.DrawFn, likely: Sequence[str], *, most: int = 25) -> tuple[Mom
 
 
 @st.composite
-def _fields(draw: st.DrawFn, event_type: str, now_ms: int) -> dict[str, Any]:
+def fields_of(draw: st.DrawFn, event_type: str, now_ms: int) -> dict[str, Any]:
+    """What such an event may say."""
     fields = EVENTS.get(event_type) or ASKED[event_type]
     return {f.name: draw(_value(f.name, f.kind, now_ms, nullable=f.nullable)) for f in fields}
 

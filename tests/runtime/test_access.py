@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import logging
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 from click.testing import CliRunner
 from confluent_kafka import KafkaError
 
@@ -18,6 +21,7 @@ from orchestrator.runtime import access
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.brokers import Brokers
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.tls import Tls
 from orchestrator.runtime.web import web_service
 
 PACKAGE = Path(orchestrator.__file__).parent
@@ -185,3 +189,77 @@ def test_who_somebody_is_for_access_rules() -> None:
 def test_an_address_without_a_port_is_a_problem_and_no_failure() -> None:
     brokers = Brokers("kafka-1,kafka-2:", protocol="ssl")
     assert "no secure connection" in str(brokers._untrusted())
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> str:
+    path = tmp_path / "anna.pem"
+    made = trustme.CA().issue_cert("anna@shop.example", common_name="anna", organization_name="Shop")
+    made.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return str(path)
+
+
+def test_a_certificate_with_its_key_in_the_same_file_is_shown_by_each_client(certificate: str) -> None:
+    settings = Settings(security_protocol="ssl", ssl_certificate_file=certificate, registry_url="https://registry:8081")
+    told = brokers_of(settings).client({})
+    assert told["ssl.certificate.location"] == told["ssl.key.location"] == certificate
+    assert brokers_of(settings).tls() is not None
+    registry_of(settings)
+
+
+def test_the_registry_is_shown_the_certificate_of_the_brokers_unless_it_has_one_of_its_own(certificate: str) -> None:
+    settings = Settings(security_protocol="ssl", ssl_certificate_file=certificate, registry_url="https://registry:8081")
+    assert access._registry_tls(settings).certificate_file == certificate
+    own = dataclasses.replace(settings, registry_certificate_file="own.pem", registry_key_password=PASSWORD)
+    assert access._registry_tls(own).certificate_file == "own.pem"
+    assert PASSWORD not in repr(access._registry_tls(own))
+    # Without TLS none is shown, and none is missed.
+    plain = dataclasses.replace(settings, registry_url="http://127.0.0.1:8081")
+    assert access._registry_tls(plain).certificate_file == ""
+    with pytest.raises(EnvironmentProblem, match="would see no client certificate"):
+        registry_of(dataclasses.replace(own, registry_url="http://127.0.0.1:8081"))
+
+
+def test_brokers_know_who_shows_a_certificate_by_its_subject(certificate: str, tmp_path: Path) -> None:
+    brokers = Brokers("a:1", protocol="ssl", certificate_file=certificate)
+    assert brokers.principal.startswith("User:CN=anna,OU=")
+    assert brokers.principal.endswith(",O=Shop")
+    assert "ssl.principal.mapping.rules" in brokers.or_mapped
+    assert Brokers("a:1", protocol="sasl_ssl", username="anna", certificate_file=certificate).or_mapped == ""
+    assert Brokers("a:1", protocol="ssl", certificate_file=str(tmp_path / "none")).principal == "User:NAME"
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown", "said"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "", "wants to see a client certificate"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", "", "wants to see a client certificate"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", "", "wants to see a client certificate"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "a.pem", "does not accept the client certificate a.pem: unknown ca"),
+        (
+            "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+            "a.pem",
+            "does not accept the client certificate a.pem: certificate expired",
+        ),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", "a.pem", ""),
+        ("WRONG_VERSION_NUMBER", "", ""),
+    ],
+)
+def test_what_a_server_says_about_a_client_certificate_is_told_with_the_setting(
+    reason: str, shown: str, said: str
+) -> None:
+    error = ssl.SSLError(1, reason)
+    told, hint = Tls(certificate_file=shown, options="--registry").told(error)
+    assert told == said
+    assert ("--registry-certificate-file" in hint) is bool(said)
+
+
+def test_a_command_that_asks_no_brokers_takes_their_certificate_for_the_registry(
+    certificate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_SSL_CERTIFICATE_FILE", certificate)
+    result = CliRunner().invoke(
+        cli, ["schemas", "check", "--registry-url", "https://127.0.0.1:1"], standalone_mode=False
+    )
+    assert isinstance(result.exception, EnvironmentProblem), result.output
+    assert "does not answer" in str(result.exception)

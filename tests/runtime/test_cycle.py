@@ -8,11 +8,12 @@ import pytest
 
 from orchestrator.engine.erasure import ERASED
 from orchestrator.model.customer import decode_customer
+from orchestrator.model.journey import Rate
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ports import Standing, TransactionFailed
 from orchestrator.runtime.recalls import customer_digest
 from orchestrator.runtime.store import MemoryCustomerStore
-from tests.runtime.cycle_build import FakeRecord, World, heartbeat, record, run
+from tests.runtime.cycle_build import FakeRecord, World, heartbeat, record, reminders, run
 
 
 def started(world: World, store: MemoryCustomerStore | None = None) -> tuple[World, MemoryCustomerStore]:
@@ -336,6 +337,28 @@ def test_a_damaged_customer_record_stops_the_process_and_says_what_to_do() -> No
     cycle.offer("events.a", 0, [record("events.a", 0, 1000)], 1)
     with pytest.raises(EnvironmentProblem, match="partition 0 is damaged"):
         run(cycle)
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_a_message_of_a_timer_does_not_wait_for_slots_that_later_events_took(is_strict: bool) -> None:
+    later = 1000 + 8 * 86_400_000
+    rates = (Rate("mail", frozenset({"email"}), 60_000, 60_000),)
+    rated = replace(reminders(), set_id="rated", rates=rates, uses_shared=True)
+    world, store = started(World(topics=("events.a",), is_strict=is_strict, journeys=rated, partitions=1))
+    world.clock.ms = later + 1000
+    cycle = world.cycle()
+    cycle.assign(0, store)
+    records = [
+        record("events.a", 0, 1000, "early"),
+        record("events.a", 1, later, "late"),
+        # Before this event the customer's own timer fires, which takes a slot.
+        record("events.a", 2, later + 20, "late", "clicked"),
+    ]
+    cycle.offer("events.a", 0, [*records, heartbeat("events.a", 3, later + 30)], 4)
+    run(cycle)
+    sent = [(a["customer_id"], a["step"], a["created_at"].timestamp()) for a in world.values("actions.email")]
+    assert ("early", "first", 1.01) in sent
+    assert not [t for t in world.values("transitions") if t["kind"] == "waiting"]
 
 
 def test_each_partition_gets_its_share_of_a_batch() -> None:

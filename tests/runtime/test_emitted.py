@@ -23,6 +23,7 @@ from orchestrator.runtime.cycle import Cycle
 from orchestrator.runtime.memory import Sent
 from orchestrator.runtime.replay import SourceRecord, replay_partition
 from orchestrator.runtime.store import MemoryCustomerStore
+from orchestrator.runtime.topics import unread_events
 from orchestrator.runtime.worker import check_emitted_topics
 from tests.engine.build import event_field, expression, journey, journeys, send
 from tests.runtime.cycle_build import IDS, PARSED, FakeRecord, World, record, run
@@ -231,6 +232,12 @@ def test_an_event_that_its_schema_of_now_cannot_hold_ends_the_worker_with_a_reas
     shop.comes("events.a", record("events.a", 0, 100))
     with pytest.raises(EnvironmentProblem, match="teller/v1/2/tell: an event clicked cannot be written"):
         shop.work()
+
+
+def test_events_that_journeys_ask_for_by_a_topic_that_is_not_read_are_named() -> None:
+    schemas = {"clicked": '{"topic": "events.a"}', "paid": '{"topic": "events.bank"}', "seen": "{}"}
+    assert unread_events(["clicked", "paid", "seen", "own"], schemas, ["events.a"]) == {"paid": "events.bank"}
+    assert unread_events(["clicked"], schemas, ["events.a"]) == {}
 
 
 def test_a_worker_does_not_start_if_an_event_would_go_where_nobody_reads() -> None:

@@ -76,6 +76,24 @@ def test_the_strict_order_does_not_depend_on_arrival(
     assert buffers.buffered() == 0
 
 
+@given(st.fixed_dictionaries({"a": times, "b": times, "c": times}), st.integers(1, 9), st.integers(0, 9))
+def test_batches_that_span_little_time_have_the_same_order(
+    drawn: dict[str, list[int]], records_max: int, span_ms: int
+) -> None:
+    logs = {topic: [at(topic, n, t) for n, t in enumerate(drawn[topic])] for topic in drawn}
+    buffers = merge("a", "b", "c", is_strict=False)
+    for topic, log in logs.items():
+        buffers.offer(topic, log, highwater=len(log), now_ms=NOW, position=len(log))
+    taken: list[tuple[str, int]] = []
+    while (batch := buffers.take(records_max, NOW, span_ms=span_ms)) is not None:
+        before, here = taken[:], named(batch)
+        taken += here
+        assert here
+        reached = [max(drawn[topic][: offset + 1]) for topic, offset in here]
+        assert max(reached) - min(reached) <= span_ms, before
+    assert taken == naive(logs)
+
+
 @given(st.fixed_dictionaries({"a": times, "b": times}), st.integers(1, 5))
 def test_slices_cover_every_record_once_and_in_offset_order(drawn: dict[str, list[int]], records_max: int) -> None:
     buffers = merge("a", "b", is_strict=False)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 
 import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli.acls import command
+from orchestrator.cli.main import cli
+from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
+from orchestrator.runtime import command_rights
+from orchestrator.runtime.command_rights import COMMANDS, explained_problem
 from orchestrator.runtime.grants import Right, grant_command, is_denied
 from orchestrator.runtime.ports import TransactionFailed
 from orchestrator.runtime.roles import ROLES, TOPICS, kind_of, rights_of
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.topics import topic_names, topic_specs
+from orchestrator.runtime.topics import sink_spec, topic_names, topic_specs
 
 SETTINGS = Settings(topic_prefix="shop.", app_id="shop")
 
@@ -31,6 +36,39 @@ def test_every_topic_says_who_reads_and_writes_it() -> None:
         operations = " ".join(TOPICS[kind].values()).split()
         assert {"Read", "Write"} == set(operations), f"nobody reads, or nobody writes, {spec.name}"
     assert {role for roles in TOPICS.values() for role in roles} == set(ROLES)
+
+
+COMMANDS_OF = {
+    "producer": ("produce", "ingest"),
+    "author": ("plan", "graph"),
+    "approver": ("approve",),
+    "operator": ("topics", "apply", "pause", "resume", "rebuild", "versions", "dead-letters", "audit"),
+    "support": ("tail", "explain", "export", "replay"),
+    "privacy": ("erase",),
+}
+
+
+@pytest.mark.parametrize("role", COMMANDS_OF)
+def test_a_role_may_do_what_its_commands_do_and_no_more(role: str) -> None:
+    done: dict[str, set[str]] = {}
+    for name in COMMANDS_OF[role]:
+        assert name in ROLES[role]
+        for kind, operations in COMMANDS[name].items():
+            done.setdefault(kind, set()).update(operations.split())
+    assert done == {kind: set(roles[role].split()) for kind, roles in TOPICS.items() if role in roles}
+
+
+def test_every_command_that_asks_brokers_says_what_it_does_there() -> None:
+    context = cli.make_context("orchestrator", [], resilient_parsing=True)
+    asking = set()
+    for name in cli.list_commands(context):
+        main = cli.get_command(context, name)
+        assert main is not None
+        for one in (main, *getattr(main, "commands", {}).values()):
+            if any(option.name == "bootstrap_servers" for option in one.params):
+                asking.add(name)
+    # Of these: two say by themselves what they may not, one prints, one has brokers of its own.
+    assert asking - {"worker", "connect", "acls", "demo"} == set(COMMANDS)
 
 
 def test_a_worker_reads_events_writes_commands_and_no_more() -> None:
@@ -124,3 +162,67 @@ def test_the_command_prints_each_role_for_people_tools_and_programs() -> None:
 )
 def test_refusals_are_told_from_other_failures(error: Exception, *, expected: bool) -> None:
     assert is_denied(error) is expected
+
+
+SIGNED_IN = dataclasses.replace(
+    SETTINGS, security_protocol="sasl_ssl", sasl_username="anna", sasl_password="not-in-any-text"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "lacking", "expected"),
+    [
+        ("topic shop.journeys.journal does not exist", ["shop.journeys.journal"], ["shop.journeys.journal"]),
+        ("topic shop.journeys.journal does not exist", [], None),
+        ("topic shop.journeys.other does not exist", ["shop.journeys.journal"], None),
+        ("Broker: Topic authorization failed", ["shop.journeys.journal"], ["shop.journeys.journal"]),
+        (
+            "events.web: Broker: Topic authorization failed",
+            ["shop.events.web", "shop.journeys.journal"],
+            ["shop.events.web"],
+        ),
+        ("the registry does not answer", ["shop.journeys.journal"], None),
+        ("Broker: Transactional Id authorization failed", [], ["shop-audit-"]),
+    ],
+)
+def test_a_right_is_named_where_the_problem_is_about_it_and_only_there(
+    monkeypatch: pytest.MonkeyPatch, said: str, lacking: list[str], expected: list[str] | None
+) -> None:
+    monkeypatch.setattr(
+        command_rights,
+        "missing_rights",
+        lambda *_, **__: [Right("topic", name, is_prefix=False, operation="Read") for name in lacking],
+    )
+    problem = EnvironmentProblem("it cannot be read", hint="look")
+    problem.__cause__ = ValueError(said)
+    found = explained_problem(problem, "rebuild", SIGNED_IN)
+    if expected is None:
+        assert found is problem
+        return
+    assert "User:anna has not the right to" in str(found)
+    assert all(name in str(found) and name in found.hint for name in expected)
+    assert not any(name in str(found) for name in set(lacking) - set(expected))
+    assert explained_problem(problem, "rebuild", SETTINGS) is problem, "nobody has signed in, nobody is refused"
+    assert explained_problem(problem, "worker", SIGNED_IN) is problem, "it says so by itself"
+
+
+def test_sinks_make_no_topics_since_an_operator_makes_those_of_their_dead_letters() -> None:
+    assert "Create topic shop.sinks.*" not in named("sinks")
+    assert "Write topic shop.sinks.*" in named("sinks")
+    assert {"Create topic shop.sinks.*", "DescribeConfigs topic shop.sinks.*"} <= named("operator")
+    spec = sink_spec(SETTINGS, "shop.sinks.email.dead-letters")
+    assert (spec.partitions, spec.retention, spec.holds) == (1, "dead_letter_retention_days", "personal data")
+    assert spec.initial["retention.ms"] == str(14 * 86_400_000)
+    assert sink_spec(dataclasses.replace(SETTINGS, dead_letter_retention_days=-1), "x").initial["retention.ms"] == "-1"
+
+
+def test_who_takes_approvals_over_from_the_audit_log_is_told_to_be_let_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: object, rights: Iterable[Right], **__: float) -> list[Right]:
+        return [right for right in rights if str(right) == "Read topic shop.orchestrator.audit"]
+
+    monkeypatch.setattr(command_rights, "missing_rights", missing)
+    problem = EnvironmentProblem(
+        "topic shop.orchestrator.audit cannot be read: Topic authorization failed", hint="look"
+    )
+    assert "Read topic shop.orchestrator.audit" in str(explained_problem(problem, "approve", SIGNED_IN))
+    assert "Read topic shop.orchestrator.audit" not in named("approver")

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from orchestrator.cli.schemas import command
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import schemas_dir
+from orchestrator.runtime import schemas
 from orchestrator.runtime.schemas import (
     Registry,
     check_schemas,
@@ -246,3 +247,14 @@ def test_the_command_registers_and_checks(stack: Stack, topic_prefix: str, tmp_p
     directory_with(directory, name, field("total", "string"))
     code, output = run("check")
     assert (code, 'field "total" changed its type from int to string' in output) == (1, True)
+
+
+def test_a_schema_is_registered_as_it_is_where_a_registry_leaves_out_what_is_said_twice() -> None:
+    inner = {"type": "record", "name": "inner", "namespace": "shop", "fields": [{"name": "a", "type": "string"}]}
+    outer = {"type": "record", "name": "outer", "namespace": "shop", "fields": [{"name": "b", "type": inner}]}
+    shorter = json.loads(json.dumps(outer))
+    del shorter["fields"][0]["type"]["namespace"]
+    assert schemas._same(json.dumps(outer), json.dumps(shorter))
+    elsewhere = json.dumps(outer).replace('"inner", "namespace": "shop"', '"inner", "namespace": "other"')
+    assert not schemas._same(json.dumps(outer), elsewhere)
+    assert not schemas._same(json.dumps(outer), json.dumps(shorter).replace('"name": "a"', '"name": "c"'))

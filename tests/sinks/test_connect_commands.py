@@ -10,7 +10,10 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.resources import deploy_dir
+from orchestrator.runtime.access import brokers_of
 from orchestrator.runtime.connectors import Connector
+from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.topics import DAY_MS, _admin, _configs, kept_for_ever, sink_specs
 from orchestrator.stack.stack import Stack
 from tests.sinks.conftest import TEMPLATES
 from tests.sinks.receiver import Receiver
@@ -93,9 +96,14 @@ def test_a_configuration_with_which_commands_could_be_lost_or_spoilt_is_refused(
 
 
 def test_a_connector_from_its_start_to_its_end(
-    orchestrator: Callable[..., tuple[int, str]], commands: Commands, receiver: Receiver, topic_prefix: str
+    orchestrator: Callable[..., tuple[int, str]],
+    commands: Commands,
+    receiver: Receiver,
+    topic_prefix: str,
+    connect: Stack,
 ) -> None:
     name = f"{topic_prefix}life"
+    settings = Settings(bootstrap_servers=connect.bootstrap_servers, topic_prefix=topic_prefix)
     start = (
         "connect",
         "apply",
@@ -107,7 +115,12 @@ def test_a_connector_from_its_start_to_its_end(
         "--name",
         name,
     )
-    assert orchestrator(*start) == (0, f"{name}: started\n")
+    refused = f"{topic_prefix}sinks.{name}.dead-letters"
+    assert orchestrator(*start) == (0, f"created {refused}\n{name}: started\n")
+    # Made by Kafka Connect it would be kept as the broker keeps all topics: here for ever.
+    found = _configs(_admin(brokers_of(settings)), brokers_of(settings), [refused])[refused]
+    assert int(found["retention.ms"]) == settings.dead_letter_retention_days * DAY_MS
+    assert kept_for_ever(settings, sink_specs(settings)) == []
     commands.send("a")
     eventually(lambda: receiver.accepted == ["a"])
     assert orchestrator(*start) == (0, f"{name}: changed\n")

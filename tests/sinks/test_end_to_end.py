@@ -28,6 +28,8 @@ def deliver_by_mail(apply: Apply, server: MailServer) -> Connector:
         SMTP_PORT=str(server.port),
         SMTP_SECURITY="none",
         SMTP_FROM="The shop <shop@example.test>",
+        # The shipped mails promise a link to sign off with.
+        LINKS_URL="https://go.example.test/in",
         EMAIL_TASKS="2",
     )
 

@@ -102,16 +102,10 @@ def test_a_table_has_each_command_once_though_connect_is_killed_and_repeats_what
     connector = start("jdbc", "outbox")
     wanted = [f"act-{number:05}" for number in range(4_000)]
     commands.send(*wanted)
-    written = 0
-
-    def has_written_more_than_it_told() -> bool:
-        nonlocal written
-        written = len(tables.ids())
-        return written > committed(commands, connector) + 100
-
-    eventually(has_written_more_than_it_told)
+    eventually(lambda: len(tables.ids()) > 500)
     kill_connect(connect)
-    assert written < len(wanted)
+    # It tells every two seconds how far it is, and writes hundreds of rows in each: the last of them come again.
+    assert committed(commands, connector) < len(tables.ids()) < len(wanted)
     start_connect(connect)
     eventually(lambda: len(tables.ids()) == len(wanted))
     assert tables.ids() == wanted

@@ -44,12 +44,15 @@ def read_secrets(settings: IngestSettings, environment: Mapping[str, str] = os.e
     tokens = read_tokens(settings.ingest_tokens_file, environment)
     providers = read_providers(settings.ingest_providers, environment)
     link_keys = read_link_keys(settings.ingest_link_keys_file, environment)
-    if not (tokens.digests or providers or link_keys):
+    signed = [provider for provider in providers.values() if not provider.mapping.sealed]
+    if not (tokens.digests or signed or link_keys):
         raise EnvironmentProblem(
             "nobody could send anything: there is no token, no provider's secret and no key of links",
             hint="set --ingest-tokens-file, or ORCHESTRATOR_INGEST_TOKENS",
         )
-    return Secrets(tokens, providers, link_keys)
+    # Whose address is sealed is believed by the key it is sealed with.
+    believed = {name: one for name, one in providers.items() if link_keys or not one.mapping.sealed}
+    return Secrets(tokens, believed, link_keys)
 
 
 def writable_shapes(shapes: Mapping[str, EventShape], routes: Mapping[str, Route]) -> dict[str, EventShape]:
@@ -120,9 +123,16 @@ def assemble(settings: IngestSettings, secrets: Secrets, around: Surroundings) -
     EventRoute(
         settings, around.metrics, secrets.tokens, around.shapes, around.log, strangers, buckets, around.clock
     ).add_to(application)
-    ReceiptRoute(settings, around.metrics, secrets.providers, around.shapes, around.log, strangers, around.wall).add_to(
-        application
-    )
+    ReceiptRoute(
+        settings,
+        around.metrics,
+        secrets.providers,
+        around.shapes,
+        around.log,
+        strangers,
+        around.wall,
+        keys=secrets.link_keys,
+    ).add_to(application)
     links = LinkRoutes(around.metrics, secrets.link_keys, around.log, strangers, customers, around.clock, around.wall)
     links.add_to(application)
     return Endpoint(application, traffic, links)

@@ -125,13 +125,18 @@ def _failed(note: Note, error: Exception) -> web.Response:
     return problem(500, "the endpoint failed", "this is a bug; nothing is known to be accepted")
 
 
-async def read_body(request: web.Request, settings: IngestSettings, *, is_known: bool) -> bytes | web.Response:
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+
+
+async def read_body(
+    request: web.Request, settings: IngestSettings, *, is_known: bool, content_type: str = JSON
+) -> bytes | web.Response:
     """The body, or the answer to one that cannot be read; `is_known`: whose it is has been proved.
 
     Raises: HTTPRequestEntityTooLarge.
     """
-    if request.content_type != "application/json":
-        return problem(415, "the body must be application/json", "set Content-Type: application/json")
+    if request.content_type != content_type:
+        return problem(415, f"the body must be {content_type}", f"set Content-Type: {content_type}")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         return problem(415, "the body must not be compressed", "leave out Content-Encoding")
     length = request.content_length

@@ -1,9 +1,9 @@
 """Links in messages: tokens that say whose click it is, and that nobody else can read, make or change.
 
 A token is `KEY.SEALED`: the key's name, and the contents under AES-256-GCM in base64url. What it is for (a click, an
-opening, a signing off) is authenticated with it, so that one cannot be used as another. The nonce is an HMAC of the
-contents: the same contents give the same token, and different ones give different nonces, save by a chance of one in
-2**96. `Links.java` of the sinks makes the same tokens.
+opening, a signing off, receipts) is authenticated with it, so that one cannot be used as another. The nonce is an HMAC
+of the contents: the same contents give the same token, and different ones give different nonces, save by a chance of
+one in 2**96. `LinkKey.java` of the sinks makes the same tokens.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 TOKEN_CHARACTERS_MAX = 4_000
 
-Kind = Literal["c", "o", "u"]
-"""A click, an opening, a signing off: also the first part of the address."""
+Kind = Literal["c", "o", "u", "r"]
+"""A click, an opening, a signing off: also the first part of the address. And r: where receipts of a message go."""
 
 _HINT = "one key a line: NAME HEX, 64 hex digits; a new key: openssl rand -hex 32"
 _LINE = re.compile(r"([a-z0-9]{1,16})\s+([0-9A-Fa-f]{64})")

@@ -28,6 +28,10 @@ from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.ingest.signatures import BODY, ID, TIMESTAMP, Scheme
 
 SECRET_BYTES_MIN = 16
+RECEIVED = "received"
+"""The unit of a time that the provider does not tell: when the receipt came."""
+
+UNITS = frozenset({"iso", "seconds", "milliseconds", RECEIVED})
 RECEIPTS = frozenset(
     {
         "message_delivered",
@@ -35,6 +39,8 @@ RECEIPTS = frozenset(
         "message_failed",
         "message_complained",
         "message_replied",
+        "message_opened",
+        "message_clicked",
         "email_opened",
         "email_clicked",
         "unsubscribed",
@@ -57,7 +63,7 @@ class _Signature(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _When(msgspec.Struct, forbid_unknown_fields=True):
-    field: str
+    field: str = ""
     unit: str = msgspec.field(name="in", default="iso")
 
 
@@ -72,11 +78,14 @@ class Receipt(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    signature: _Signature
     kind: str
     occurred_at: _When
     channel: str
     receipts: list[Receipt]
+    signature: _Signature | None = None
+    sealed: bool = False
+    """Whether it is told with each message where its receipts go. The address says whose they are, and is a secret."""
+    body: str = "json"
     each: str = ""
     id: str = ""
     customer_id: str = ""
@@ -91,14 +100,15 @@ class Provider:
     """One provider: how it signs, and where in its body the parts of a receipt are (paths, with `[]` for each item)."""
 
     name: str
-    scheme: Scheme
+    scheme: Scheme | None
+    """None for one that is believed because it knows the sealed address."""
     mapping: _File
     verify_token: bytes = field(default=b"", repr=False)
     """What the provider says as it asks whether the address is ours; empty: it does not ask."""
 
 
 def read_providers(directory: str, environment: Mapping[str, str] = os.environ) -> dict[str, Provider]:
-    """The providers of a directory whose secret is there, by name; none without a directory.
+    """The providers of a directory whose secret is there, or that need none, by name; none without a directory.
 
     Raises: EnvironmentProblem if a file is not as it must be.
     """
@@ -118,6 +128,8 @@ def _provider(file: Path, environment: Mapping[str, str]) -> Provider | None:
         raise EnvironmentProblem(f"{file} is not a provider: {error}", hint="see docs/operations/ingest.md") from error
     _check(file, mapping)
     own = mapping.signature
+    if own is None:
+        return Provider(file.stem, None, mapping)
     text = _from_environment(own.variable, environment)
     if not text:
         # Those that ship are there for all; only whoever has the secret takes their receipts.
@@ -148,24 +160,37 @@ def _from_environment(variable: str, environment: Mapping[str, str]) -> str:
 
 
 def _check(file: Path, mapping: _File) -> None:
-    own = mapping.signature
     unit = mapping.occurred_at.unit
     problems = {
-        "signature.encoding is hex or base64": own.encoding in {"hex", "base64"},
-        "signature.written_as is text or base64": own.written_as in {"text", "base64"},
-        "signature.signed holds {body}": BODY in own.signed,
-        "signature.timestamp is named where it is signed": (TIMESTAMP in own.signed) == bool(own.timestamp),
-        "signature.id is named where it is signed": ID not in own.signed or bool(own.id),
-        "signature.tolerance_seconds is more than 0": own.tolerance_seconds > 0,
-        "occurred_at.in is iso, seconds or milliseconds": unit in {"iso", "seconds", "milliseconds"},
-        "either reference, or customer_id and action_id": bool(mapping.reference)
-        != bool(mapping.customer_id and mapping.action_id),
+        "either signature, or sealed: true": (mapping.signature is None) == mapping.sealed,
+        "body is json or form": mapping.body in {"json", "form"},
+        "occurred_at.in is iso, seconds, milliseconds or received": unit in UNITS,
+        "occurred_at.field is named unless in is received": bool(mapping.occurred_at.field) == (unit != RECEIVED),
+        "id is named where no time is": bool(mapping.id) or unit != RECEIVED,
+        "either reference, or customer_id and action_id, or sealed": bool(mapping.reference)
+        + bool(mapping.customer_id and mapping.action_id)
+        + mapping.sealed
+        == 1,
+        **_of_signature(mapping.signature),
     }
     for receipt in mapping.receipts:
         problems[f"{receipt.event} is an event of receipts: {', '.join(sorted(RECEIPTS))}"] = receipt.event in RECEIPTS
     wrong = next((text for text, is_right in problems.items() if not is_right), None)
     if wrong is not None:
         raise EnvironmentProblem(f"{file} is not a provider: {wrong}", hint="see docs/operations/ingest.md")
+
+
+def _of_signature(own: _Signature | None) -> dict[str, bool]:
+    if own is None:
+        return {}
+    return {
+        "signature.encoding is hex or base64": own.encoding in {"hex", "base64"},
+        "signature.written_as is text or base64": own.written_as in {"text", "base64"},
+        "signature.signed holds {body}": BODY in own.signed,
+        "signature.timestamp is named where it is signed": (TIMESTAMP in own.signed) == bool(own.timestamp),
+        "signature.id is named where it is signed": ID not in own.signed or bool(own.id),
+        "signature.tolerance_seconds is more than 0": own.tolerance_seconds > 0,
+    }
 
 
 def _secret(file: Path, own: _Signature, text: str) -> bytes:

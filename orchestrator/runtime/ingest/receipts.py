@@ -7,8 +7,9 @@ import hmac
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import web
@@ -16,10 +17,11 @@ from aiohttp import web
 from orchestrator.authoring.event_values import BadValue, EventShape, event_from
 from orchestrator.model.events import Event
 from orchestrator.runtime.ingest.answers import answer, later, problem, problems
-from orchestrator.runtime.ingest.endpoint import NOTE, Clock, Strangers, read_body
+from orchestrator.runtime.ingest.endpoint import FORM, JSON, NOTE, Clock, Strangers, read_body
 from orchestrator.runtime.ingest.events import EventLog
+from orchestrator.runtime.ingest.links import Link, LinkKey, unseal
 from orchestrator.runtime.ingest.observing import IngestMetrics
-from orchestrator.runtime.ingest.providers import Provider, Receipt
+from orchestrator.runtime.ingest.providers import RECEIVED, Provider, Receipt
 from orchestrator.runtime.ingest.publisher import TooLarge, Unavailable
 from orchestrator.runtime.ingest.reading import ID_CHARACTERS_MAX, BadBody, BodyProblem, decode_json
 from orchestrator.runtime.ingest.settings import IngestSettings
@@ -28,6 +30,9 @@ from orchestrator.runtime.ingest.signatures import refusal
 ROUTE = "receipts"
 ITEMS_MAX = 10_000
 PART_EVENTS = 500
+FIELDS_MAX = 200
+"""Of a form."""
+
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 KNOWN = frozenset({"action_id", "channel"})
 """Fields that every receipt is given where its event has them."""
@@ -55,10 +60,12 @@ class ReceiptRoute:
     log: EventLog
     strangers: Strangers
     wall: Clock = time.time
+    keys: Mapping[str, LinkKey] = field(default_factory=dict)
 
     def add_to(self, application: web.Application) -> None:
         """Adds the addresses."""
         application.router.add_post("/v1/receipts/{provider}", self.take)
+        application.router.add_post("/v1/receipts/{provider}/{token}", self.take)
         application.router.add_get("/v1/receipts/{provider}", self.confirm, allow_head=False)
 
     async def confirm(self, request: web.Request) -> web.StreamResponse:
@@ -88,21 +95,29 @@ class ReceiptRoute:
         note = request[NOTE]
         note.route = ROUTE
         provider = self.providers.get(request.match_info["provider"])
-        if provider is None:
+        token = request.match_info.get("token")
+        if provider is None or provider.mapping.sealed != (token is not None):
             return problem(404, "there is no such provider", "see docs/operations/ingest.md")
         note.client = provider.name
         # Whose it is shows when it has been read; until then it is a stranger's.
         if wait_s := self.strangers.wait_s(request):
             return later(429, "too many requests without a valid signature", wait_s)
-        body = await read_body(request, self.settings, is_known=False)
+        content_type = FORM if provider.mapping.body == "form" else JSON
+        body = await read_body(request, self.settings, is_known=False, content_type=content_type)
         if isinstance(body, web.Response):
             return body
-        if why := refusal(provider.scheme, request.headers, body, self.wall()):
+        message = unseal(self.keys, "r", token) if token is not None else None
+        if provider.scheme is None:
+            why, hint = "" if message is not None else "the address is not one of ours", "was it cut off on its way?"
+        else:
+            why = refusal(provider.scheme, request.headers, body, self.wall())
+            hint = "is the secret the provider's, and the clock right?"
+        if why:
             self.metrics.badly_signed(provider.name)
-            return problem(401, why, "is the secret the provider's, and the clock right?")
+            return problem(401, why, hint)
         self.strangers.was_none(request)
         try:
-            read = read_receipts(body, provider, self.shapes)
+            read = read_receipts(body, provider, self.shapes, message=message, received_ms=int(self.wall() * 1000))
         except BadBody as bad:
             return problems(bad.status, bad.problems)
         try:
@@ -120,14 +135,22 @@ class ReceiptRoute:
         return answer(202, {"accepted": len(read.events), "ignored": read.ignored, "unusable": read.unusable})
 
 
-def read_receipts(body: bytes, provider: Provider, shapes: Mapping[str, EventShape]) -> Read:
-    """The events of a webhook's body.
+def read_receipts(
+    body: bytes,
+    provider: Provider,
+    shapes: Mapping[str, EventShape],
+    *,
+    message: Link | None = None,
+    received_ms: int = 0,
+) -> Read:
+    """The events of a webhook's body. `message` is what a sealed address says it is about.
 
     Raises: BadBody if it is no JSON, or holds too many.
     """
     found = Read([], 0, 0)
     ignored = unusable = 0
-    for number, item in enumerate(_each(decode_json(body), provider.mapping.each)):
+    decoded = _form(body) if provider.mapping.body == "form" else decode_json(body)
+    for number, item in enumerate(_each(decoded, provider.mapping.each)):
         if number == ITEMS_MAX:
             text = f"there are more than {ITEMS_MAX} receipts"
             raise BadBody(413, [BodyProblem(None, "", text, "send them in several requests")])
@@ -136,12 +159,21 @@ def read_receipts(body: bytes, provider: Provider, shapes: Mapping[str, EventSha
             ignored += 1
             continue
         try:
-            found.events.append(_event(item, receipt, provider, shapes[receipt.event]))
+            whose = _whose(item, provider) if message is None else (message.customer_id, message.action_id)
+            found.events.append(_event(item, receipt, provider, shapes[receipt.event], whose, received_ms))
         except BadValue as bad:
             unusable += 1
             # The message names a field, never a value.
             log.warning("a receipt cannot be used", provider=provider.name, event_type=receipt.event, reason=str(bad))
     return Read(found.events, ignored, unusable)
+
+
+def _form(body: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict"))
+    except ValueError:
+        problem = BodyProblem(None, "", "the body is not a form in UTF-8", "send it as the provider's pages say")
+        raise BadBody(400, [problem]) from None
 
 
 def _receipt(item: Any, provider: Provider) -> Receipt | None:
@@ -152,13 +184,14 @@ def _receipt(item: Any, provider: Provider) -> Receipt | None:
     return None
 
 
-def _event(item: Any, receipt: Receipt, provider: Provider, shape: EventShape) -> Event:
+def _event(
+    item: Any, receipt: Receipt, provider: Provider, shape: EventShape, whose: tuple[str, str], received_ms: int
+) -> Event:
     mapping = provider.mapping
-    customer_id, action_id = _whose(item, provider)
-    written: dict[str, Any] = {
-        "customer_id": customer_id,
-        "occurred_at": _instant(_at(item, mapping.occurred_at.field), mapping.occurred_at.unit),
-    }
+    customer_id, action_id = whose
+    unit = mapping.occurred_at.unit
+    occurred_at = received_ms if unit == RECEIVED else _instant(_at(item, mapping.occurred_at.field), unit)
+    written: dict[str, Any] = {"customer_id": customer_id, "occurred_at": occurred_at}
     known = {"action_id": action_id, "channel": mapping.channel}
     written |= {name: value for name, value in known.items() if name in shape.fields}
     written |= receipt.constant

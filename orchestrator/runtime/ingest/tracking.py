@@ -33,9 +33,14 @@ CLICK, OPEN, UNSUBSCRIBE = "click", "open", "unsubscribe"
 EVENTS = {
     "email_clicked": frozenset({"action_id", "url"}),
     "email_opened": frozenset({"action_id"}),
+    "message_clicked": frozenset({"action_id", "channel", "url"}),
+    "message_opened": frozenset({"action_id", "channel"}),
     "unsubscribed": frozenset({"action_id", "channel", "consent"}),
 }
 """What links say, and the fields that they fill."""
+
+EMAIL = "email"
+"""The channel that has events of its own, which are all about it."""
 
 CUSTOMER_RATE, CUSTOMER_BURST = 1.0, 60.0
 """How many events a second one customer's links may make; beyond, they do the same and make none."""
@@ -103,7 +108,7 @@ class LinkRoutes:
             return link
         if not is_web(link.url):
             return _page(404, "This link leads nowhere", "")
-        self._follow(request, "email_clicked", link, {"action_id": link.action_id, "url": link.url})
+        self._follow(request, "clicked", link, {"url": link.url})
         return web.Response(status=302, headers={**_HEADERS, "Location": link.url})
 
     async def open(self, request: web.Request) -> web.StreamResponse:
@@ -112,7 +117,7 @@ class LinkRoutes:
         link = self._link(request, "o")
         if isinstance(link, web.Response):
             return link
-        self._follow(request, "email_opened", link, {"action_id": link.action_id})
+        self._follow(request, "opened", link, {})
         return web.Response(body=_PIXEL, content_type="image/gif", headers=_HEADERS)
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
@@ -154,7 +159,7 @@ class LinkRoutes:
             return _wait(wait_s)
         return _page(404, "This link is not valid", "")
 
-    def _follow(self, request: web.Request, event_type: str, link: Link, fields: Mapping[str, Any]) -> None:
+    def _follow(self, request: web.Request, done: str, link: Link, more: Mapping[str, Any]) -> None:
         """Publishes in the background, unless nobody has done anything: programs ask for headers, or ahead of time."""
         hints = " ".join(request.headers.get(name, "") for name in _PREFETCH).lower()
         if request.method == "HEAD" or any(word in hints for word in _AHEAD):
@@ -162,6 +167,10 @@ class LinkRoutes:
         if self.customers.take(link.customer_id, 1, self.clock()):
             return
         request[NOTE].events = 1
+        event_type, fields = f"message_{done}", {"action_id": link.action_id, "channel": link.channel, **more}
+        if link.channel == EMAIL:
+            event_type = f"email_{done}"
+            del fields["channel"]
         task = asyncio.create_task(self._publish(self._event(event_type, link, fields)))
         self.following.add(task)
         task.add_done_callback(self.following.discard)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.properties.recount import chance, consent, entries, messages, migrations, passages, past, requests, shared
+from tests.properties.recount import (
+    chance,
+    consent,
+    entries,
+    messages,
+    migrations,
+    passages,
+    past,
+    pauses,
+    plain,
+    requests,
+    shared,
+)
 
 CHECKS = (
     *messages.CHECKS,
@@ -14,4 +26,6 @@ CHECKS = (
     *shared.CHECKS,
     *past.CHECKS,
     *migrations.CHECKS,
+    *pauses.CHECKS,
+    *plain.CHECKS,
 )

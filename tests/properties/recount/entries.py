@@ -34,7 +34,7 @@ def check_entries(played: Played) -> None:
                     continue
                 journey = one.journeys.current[made.journey]
                 assert journey.version == made.version
-                who = (made.journey, _key(journey, one, made))
+                who = (made.journey, key_of(journey, one, made))
                 assert who not in inside.values(), made
                 _check_entry(journey, made, entered.get(who))
                 entered[who] = made.at_ms
@@ -44,7 +44,8 @@ def check_entries(played: Played) -> None:
                     inside[made.instance] = who
 
 
-def _key(journey: Journey, one: Happening, made: Transition) -> str:
+def key_of(journey: Journey, one: Happening, made: Transition) -> str:
+    """What tells the passage that begins from parallel ones."""
     if journey.entry.key is not None:
         assert one.event is not None
         return str(one.event.fields[journey.entry.key.text.removeprefix("event.")])
@@ -56,7 +57,7 @@ def _key(journey: Journey, one: Happening, made: Transition) -> str:
 
 def _check_entry(journey: Journey, made: Transition, before_ms: int | None) -> None:
     bounds, rule = journey.entry.bounds, journey.entry.reentry
-    assert journey.status in {Status.LIVE, Status.SHADOW}
+    assert journey.status in {Status.LIVE, Status.SHADOW, Status.PAUSED}
     assert bounds is None or bounds.opens_ms <= made.at_ms < bounds.closes_ms, made
     if before_ms is not None:
         assert rule.mode != "never", made

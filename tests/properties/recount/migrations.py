@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from orchestrator.model.customer import ACTIVE
+from orchestrator.model.customer import ACTIVE, PAUSED
 from tests.properties.playing import Played
 from tests.properties.recount.passages import all_lives
 
@@ -23,7 +23,7 @@ def check_versions(played: Played) -> None:
                     assert version[made.instance] == made.version, made
             for instance in one.then.instances:
                 journey = one.journeys.versions[instance.journey, instance.version]
-                assert instance.state != ACTIVE or instance.step in journey.steps
+                assert instance.state not in {ACTIVE, PAUSED} or instance.step in journey.steps
                 if instance.journey in one.journeys.migrating and one.then.aligned == one.journeys.alignment:
                     assert instance.version == one.journeys.current[instance.journey].version, instance
 
@@ -46,4 +46,21 @@ def check_repeats(played: Played) -> None:
                     asked[made.instance].add(made.step)
 
 
-CHECKS = (check_versions, check_repeats)
+def check_targets(played: Played) -> None:
+    """Who is taken along goes on in the step that is declared for the one before; who has not begun begins there."""
+    for life in all_lives(played):
+        waits_to_begin: set[int] = set()
+        for one in life:
+            for made in one.effects.transitions:
+                if made.kind == "entered" and made.journey in one.journeys.paused:
+                    waits_to_begin.add(made.instance)
+                elif made.kind == "resumed":
+                    waits_to_begin.discard(made.instance)
+                elif made.kind == "migrated" and made.to:
+                    journey = one.journeys.migrating[made.journey]
+                    assert journey.migration is not None
+                    declared = journey.migration.steps.get(made.step, made.step)
+                    assert made.to == (journey.first if made.instance in waits_to_begin else declared), made
+
+
+CHECKS = (check_versions, check_repeats, check_targets)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.model.actions import Transition
-from orchestrator.model.customer import ACTIVE, Customer, Instance
+from orchestrator.model.customer import ACTIVE, PAUSED, Customer, Instance
+from orchestrator.model.events import Event
 from orchestrator.model.journey import Expression, Scope, Wait, WaitFor, WaitWhile
 from tests.properties.playing import Happening, Played
 from tests.properties.random_logs import CUSTOMERS, DAY
@@ -72,8 +73,9 @@ def check_exit_criteria(played: Played) -> None:
             for made in one.effects.transitions
         )
         inside = _inside(one.then)
+        still = {instance.number for instance in one.then.instances if instance.state == PAUSED}
         for before in one.was.instances:
-            if before.state != ACTIVE or before.number in moved - inside.keys():
+            if before.state != ACTIVE or before.number in (moved | still) - inside.keys():
                 continue
             # It may have come into another version.
             instance = inside[before.number]
@@ -97,16 +99,25 @@ def _holds(one: Happening, instance: Instance, condition: Expression) -> bool:
 
 
 def check_waits(played: Played) -> None:
-    """Each wait lasts as long as it says, counted from the step that led to it; nobody stays longer than allowed."""
+    """Each wait lasts as long as it says, counted from the step that led to it; nobody stays longer than allowed. Of
+    whoever stood still meanwhile, `plain` and `pauses` say what follows.
+    """
     for life in all_lives(played):
         arrived: dict[int, tuple[str, int | None]] = {}
         entered: dict[int, int] = {}
         migrated: dict[int, int] = {}
+        resumed: dict[int, int] = {}
+        still: set[int] = set()
         for made in transitions_of(life):
             if made.kind == "entered":
                 entered[made.instance] = made.at_ms
+            if made.kind == "paused":
+                still.add(made.instance)
             if made.kind == "step":
                 _check_wait(played, made, *arrived[made.instance])
+            if made.kind == "resumed":
+                arrived[made.instance], resumed[made.instance] = (made.step, None), made.at_ms
+                still.remove(made.instance)
             if made.kind in {"entered", "step"}:
                 arrived[made.instance] = (made.to, made.at_ms)
             if made.kind == "migrated":
@@ -115,6 +126,9 @@ def check_waits(played: Played) -> None:
             # Of somebody who is to be forgotten nothing is done any more that was due; and another version may allow
             # less than has gone by.
             if made.reason == "customer_erased" or migrated.get(made.instance) == made.at_ms:
+                continue
+            # Who should have left while standing still leaves on going on, or is taken out before.
+            if made.kind == "exited" and (made.instance in still or resumed.get(made.instance) == made.at_ms):
                 continue
             if made.instance in entered and made.kind in {"step", "waiting", "exited", "audience", "exposed"}:
                 journey = played.journeys.versions[made.journey, made.version]
@@ -135,23 +149,32 @@ def _check_wait(played: Played, made: Transition, arrived_at: str, since_ms: int
 
 
 def check_goals(played: Played) -> None:
-    """Goals are reached by their event, within their time, and are worth what the event says."""
+    """Goals are reached by their event, within their time, and are worth what the event says. One that came while the
+    passage stood still counts later.
+    """
     for life in all_lives(played):
         entered = {m.instance: m.at_ms for m in transitions_of(life) if m.kind in {"entered", "held_out"}}
+        came: dict[str, tuple[int, Event]] = {}
+        still: set[int] = set()
         for one in life:
+            if one.event is not None and not one.effects.duplicates:
+                came[one.event.event_id] = (one.at_ms, one.event)
             for made in one.effects.transitions:
+                if made.kind == "paused":
+                    still.add(made.instance)
                 if made.kind != "goal":
                     continue
                 goal = played.journeys.versions[made.journey, made.version].goal
                 assert goal is not None
-                assert one.event is not None
-                assert one.event.type == goal.on
+                at_ms, event = came[made.event_id or ""]
+                assert event.type == goal.on
+                assert at_ms == one.at_ms or made.instance in still, made
                 within_ms = goal.within_months * LONGEST_MONTH or goal.within_ms
-                assert made.at_ms < entered[made.instance] + within_ms, made
+                assert at_ms < entered[made.instance] + within_ms, made
                 if goal.value is None:
                     assert made.value is None
                 elif goal.value.text == "event.total":
-                    assert made.value == str(one.event.fields["total"])
+                    assert made.value == str(event.fields["total"])
 
 
 def check_order(played: Played) -> None:

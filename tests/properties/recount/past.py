@@ -15,7 +15,7 @@ Past = list[tuple[int, Event]]
 def check_segments(played: Played) -> None:
     """After each decision the customer is in those segments whose condition holds then."""
     # What a later set asks for first starts empty.
-    always = [journeys.tracked for journeys in (played.before, played.journeys)]
+    always = [journeys.tracked for journeys in played.sets()]
     kept = set.intersection(*({one.name for one in tracked.segments} if tracked else set() for tracked in always))
     for life in all_lives(played):
         past: Past = []

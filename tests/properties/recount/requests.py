@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.model.customer import ACTIVE, FINISHED
+from orchestrator.model.customer import ACTIVE, FINISHED, PAUSED
 from tests.properties.playing import Happening, Played
 from tests.properties.recount.passages import all_lives
 
@@ -64,7 +64,7 @@ def _check_stop(one: Happening, asked: Asked) -> None:
     inside = {
         instance.number
         for instance in one.was.instances
-        if instance.journey == name and instance.state == ACTIVE and key in {None, instance.key}
+        if instance.journey == name and instance.state in {ACTIVE, PAUSED} and key in {None, instance.key}
     }
     if key is None:
         inside |= {made.instance for made in before if made.journey == name and made.kind == "entered"}

@@ -41,6 +41,9 @@ PROVIDER_SECRETS = {
     "INGEST_VERIFY_WHATSAPP": "v" * 16,
 }
 PROVIDERS = read_providers(str(deploy_dir() / "ingest"), PROVIDER_SECRETS)
+SCHEMES = {name: provider.scheme for name, provider in PROVIDERS.items() if provider.scheme is not None}
+"""Of those that sign."""
+
 SECRETS = Secrets(TOKENS, PROVIDERS, {LINK_KEY.name: LINK_KEY})
 WALL_S = 1_772_442_000.0
 """2026-03-02T09:00:00Z, to which the clock's reading is added."""

@@ -56,6 +56,17 @@ def test_an_opening_is_an_event_and_gets_a_picture_that_nobody_keeps() -> None:
     assert happened(served) == [("email_opened", {"action_id": LINK.action_id})]
 
 
+def test_what_is_done_with_a_message_that_is_no_mail_has_events_of_its_own() -> None:
+    served = Served()
+    link = Link("anna", "a" * 32, "sms", "https://shop.example/cart")
+    assert ask(served, "GET", path("c", link))[0] == 302
+    assert ask(served, "GET", path("o", link))[0] == 200
+    assert happened(served) == [
+        ("message_clicked", {"action_id": link.action_id, "url": link.url, "channel": "sms"}),
+        ("message_opened", {"action_id": link.action_id, "channel": "sms"}),
+    ]
+
+
 def test_programs_that_look_ahead_are_answered_and_not_counted() -> None:
     served = Served()
     assert ask(served, "HEAD", path("c"))[0] == 302

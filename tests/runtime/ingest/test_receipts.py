@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator.model.events import Event
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import deploy_dir
+from orchestrator.runtime.ingest.links import Link, LinkKey, seal
 from orchestrator.runtime.ingest.providers import read_providers
 from orchestrator.runtime.ingest.publisher import Unavailable
 from orchestrator.runtime.ingest.reading import BadBody
@@ -22,8 +24,10 @@ from orchestrator.runtime.ingest.receipts import read_receipts
 from orchestrator.runtime.ingest.settings import IngestSettings
 from orchestrator.runtime.ingest.signatures import refusal, sign
 from tests.runtime.ingest.served import (
+    LINK_KEY,
     PROVIDER_SECRETS,
     PROVIDERS,
+    SCHEMES,
     SHAPES,
     RememberingLog,
     Send,
@@ -48,16 +52,22 @@ def bounced(**fields: Any) -> dict[str, Any]:
     return receipt | fields
 
 
-RESEND = {
-    "type": "email.bounced",
-    "created_at": "2026-03-02T09:00:00.000Z",
-    "data": {
-        "email_id": "56761188",
+def of_resend(kind: str, **more: Any) -> dict[str, Any]:
+    """A webhook as Resend's pages show it (resend.com/docs/webhooks/emails)."""
+    data = {
+        "created_at": "2026-03-02T08:59:58.894719+00:00",
+        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
+        "message_id": "<111-222-333@email.example.com>",
+        "from": "The shop <shop@example.com>",
         "to": ["anna@example.com"],
-        "bounce": {"type": "Permanent", "subType": "Suppressed", "message": "…"},
+        "subject": "Your cart",
+        "template_id": "43f68331-0622-4e15-8202-246a0388854b",
         "tags": {"customer_id": "anna", "action_id": ACTION},
-    },
-}
+    }
+    return {"type": f"email.{kind}", "created_at": "2026-03-02T09:00:00.000Z", "data": {**data, **more}}
+
+
+RESEND = of_resend("bounced", bounce={"message": "…", "subType": "Suppressed", "type": "Permanent"})
 WHATSAPP = {
     "object": "whatsapp_business_account",
     "entry": [
@@ -69,14 +79,30 @@ WHATSAPP = {
                     "value": {
                         "statuses": [
                             {
+                                "recipient_identity_key_hash": "x",
+                                "conversation": {"id": "c", "origin": {"type": "utility"}},
+                                "pricing": {"billable": True, "pricing_model": "PMP", "category": "utility"},
                                 "id": "wamid.1",
                                 "status": status,
                                 "timestamp": "1772442000",
                                 "recipient_id": "4915100000",
                                 "biz_opaque_callback_data": f"{ACTION}:anna:of:the:shop",
-                                **({"errors": [{"code": 131049}]} if status == "failed" else {}),
+                                **(
+                                    {
+                                        "errors": [
+                                            {
+                                                "code": 131049,
+                                                "title": "x",
+                                                "message": "x",
+                                                "error_data": {"details": "x"},
+                                            }
+                                        ]
+                                    }
+                                    if status == "failed"
+                                    else {}
+                                ),
                             }
-                            for status in ("sent", "delivered", "failed")
+                            for status in ("sent", "delivered", "read", "failed")
                         ]
                     },
                 }
@@ -97,8 +123,8 @@ def post(
 ) -> tuple[int, Any]:
     """A webhook, signed so long ago with the secret of this provider or another."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    scheme = PROVIDERS[secret_of or provider].scheme
-    own = PROVIDERS[provider].scheme
+    scheme = SCHEMES[secret_of or provider]
+    own = SCHEMES[provider]
     stamp = str(int(served.wall()) - age_s)
     given = {"Content-Type": "application/json", own.header: sign(scheme, stamp, sent, "msg_1")}
     given |= {name: value for name, value in ((own.timestamp_header, stamp), (own.id_header, "msg_1")) if name}
@@ -129,8 +155,8 @@ def test_a_webhook_that_is_sent_again_gives_the_same_event_ids() -> None:
         post(served, "generic", {"events": [bounced()]})
         post(served, "whatsapp", WHATSAPP)
     ids = [event.event_id for event in served.log.events]
-    assert ids[:3] == ids[3:]
-    assert len(set(ids)) == 3
+    assert ids[:4] == ids[4:]
+    assert len(set(ids)) == 4
 
 
 def test_the_public_form_of_resend() -> None:
@@ -141,12 +167,42 @@ def test_the_public_form_of_resend() -> None:
     assert event.fields["address"] == "anna@example.com"
 
 
+def test_every_kind_of_resend_that_says_something_of_a_message() -> None:
+    served = Served()
+    click = {"ipAddress": "192.0.2.1", "link": "https://shop.example/cart", "timestamp": "x", "userAgent": "x"}
+    said = {
+        "sent": {},
+        "scheduled": {},
+        "delivered": {},
+        "delivery_delayed": {},
+        "bounced": {"bounce": {"message": "…", "subType": "MailboxFull", "type": "Transient"}},
+        "suppressed": {"suppressed": {"message": "…", "type": "OnAccountSuppressionList"}},
+        "failed": {"failed": {"reason": "reached_daily_quota"}},
+        "complained": {},
+        "opened": {},
+        "clicked": {"click": click},
+    }
+    for kind, more in said.items():
+        assert post(served, "resend", of_resend(kind, **more))[0] == 202
+    keep = ("hard", "reason", "url")
+    assert [(e.type, *(e.fields[name] for name in keep if name in e.fields)) for e in served.log.events] == [
+        ("message_delivered",),
+        ("message_bounced", False, "MailboxFull"),
+        ("message_bounced", True, "OnAccountSuppressionList"),
+        ("message_failed", "reached_daily_quota"),
+        ("message_complained",),
+        ("email_opened",),
+        ("email_clicked", "https://shop.example/cart"),
+    ]
+
+
 def test_the_public_form_of_whatsapp_with_one_field_for_action_and_customer() -> None:
     served = Served()
-    assert post(served, "whatsapp", WHATSAPP) == (202, {"accepted": 2, "ignored": 1, "unusable": 0})
-    assert [event.type for event in served.log.events] == ["message_delivered", "message_failed"]
+    assert post(served, "whatsapp", WHATSAPP) == (202, {"accepted": 3, "ignored": 1, "unusable": 0})
+    types = ["message_delivered", "message_opened", "message_failed"]
+    assert [event.type for event in served.log.events] == types
     assert {event.customer_id for event in served.log.events} == {"anna:of:the:shop"}
-    assert served.log.events[1].fields["reason"] == "131049"
+    assert served.log.events[2].fields["reason"] == "131049"
     assert served.log.events[0].fields["channel"] == "whatsapp"
 
 
@@ -166,7 +222,7 @@ def test_who_has_not_the_secret_is_not_believed(provider: str) -> None:
     other = "generic" if provider != "generic" else "whatsapp"
     assert post(served, provider, RESEND, secret_of=other)[0] == 401
     for signature in ("", "nonsense"):
-        assert post(served, provider, RESEND, headers={PROVIDERS[provider].scheme.header: signature})[0] == 401
+        assert post(served, provider, RESEND, headers={SCHEMES[provider].header: signature})[0] == 401
     assert served.log.events == []
     value = served.metrics.registry.get_sample_value
     counted = {name: value("orchestrator_ingest_bad_signatures_total", {"provider": name}) for name in PROVIDERS}
@@ -224,24 +280,24 @@ def test_whatever_a_provider_sends_is_read(body: Any) -> None:
 
 @given(st.binary(max_size=50), st.text(max_size=20), st.text(max_size=20))
 def test_whatever_is_in_the_headers_is_refused(body: bytes, signature: str, stamp: str) -> None:
-    for provider in PROVIDERS.values():
-        scheme = provider.scheme
+    for name, scheme in SCHEMES.items():
         headers = {scheme.header: signature, scheme.timestamp_header: stamp, scheme.id_header: stamp}
         assert refusal(scheme, headers, body, 1.0)
         headers[scheme.header] = scheme.prefix + signature
         assert refusal(scheme, headers, body, 1.0)
         if body:
             with pytest.raises(BadBody):
-                read_receipts(b"\xff" + body, provider, SHAPES)
+                read_receipts(b"\xff" + body, PROVIDERS[name], SHAPES)
 
 
 def test_providers_without_a_secret_are_left_out_and_bad_files_are_refused(tmp_path: Path) -> None:
     shipped = str(deploy_dir() / "ingest")
-    assert set(read_providers(shipped, {})) == set()
+    # One that is told its address with each message needs no secret.
+    assert set(read_providers(shipped, {})) == {"twilio"}
     (tmp_path / "secret").write_text("g" * 32 + "\n")
     by_file = {"INGEST_SECRET_GENERIC_FILE": str(tmp_path / "secret")}
     found = read_providers(shipped, by_file)
-    assert found["generic"].scheme == PROVIDERS["generic"].scheme
+    assert found["generic"].scheme == SCHEMES["generic"]
     assert "gggg" not in repr(found)
     with pytest.raises(EnvironmentProblem, match="too short"):
         read_providers(shipped, {**PROVIDER_SECRETS, "INGEST_SECRET_GENERIC": "short"})
@@ -254,6 +310,9 @@ def test_providers_without_a_secret_are_left_out_and_bad_files_are_refused(tmp_p
         text.replace("timestamp: X-Timestamp", 'id: ""'),
         text.replace("{timestamp}.", "{timestamp}.{id}."),
         text.replace("timestamp: X-Timestamp", "timestamp: X-Timestamp, tolerance_seconds: -1"),
+        text.replace("each: events", "sealed: true"),
+        text.replace("each: events", "body: xml"),
+        text.replace("{field: at}", "{in: received}").replace("id: id\n", ""),
         "[",
     ):
         (tmp_path / "own.yaml").write_text(wrong)
@@ -285,7 +344,7 @@ def test_too_many_receipts_are_refused_and_none_is_lost_without_a_word() -> None
 def test_a_right_signature_does_not_count_against_its_address() -> None:
     served = Served()
     body = json.dumps({"events": [bounced()]}).encode()
-    scheme = PROVIDERS["generic"].scheme
+    scheme = SCHEMES["generic"]
     stamp = str(int(served.wall()))
     headers = {
         "Content-Type": "application/json",
@@ -355,3 +414,57 @@ def test_a_provider_that_asks_whether_the_address_is_ours_gets_its_challenge_bac
         assert "<b>" not in text
     assert asked(Served(), "generic", **given, verify_token="")[0] == 404
     assert token not in repr(PROVIDERS)
+
+
+def called_back(served: Served, token: str, *, kind: str = "delivered", body: bytes = b"", **more: str) -> int:
+    """A status callback as Twilio sends it."""
+    form = {"MessageSid": "SM1", "MessageStatus": kind, "To": "+4915100000", "AccountSid": "AC1", "From": "+1", **more}
+
+    async def send(client: Send) -> int:
+        sent = body or urlencode(form).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": "AAAA"}
+        async with client.post(f"/v1/receipts/twilio{token}", data=sent, headers=headers) as answer:
+            return answer.status
+
+    found: int = served.run(send)
+    return found
+
+
+def test_a_provider_that_was_told_a_sealed_address_is_believed_about_that_message() -> None:
+    served = Served()
+    token = "/" + seal(LINK_KEY, "r", Link("anna@example.com", ACTION, "sms"))
+    for _ in range(2):
+        assert called_back(served, token) == 202
+    assert called_back(served, token, kind="undelivered", ErrorCode="30005") == 202
+    assert called_back(served, token, kind="undelivered", ErrorCode="30003") == 202
+    assert called_back(served, token, kind="sending") == 202
+    first, again, gone, away = served.log.events
+    assert (first.type, first.customer_id, first.event_id) == ("message_delivered", "anna@example.com", again.event_id)
+    assert (first.fields["action_id"], first.fields["channel"]) == (ACTION, "sms")
+    assert first.fields["occurred_at"] == int(served.wall() * 1000)
+    assert (gone.fields["hard"], gone.fields["address"], gone.fields["reason"]) == (True, "+4915100000", "30005")
+    assert (away.type, away.fields["hard"]) == ("message_bounced", False)
+
+
+def test_who_was_told_no_address_is_not_believed() -> None:
+    served = Served()
+    link = Link("anna", ACTION, "sms")
+    other = LinkKey("k1", bytes(32))
+    for token in ("/x", "/" + seal(LINK_KEY, "c", link), "/" + seal(other, "r", link)):
+        assert called_back(served, token) == 401
+    assert called_back(served, "") == 404
+    right = "/" + seal(LINK_KEY, "r", link)
+    assert called_back(served, right, body=b"MessageStatus=%ff") == 400
+    assert called_back(served, right, body=b"&".join(b"a=1" for _ in range(300))) == 400
+    body = {"events": [bounced()]}
+    assert post(served, "generic", body)[0] == 202
+    served.log.events.clear()
+
+    async def signed_elsewhere(client: Send) -> int:
+        async with client.post(f"/v1/receipts/generic{right}", json=body) as answer:
+            return answer.status
+
+    assert served.run(signed_elsewhere) == 404
+    assert served.log.events == []
+    value = served.metrics.registry.get_sample_value
+    assert value("orchestrator_ingest_bad_signatures_total", {"provider": "twilio"}) == 3

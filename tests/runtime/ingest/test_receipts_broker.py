@@ -14,7 +14,7 @@ from orchestrator.runtime.ingest.links import Link, seal
 from orchestrator.runtime.ingest.signatures import sign
 from orchestrator.stack.stack import Stack
 from tests.runtime.ingest.endpoint_process import Answer, EndpointProcess, endpoint
-from tests.runtime.ingest.served import LINK_KEY, PROVIDER_SECRETS, PROVIDERS
+from tests.runtime.ingest.served import LINK_KEY, PROVIDER_SECRETS, SCHEMES
 from tests.runtime.worker_process import Installation, until
 
 pytestmark = pytest.mark.broker
@@ -53,7 +53,7 @@ def bounce(running: EndpointProcess, customer: str, action_id: str) -> Answer:
     receipt = {"type": "bounced", "class": "permanent", "at": int(time.time() * 1000)}
     receipt |= {"customer_id": customer, "action_id": action_id, "to": f"{customer.upper()}@example.com"}
     body, stamp = json.dumps({"events": [receipt]}).encode(), str(int(time.time()))
-    headers = {"X-Signature": sign(PROVIDERS["generic"].scheme, stamp, body), "X-Timestamp": stamp}
+    headers = {"X-Signature": sign(SCHEMES["generic"], stamp, body), "X-Timestamp": stamp}
     return running.request("POST", "/v1/receipts/generic", body, {**headers, "Content-Type": "application/json"})
 
 

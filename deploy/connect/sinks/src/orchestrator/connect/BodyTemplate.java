@@ -16,7 +16,9 @@ import org.apache.kafka.common.config.ConfigException;
 
 /** A request's body: the whole command, or a text with places for its fields, in which no value can be more than a value. */
 final class BodyTemplate {
-  private static final Pattern PLACE = Pattern.compile("\\{\\{\\s*([a-z_]+(?:\\.[A-Za-z0-9_-]+)*)\\s*\\}\\}");
+  private static final Pattern PLACE = Pattern.compile("\\{\\{\\s*([a-z_]+(?:\\.[A-Za-z0-9_-]+)*)(\\?)?\\s*\\}\\}");
+
+  private static final String OPTIONAL = "?";
 
   /** Texts and places in turn, beginning and ending with a text. */
   private final List<String> parts;
@@ -50,13 +52,13 @@ final class BodyTemplate {
     int end = 0;
     while (places.find()) {
       parts.add(text.substring(end, places.start()));
-      parts.add(places.group(1));
+      parts.add(places.group(1) + (places.group(2) == null ? "" : OPTIONAL));
       end = places.end();
     }
     parts.add(text.substring(end));
     for (int index = 0; index < parts.size(); index += 2) {
       if (parts.get(index).contains("{{") || (parts.get(index).contains("}}") && isForm)) {
-        throw new ConfigException("has a place that is not {{field}} or {{field.part}}");
+        throw new ConfigException("has a place that is not {{field}}, {{field.part}} or {{field.part?}}");
       }
     }
     if (!isForm && !text.isBlank()) {
@@ -81,8 +83,12 @@ final class BodyTemplate {
 
   private static String value(Command command, String path) throws Refused {
     JsonNode node = command.json();
-    for (String step : path.split("\\.")) {
+    boolean isOptional = path.endsWith(OPTIONAL);
+    for (String step : path.substring(0, path.length() - (isOptional ? 1 : 0)).split("\\.")) {
       node = node.path(step);
+    }
+    if (isOptional && (node.isMissingNode() || node.isNull())) {
+      return "";
     }
     if (!node.isValueNode() || node.isNull()) {
       throw new Refused("missing_value", "the command has no " + path);

@@ -17,6 +17,11 @@ record Command(
     long expiresAtMs,
     ObjectNode json) {
 
+  /** The same command with another content; {@code json} says it too. */
+  Command with(Map<String, String> content, ObjectNode json) {
+    return new Command(actionId, customerId, kind, address, content, createdAtMs, expiresAtMs, json);
+  }
+
   /** Whether it takes the customer out of something. */
   boolean isWithdrawal() {
     return kind.equals("audience_remove");

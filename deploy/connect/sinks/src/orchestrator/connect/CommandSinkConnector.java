@@ -43,9 +43,9 @@ abstract class CommandSinkConnector extends SinkConnector {
 
   private Map<String, String> settings;
 
-  /** The settings of every sink; each sink adds its own. */
-  static ConfigDef commonSettings() {
-    return new ConfigDef()
+  /** The settings of every sink; each sink adds its own. {@code form} is what its messages are: HTML or text. */
+  static ConfigDef commonSettings(String form) {
+    return Links.define(new ConfigDef(), form)
         .define(REGISTRY_URL, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new WebAddress(), Importance.HIGH,
             "Address of the schema registry (Confluent REST API).")
         .define(REGISTRY_AUTHORIZATION, Type.PASSWORD, "", Importance.MEDIUM,
@@ -114,12 +114,14 @@ abstract class CommandSinkConnector extends SinkConnector {
     if (given.getOrDefault(DEAD_LETTERS, "").isBlank()) {
       values.add(problem(DEAD_LETTERS, "must name a topic: without it, refused commands would be lost"));
     }
-    if (values.stream().noneMatch(value -> !value.errorMessages().isEmpty())) {
+    if (values.stream().allMatch(value -> value.errorMessages().isEmpty())) {
+      AbstractConfig settings = new AbstractConfig(config(), given, false);
       try {
-        Recalls.client(new AbstractConfig(commonSettings(), given, false));
+        Recalls.client(settings);
       } catch (ConfigException error) {
         values.add(problem(RECALLS_CONSUMER, error.getMessage()));
       }
+      Links.check(settings, values);
     }
     check(given, values);
     return new Config(values);

@@ -48,6 +48,7 @@ abstract class CommandSinkTask extends SinkTask {
   private CommandDecoder decoder;
   private Recalls recalls;
   private long recallsAt;
+  private Links links;
   private ErrantRecordReporter deadLetters;
   private List<String> kinds;
   private List<String> addresses;
@@ -87,6 +88,7 @@ abstract class CommandSinkTask extends SinkTask {
             Duration.ofMillis(settings.getInt(CommandSinkConnector.CONNECT_TIMEOUT_MS)),
             Duration.ofMillis(settings.getInt(CommandSinkConnector.READ_TIMEOUT_MS)));
     recalls = new Recalls(settings, name);
+    links = Links.of(settings);
     PluginMetrics metrics = context.pluginMetrics();
     for (String outcome : List.of("delivered", "passed_over", "held", "expired", RECALLED, "refused")) {
       Sensor sensor = metrics.addSensor(outcome);
@@ -162,7 +164,7 @@ abstract class CommandSinkTask extends SinkTask {
       if (command.expiresAtMs() <= System.currentTimeMillis()) {
         throw new Refused("expired", "expired at " + Instant.ofEpochMilli(command.expiresAtMs()));
       }
-      deliver(command);
+      deliver(links.led(command));
       count("delivered");
     } catch (Refused refused) {
       reject(record, refused);

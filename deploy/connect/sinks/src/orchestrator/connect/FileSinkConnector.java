@@ -14,7 +14,7 @@ public final class FileSinkConnector extends CommandSinkConnector {
   static final String PATH = "file.path";
 
   static final ConfigDef SETTINGS =
-      commonSettings()
+      commonSettings(Links.TEXT)
           .define(PATH, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, FileSinkConnector::requireAbsolute, Importance.HIGH,
               "File to append to, on the machine of the task.");
 

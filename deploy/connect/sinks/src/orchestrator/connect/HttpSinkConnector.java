@@ -22,7 +22,7 @@ public final class HttpSinkConnector extends CommandSinkConnector {
   static final String METHOD_OF_COMMAND = "{{content.method}}";
 
   static final ConfigDef SETTINGS =
-      commonSettings()
+      commonSettings(Links.TEXT)
           .define(URL, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new WebAddress(), Importance.HIGH,
               "Where commands are sent.")
           .define(METHOD, Type.STRING, "POST", ValidString.in("POST", "PUT", "PATCH", "DELETE", METHOD_OF_COMMAND),

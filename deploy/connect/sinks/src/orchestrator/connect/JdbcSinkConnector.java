@@ -21,7 +21,7 @@ public final class JdbcSinkConnector extends CommandSinkConnector {
   static final String MEMBERS = "members";
 
   static final ConfigDef SETTINGS =
-      commonSettings()
+      commonSettings(Links.TEXT)
           .define(URL, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, JdbcSinkConnector::requireUrl, Importance.HIGH,
               "Address of the database, such as jdbc:postgresql://db.example.com/crm. Connect's class path has its driver.")
           .define(USER, Type.STRING, "", Importance.MEDIUM, "User to sign in as; empty: nobody signs in.")

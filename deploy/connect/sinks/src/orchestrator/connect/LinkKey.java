@@ -19,7 +19,7 @@ import org.apache.kafka.common.config.ConfigException;
 
 /**
  * Seals what a link says into a token that nobody else can read, make or change, as the endpoint opens it: the key's name, a dot,
- * and in base64url the nonce and the contents under AES-256-GCM. The nonce is an HMAC of the contents, so that a mail that is
+ * and in base64url the nonce and the contents under AES-256-GCM. The nonce is an HMAC of the contents, so that a message that is
  * sent again has the same links.
  */
 final class LinkKey {
@@ -44,12 +44,12 @@ final class LinkKey {
   static LinkKey of(String text) {
     Matcher matcher = FORM.matcher(text.strip());
     if (!matcher.matches()) {
-      throw new ConfigException(SmtpSinkConnector.LINKS_SECRET + " is not NAME HEX, with 64 hex digits");
+      throw new ConfigException(Links.SECRET + " is not NAME HEX, with 64 hex digits");
     }
     return new LinkKey(matcher.group(1), HexFormat.of().parseHex(matcher.group(2)));
   }
 
-  /** {@code kind} is what the token is for: c (a click), o (an opening) or u (a signing off). */
+  /** {@code kind} is what the token is for: c (a click), o (an opening), u (a signing off) or r (receipts). */
   String seal(char kind, ObjectNode contents) {
     try {
       byte[] plain = MAPPER.writeValueAsBytes(contents);

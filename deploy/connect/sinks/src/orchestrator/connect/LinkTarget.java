@@ -7,7 +7,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Where a link of a mail leads, and whether the endpoint would lead there. What it would refuse is left as it stands: a link that
+ * Where a link of a message leads, and whether the endpoint would lead there. What it would refuse is left as it stands: a link that
  * is not counted is worth more than one that is dead.
  */
 final class LinkTarget {

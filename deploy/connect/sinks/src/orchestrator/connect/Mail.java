@@ -20,7 +20,7 @@ final class Mail {
 
   private Mail() {}
 
-  static MimeMessage of(Command command, Session session, InternetAddress from, InternetAddress replyTo, MailLinks links)
+  static MimeMessage of(Command command, Session session, InternetAddress from, InternetAddress replyTo)
       throws Refused, MessagingException {
     MimeMessage message = new WithId(session, command.actionId().replace(':', '-') + "@" + domain(from));
     message.setFrom(from);
@@ -29,15 +29,25 @@ final class Mail {
     }
     message.setRecipient(Message.RecipientType.TO, recipient(command.address()));
     message.setSubject(oneLine(part(command, "subject")), "UTF-8");
-    String body = part(command, "body");
-    message.setText(links == null ? body : links.body(command, body), "UTF-8", "html");
-    if (links != null) {
-      links.offerSigningOff(command, message);
-    }
+    message.setText(part(command, "body"), "UTF-8", "html");
+    offerSigningOff(command, message);
     message.setHeader("X-Action-Id", command.actionId());
     message.setSentDate(new Date());
     message.saveChanges();
     return message;
+  }
+
+  /**
+   * The button that mail programs show, where the mail is one that can be signed off from.
+   *
+   * <p>Source: RFC 8058, section 3.1.
+   */
+  private static void offerSigningOff(Command command, MimeMessage message) throws MessagingException {
+    String address = command.json().path(Links.FIELD).path(Links.UNSUBSCRIBE).asText();
+    if (!address.isEmpty()) {
+      message.setHeader("List-Unsubscribe", "<" + address + ">");
+      message.setHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+    }
   }
 
   /** The configured address, or null where none is. */

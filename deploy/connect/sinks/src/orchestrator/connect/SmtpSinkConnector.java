@@ -22,12 +22,9 @@ public final class SmtpSinkConnector extends CommandSinkConnector {
   static final String PASSWORD = "smtp.password";
   static final String FROM = "smtp.from";
   static final String REPLY_TO = "smtp.reply.to";
-  static final String LINKS_URL = "links.url";
-  static final String LINKS_SECRET = "links.secret";
-  static final String LINKS_TRACK = "links.track";
 
   static final ConfigDef SETTINGS =
-      commonSettings()
+      commonSettings(Links.HTML)
           .define(HOST, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new NonEmptyString(), Importance.HIGH,
               "Mail server that takes the messages.")
           .define(PORT, Type.INT, 587, Range.between(1, 65_535), Importance.HIGH, "Its port.")
@@ -37,12 +34,7 @@ public final class SmtpSinkConnector extends CommandSinkConnector {
           .define(PASSWORD, Type.PASSWORD, "", Importance.MEDIUM, "The user's password.")
           .define(FROM, Type.STRING, ConfigDef.NO_DEFAULT_VALUE, new NonEmptyString(), Importance.HIGH,
               "Sender, such as `The shop <shop@example.com>`.")
-          .define(REPLY_TO, Type.STRING, "", Importance.LOW, "Where answers go; empty: to the sender.")
-          .define(LINKS_URL, Type.STRING, "", Importance.MEDIUM,
-              "Where people reach the endpoint for links; empty: links are left as they are.")
-          .define(LINKS_SECRET, Type.PASSWORD, "", Importance.MEDIUM, "NAME HEX: the key that links are sealed with.")
-          .define(LINKS_TRACK, Type.STRING, "nothing", ValidString.in("nothing", "clicks", "opens", "clicks,opens"), Importance.LOW,
-              "What the sender wants to know of a mail.");
+          .define(REPLY_TO, Type.STRING, "", Importance.LOW, "Where answers go; empty: to the sender.");
 
   @Override
   public ConfigDef config() {
@@ -66,15 +58,6 @@ public final class SmtpSinkConnector extends CommandSinkConnector {
       } catch (ConfigException error) {
         values.add(problem(name, "is not one mail address"));
       }
-    }
-    String url = settings.getString(LINKS_URL);
-    if (!url.isBlank() && !url.matches("https?://[^\\s?#]+")) {
-      values.add(problem(LINKS_URL, "is not a web address without ? and #"));
-    }
-    try {
-      MailLinks.of(settings);
-    } catch (ConfigException error) {
-      values.add(problem(LINKS_SECRET, "is not NAME HEX, with 64 hex digits, or names a secret that Connect cannot find"));
     }
     if (!settings.getString(USER).isEmpty() && settings.getPassword(PASSWORD).value().contains("${")) {
       values.add(problem(PASSWORD, "names a secret that Connect cannot find"));

@@ -23,7 +23,6 @@ public final class SmtpSinkTask extends CommandSinkTask {
   private Session session;
   private InternetAddress from;
   private InternetAddress replyTo;
-  private MailLinks links;
   private Transport transport;
   private long usedAt;
 
@@ -37,7 +36,6 @@ public final class SmtpSinkTask extends CommandSinkTask {
     session = Session.getInstance(properties());
     from = Mail.configured(settings.getString(SmtpSinkConnector.FROM), SmtpSinkConnector.FROM);
     replyTo = Mail.configured(settings.getString(SmtpSinkConnector.REPLY_TO), SmtpSinkConnector.REPLY_TO);
-    links = MailLinks.of(settings);
     return settings;
   }
 
@@ -62,7 +60,7 @@ public final class SmtpSinkTask extends CommandSinkTask {
   void deliver(Command command) throws Refused, NotNow {
     MimeMessage message;
     try {
-      message = Mail.of(command, session, from, replyTo, links);
+      message = Mail.of(command, session, from, replyTo);
     } catch (MessagingException error) {
       throw new Refused("not_a_mail", error.getClass().getSimpleName());
     }
