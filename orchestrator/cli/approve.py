@@ -164,6 +164,9 @@ def _require_known(names: Sequence[str], known: Iterable[str], where: str, hint:
 def _carry_over(settings: Settings, *, who: str, why: str, yes: bool) -> int:
     """Lists what earlier releases left in the audit log, and takes it over where it was said."""
     from orchestrator.runtime.approved import carry_over, has_approvals, words_of_the_log  # noqa: PLC0415
+    from orchestrator.runtime.command_rights import require_right  # noqa: PLC0415
+    from orchestrator.runtime.grants import READ  # noqa: PLC0415
+    from orchestrator.runtime.topics import topic_names  # noqa: PLC0415
 
     # Whoever may write to the audit log could add to it for ever; so it counts once, before this topic is in use.
     if has_approvals(settings):
@@ -171,6 +174,8 @@ def _carry_over(settings: Settings, *, who: str, why: str, yes: bool) -> int:
             "approvals were given here already, so those of the audit log count no more: approve again", err=True
         )
         return 1
+    # The role has no right to it, because this is done once.
+    require_right(settings, [topic_names(settings).audit], READ)
     words = words_of_the_log(settings)
     for word in words:
         when = datetime.fromtimestamp(word.at_ms / 1000, UTC)

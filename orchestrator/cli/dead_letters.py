@@ -15,7 +15,7 @@ from orchestrator.cli._settings import with_settings
 from orchestrator.cli._since import since
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.audit import audited
-from orchestrator.runtime.command_rights import require_seen
+from orchestrator.runtime.command_rights import require_right
 from orchestrator.runtime.dead_letters import (
     EXPIRED,
     RECALLED,
@@ -196,7 +196,7 @@ def _letters(
     existing = dead_letter_topics(brokers, prefix)
     if not topics:
         # Brokers do not show what one may not read, and then it would seem that there is nothing.
-        require_seen(settings, {topic_names(settings).dead_letters} - set(existing), READ)
+        require_right(settings, {topic_names(settings).dead_letters} - set(existing), READ)
     names = [prefix + topic if prefix + topic in existing else topic for topic in topics] or existing
     return read_dead_letters(brokers, names, since_ms=since_ms, reasons=reasons)
 

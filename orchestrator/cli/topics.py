@@ -53,7 +53,7 @@ def create(*, settings: Settings) -> int:
 @with_settings(*SETTINGS)
 def check(*, settings: Settings) -> int:
     """Say how the topics differ from what workers need; 1 if they do. Says also which keep customers' data for ever."""
-    from orchestrator.runtime.command_rights import require_seen  # noqa: PLC0415
+    from orchestrator.runtime.command_rights import require_right  # noqa: PLC0415
     from orchestrator.runtime.in_force import load_journeys  # noqa: PLC0415
     from orchestrator.runtime.topics import (  # noqa: PLC0415
         kept_for_ever,
@@ -66,7 +66,7 @@ def check(*, settings: Settings) -> int:
 
     specs = topic_specs(settings, load_journeys(settings.journeys, settings.schemas).journeys.destinations)
     wrong = mismatches(settings, specs)
-    require_seen(settings, [problem.topic for problem in wrong if not problem.found])
+    require_right(settings, [problem.topic for problem in wrong if not problem.found])
     for problem in wrong:
         click.echo(str(problem))
     for name in kept_for_ever(settings, [*specs, *sink_specs(settings)]):

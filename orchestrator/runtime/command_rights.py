@@ -54,9 +54,6 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
 }
 """Command → kind of topic (as in `TOPICS`) → what it does there, with all its options."""
 
-ONCE = {"approve": {"audit": READ}}
-"""What a command does besides, for which no role has the right: `approve --carry-over` reads the audit log."""
-
 CHECKING = frozenset({"topics", "apply"})
 """Commands that compare all topics with what they must be."""
 
@@ -70,8 +67,7 @@ def command_rights(command: str, settings: Settings, channels: Iterable[str] = (
     """What the command needs, as far as brokers can be asked for it; with `channels` also for their topics."""
     names, does = topic_names(settings), COMMANDS.get(command, {})
     for spec in topic_specs(settings, channels):
-        kind = kind_of(spec.name, names)
-        operations = f"{does.get(kind, '')} {ONCE.get(command, {}).get(kind, '')}".split()
+        operations = does.get(kind_of(spec.name, names), "").split()
         if command in CHECKING:
             # Whoever reads or writes may see that it is there.
             operations += [*([] if operations else [DESCRIBE]), *([DESCRIBE_CONFIGS] if spec.config else [])]
@@ -108,13 +104,13 @@ def explained_problem(problem: EnvironmentProblem, command: str, settings: Setti
     return problem
 
 
-def require_seen(settings: Settings, topics: Iterable[str], operation: str = DESCRIBE) -> None:
-    """Raises: EnvironmentProblem if one of these topics, which were not found, may only be hidden from this process.
-    `operation` is what it wants to do there.
+def require_right(settings: Settings, topics: Iterable[str], operation: str = DESCRIBE) -> None:
+    """Raises: EnvironmentProblem if this process may not do this with one of these topics. Brokers hide what it may not
+    even see, as if it were not there.
     """
     brokers = brokers_of(settings)
-    seeing = [Right(TOPIC, name, is_prefix=False, operation=operation) for name in topics]
-    if seeing and brokers.principal != "User:ANONYMOUS" and (missing := missing_rights(brokers, seeing)):
+    wanted = [Right(TOPIC, name, is_prefix=False, operation=operation) for name in topics]
+    if wanted and brokers.principal != "User:ANONYMOUS" and (missing := missing_rights(brokers, wanted)):
         raise denied(brokers, missing)
 
 

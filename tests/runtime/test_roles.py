@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +13,7 @@ from orchestrator.cli.main import cli
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime import command_rights
-from orchestrator.runtime.command_rights import COMMANDS, explained_problem
+from orchestrator.runtime.command_rights import COMMANDS, explained_problem, require_right
 from orchestrator.runtime.grants import Right, grant_command, is_denied
 from orchestrator.runtime.ports import TransactionFailed
 from orchestrator.runtime.roles import ROLES, TOPICS, kind_of, rights_of
@@ -217,12 +216,8 @@ def test_sinks_make_no_topics_since_an_operator_makes_those_of_their_dead_letter
 
 
 def test_who_takes_approvals_over_from_the_audit_log_is_told_to_be_let_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: object, rights: Iterable[Right], **__: float) -> list[Right]:
-        return [right for right in rights if str(right) == "Read topic shop.orchestrator.audit"]
-
-    monkeypatch.setattr(command_rights, "missing_rights", missing)
-    problem = EnvironmentProblem(
-        "topic shop.orchestrator.audit cannot be read: Topic authorization failed", hint="look"
-    )
-    assert "Read topic shop.orchestrator.audit" in str(explained_problem(problem, "approve", SIGNED_IN))
+    monkeypatch.setattr(command_rights, "missing_rights", lambda _, rights: list(rights))
+    with pytest.raises(EnvironmentProblem, match=r"has not the right to Read topic shop\.orchestrator\.audit"):
+        require_right(SIGNED_IN, ["shop.orchestrator.audit"], "Read")
+    require_right(SETTINGS, ["shop.orchestrator.audit"], "Read")
     assert "Read topic shop.orchestrator.audit" not in named("approver")
