@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import logging
@@ -57,6 +58,10 @@ a dash in the name is an underscore in the file's.
 """
 
 EXIT_PROBLEMS, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 problems found, or not done; 2 wrong options or arguments; 3 something outside (broker,"
+    " registry, files) is not as it must be, and it is said what; 130 stopped by Ctrl-C."
+)
 ENVIRONMENT_PREFIX = "ORCHESTRATOR"
 ENDPOINTS = ("bootstrap_servers", "registry_url")
 LEVELS = ("debug", "info", "warning", "error")
@@ -75,6 +80,7 @@ class LazyGroup(click.Group):
             return None
         command = load(cmd_name)
         _share_settings(command)
+        _tell_exit_codes(command)
         return command
 
 
@@ -96,7 +102,7 @@ def _module(name: str) -> str:
         "max_content_width": 100,
     },
     epilog="Every option can also be set in the environment: --registry-url as ORCHESTRATOR_REGISTRY_URL."
-    " Example: orchestrator demo",
+    f" Example: orchestrator demo\n\n{EXIT_CODES}",
 )
 @click.version_option(__version__, prog_name="orchestrator")
 @click.option(
@@ -134,6 +140,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if problem.hint:
             click.echo(f"hint: {problem.hint}", err=True)
         return EXIT_ENVIRONMENT
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        click.echo(f"error: what was to be written found no room: {error.strerror}", err=True)
+        return EXIT_ENVIRONMENT
     except SystemExit as end:
         # Click ends the program without a word when a pipe is broken. It may be any pipe; only the reader of our own
         # output may have seen enough (`orchestrator tail | head`).
@@ -157,6 +168,14 @@ def _share_settings(command: click.Command) -> None:
     command.context_settings.setdefault("show_default", True)
     for child in command.commands.values() if isinstance(command, click.Group) else ():
         _share_settings(child)
+
+
+def _tell_exit_codes(command: click.Command) -> None:
+    """Every command's help ends with what its exit codes mean."""
+    if not (command.epilog or "").endswith(EXIT_CODES):
+        command.epilog = f"{command.epilog or ''}\n\n{EXIT_CODES}"
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        _tell_exit_codes(child)
 
 
 def _own_endpoints() -> dict[str, str]:

@@ -53,13 +53,15 @@ def read_records(
     show_personal_data: bool = False,
     progress: Progress = lambda _: None,
 ) -> Records:
-    """The committed decisions about the customer, in order, and the customer's latest record.
+    """The committed decisions about the customer, in order, and the customer's latest record: of several, where
+    producers put events on several partitions, that with the latest decision.
 
     Decisions recorded before `since_ms` are not read; one is never recorded before its own time.
     Raises: EnvironmentProblem if a topic is missing, or the broker or the registry does not answer.
     """
     names = topic_names(settings)
     found = Records()
+    customers: dict[int, Customer | None] = {}
     decode = _Decisions(registry_of(settings), show_personal_data=show_personal_data)
     consumer = committed_reader(settings, "explain")
     try:
@@ -67,13 +69,15 @@ def read_records(
         for message in records_of(consumer, start, customer_id.encode(), progress):
             value = message.value()
             if message.topic() == names.changelog:
-                found.customer = None if value is None else readable_customer(value)
+                customers[message.partition() or 0] = None if value is None else readable_customer(value)
             elif value is not None:
                 found.decisions.append(decode(value))
     except KafkaException as error:
         raise broker_problem(settings, error) from None
     finally:
         consumer.close()
+    kept = (customer for customer in customers.values() if customer is not None)
+    found.customer = max(kept, key=lambda customer: customer.last_at_ms, default=None)
     return found
 
 

@@ -348,11 +348,11 @@ def ensure_topics(settings: Settings, specs: Sequence[TopicSpec], *, create: boo
     else:
         hint = "set --time to suit the topics, or use another --topic-prefix and --app-id"
     missing = [problem.topic for problem in wrong if not problem.found]
-    changelog = topic_names(settings).changelog
-    if changelog in missing and len(missing) < len(specs):
+    kept = [name for name in (topic_names(settings).changelog, topic_names(settings).definitions) if name in missing]
+    if kept and len(missing) < len(specs):
         hint = (
-            f"if workers have run before, {changelog} was lost: keep their data directories, perhaps the only copy, "
-            "and see the run-book OrchestratorRestarting; otherwise run `orchestrator topics create`"
+            f"if workers have run before, {' and '.join(kept)} was lost: keep the data directories, perhaps the only "
+            "copy, and see the run-book OrchestratorRestarting; otherwise run `orchestrator topics create`"
         )
     said = [f"topics do not exist: {', '.join(missing)}{brokers_of(settings).or_hidden}"] if missing else []
     said += [str(problem) for problem in wrong if problem.found]

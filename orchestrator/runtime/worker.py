@@ -23,6 +23,7 @@ import uvloop
 
 from orchestrator import __version__
 from orchestrator.engine.shared import thin_rates
+from orchestrator.engine.turn import UnknownVersion
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime.access import brokers_of, registry_of
 from orchestrator.runtime.brokers import Brokers
@@ -113,7 +114,6 @@ def prepare(settings: Settings) -> Prepared:
     Raises: EnvironmentProblem.
     """
     names, brokers = topic_names(settings), brokers_of(settings)
-    claim = claim_data_dir(settings.data_dir)
     schema_files = read_schema_files(settings.schemas)
     require_rights(settings, worker_rights(settings))
     ensure_topics(settings, topic_specs(settings, ()), create=settings.create_topics)
@@ -136,6 +136,7 @@ def prepare(settings: Settings) -> Prepared:
     codec = EventCodec(registry, wanted=in_force.journeys.wanted, reader_schemas=in_force.reader_schemas, clock=clock)
     encoder = RecordEncoder(schemas={file.name: file.text for file in schema_files}, ids=ids)
     membership = [(-1, "")]
+    claim = claim_data_dir(settings.data_dir)
     transactions = KafkaTransactionLog(
         brokers=brokers,
         transactional_id=transactional_id(settings),
@@ -469,6 +470,10 @@ def _report(error: BaseException) -> int:
     """Says why the process ends; gives its exit code."""
     if isinstance(error, EnvironmentProblem):
         log.error("the worker ends", reason=str(error), hint=error.hint)
+        return EXIT_ENVIRONMENT
+    if isinstance(error, UnknownVersion):
+        hint = "apply the journeys that had it once more, then those of today: see the run-book OrchestratorRestarting"
+        log.error("the worker ends", reason=f"a customer is inside a lost version: {error}", hint=hint)
         return EXIT_ENVIRONMENT
     if isinstance(error, TransactionFailed):
         hint = "start it again: it goes on from the last transaction"

@@ -28,7 +28,8 @@ def registry_command(folder: Path, *, unpacked: Path, ports: Ports, more: tuple[
             f"-Dquarkus.management.port={ports.registry_management}",
             "-Dapicurio.datasource.jdbc.initial-size=2",
             "-Dapicurio.datasource.jdbc.min-size=2",
-            f"-Dapicurio.datasource.url=jdbc:h2:file:{folder / 'schemas'}",
+            # Half a second by default, in which a registry that is killed loses a schema whose id is in use already.
+            f"-Dapicurio.datasource.url=jdbc:h2:file:{folder / 'schemas'};WRITE_DELAY=10",
             *more,
         ),
         arguments=("-jar", str(unpacked / "quarkus-run.jar")),

@@ -35,10 +35,13 @@ def replace_command(monkeypatch: pytest.MonkeyPatch, command: click.Command) -> 
 
 
 @pytest.mark.parametrize("name", THERE)
-def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example_and_its_exit_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main.run([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"orchestrator {name}" in text.split("Example", 1)[1]
+    assert text.count("Exit codes: 0 done; 1 ") == 1
 
 
 def test_every_command_file_is_listed() -> None:
@@ -125,6 +128,20 @@ def test_another_broken_pipe_is_not_taken_for_a_reader_that_left(monkeypatch: py
 
     replace_command(monkeypatch, click.Command("status", callback=fail))
     with pytest.raises(BrokenPipeError):
+        main.run(["status"])
+
+
+def test_output_that_finds_no_room_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(number: int) -> None:
+        raise OSError(number, "what the system says")
+
+    replace_command(monkeypatch, click.Command("status", callback=lambda: fail(errno.ENOSPC)))
+    assert main.run(["status"]) == 3
+    assert capsys.readouterr().err == "error: what was to be written found no room: what the system says\n"
+    replace_command(monkeypatch, click.Command("status", callback=lambda: fail(errno.EIO)))
+    with pytest.raises(OSError, match="what the system says"):
         main.run(["status"])
 
 

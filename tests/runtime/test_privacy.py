@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.runtime.audit import about_customer, read_audit
+from orchestrator.runtime.explain import read_records
 from orchestrator.stack.stack import Stack
 from tests.runtime.worker_process import PARTITIONS, START_MS, Installation, until
 
@@ -47,6 +48,9 @@ def test_a_customer_is_exported_and_then_forgotten_and_the_other_is_not(
         kinds = {record["type"] for records in found["topics"].values() for record in records}
         assert {"customer_registered", "journey_transition", "email_command"} <= kinds
         assert "berta" not in text
+        latest = read_records(settings, "anna").customer
+        assert latest is not None
+        assert latest.last_at_ms == START_MS + PARTITIONS - 1
 
         # On stream time an event is taken when all other topics have shown that they are past it.
         erased = ["erase", "anna", "--requested-by", "privacy-team", "--why", "request 7", "--yes", *options]

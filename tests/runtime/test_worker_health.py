@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 import pytest
 import structlog
 
+from orchestrator.engine.turn import UnknownVersion
 from orchestrator.model.problems import EnvironmentProblem
 from orchestrator.runtime import worker as worker_module
+from orchestrator.runtime.ports import TransactionFailed
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.worker import _Worker, run_worker
+from orchestrator.runtime.worker import _report, _Worker, run_worker
 
 
 @pytest.fixture
@@ -73,3 +75,12 @@ def test_a_worker_that_cannot_start_says_why_in_one_line_for_machines_where_logs
     with pytest.raises(EnvironmentProblem):
         run_worker(Settings(log_format="text"))
     structlog.reset_defaults()
+
+
+def test_a_version_that_was_lost_is_named_and_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    assert _report(UnknownVersion("journey cart version 0a1b is not loaded")) == 3
+    assert "journey cart version 0a1b" in caplog.text
+    assert _report(TransactionFailed("commit_transaction: _FENCED: by a newer instance")) == 3
+    assert "--worker-id" in caplog.text
+    assert _report(KeyError("ada@example.com")) == 70
+    assert "ada" not in caplog.text

@@ -119,7 +119,8 @@ def test_tls_on_a_plain_listener_is_told(
     monkeypatch.setenv("ORCHESTRATOR_BOOTSTRAP_SERVERS", signed_in.stack.bootstrap_servers)
     monkeypatch.setattr("orchestrator.runtime.topics.TIMEOUT_S", 1.0)
     said = failure(capsys, "topics", "check")
-    assert "connecting to a PLAINTEXT broker listener?" in said
+    # How the client says it depends on who hangs up first.
+    assert "Disconnected" in said
     assert "--security-protocol" in said
 
 
@@ -241,12 +242,13 @@ def test_a_worker_without_one_of_its_rights_names_it_and_how_to_grant_it(
         return 99
 
     become(shop, "worker", monkeypatch)
-    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path))
     # A worker that gets as far as this has not noticed.
     monkeypatch.setattr("orchestrator.runtime.worker._run", started)
     monkeypatch.setattr("orchestrator.runtime.worker.os._exit", sys.exit)
     unnoticed = []
-    for right in shop.rights("worker"):
+    for number, right in enumerate(shop.rights("worker")):
+        # A worker keeps its directory to itself until its process ends, which is this one.
+        monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path / str(number)))
         shop.secured.revoke("worker", right)
         capsys.readouterr()
         try:
