@@ -33,7 +33,7 @@ from orchestrator.model.action_steps import (
 from orchestrator.model.actions import ActionCommand
 from orchestrator.model.customer import Instance
 from orchestrator.model.events import EmittedEvent, Event
-from orchestrator.model.journey import Journey, RenderProblem, Status
+from orchestrator.model.journey import Journey, RenderProblem, SetProfile, Status
 
 CONTEXT = "context"
 """The part of a task's content that tells, as JSON, where it comes from and with what values."""
@@ -46,9 +46,11 @@ EMITTED_WITHIN_MS = 3_600_000
 """At most so many events are emitted for a customer within an hour: journeys that set each other off come to an end."""
 
 
-def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> str:
+def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep | SetProfile) -> str:
     """Does what the step says; gives the step that follows."""
     match step:
+        case SetProfile():
+            return set_profile(turn, journey, instance, step)
         case Increment():
             return increment(turn, journey, instance, step)
         case ChangeAudience():
@@ -63,6 +65,25 @@ def act(turn: Turn, journey: Journey, instance: Instance, step: ActionStep) -> s
             return start_or_stop(turn, journey, instance, step)
         case _:
             assert_never(step)
+
+
+def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfile) -> str:
+    """Sets profile attributes; null takes an attribute away."""
+    profile = turn.customer.profile
+    for attribute, expression, store in step.assignments:
+        value = value_of(turn, expression, journey, instance, step.name)
+        kept = value if value is None or store is None else store(value)
+        if profile.get(attribute) == kept:
+            continue
+        note_change(turn, attribute)
+        if kept is None:
+            profile.pop(attribute, None)
+        else:
+            profile[attribute] = kept
+    if step.keeps_result:
+        note(instance, step.name, turn.now_ms, "set")
+    record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
+    return step.next
 
 
 def increment(turn: Turn, journey: Journey, instance: Instance, step: Increment) -> str:

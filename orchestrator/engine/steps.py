@@ -9,17 +9,7 @@ from orchestrator.engine.clocks import EXPIRY
 from orchestrator.engine.experiments import meet
 from orchestrator.engine.ids import draw
 from orchestrator.engine.sending import send
-from orchestrator.engine.turn import (
-    Turn,
-    come_to_a_step,
-    go_on,
-    holds,
-    note,
-    note_change,
-    record,
-    takes_part,
-    value_of,
-)
+from orchestrator.engine.turn import Turn, come_to_a_step, go_on, holds, note, record, takes_part
 from orchestrator.engine.waits import clock_due, later, moment_due, months_due
 from orchestrator.model.action_steps import (
     ChangeAudience,
@@ -74,10 +64,10 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
-            case Branch() | Split() | MeetExperiment():
-                name = choose(turn, journey, instance, step)
-            case SetProfile():
-                name = set_profile(turn, journey, instance, step)
+            case Branch():
+                name = branch(turn, journey, instance, step)
+            case Split() | MeetExperiment():
+                name = by_chance(turn, journey, instance, step)
             case Exit():
                 leave(turn, journey, instance, step.reason)
                 return
@@ -86,7 +76,16 @@ def run_steps(turn: Turn, journey: Journey, instance: Instance, name: str) -> No
                 if following is None:
                     return
                 name = following
-            case Increment() | ChangeAudience() | Task() | Webhook() | Emit() | StartJourney() | StopJourney():
+            case (
+                SetProfile()
+                | Increment()
+                | ChangeAudience()
+                | Task()
+                | Webhook()
+                | Emit()
+                | StartJourney()
+                | StopJourney()
+            ):
                 name = act(turn, journey, instance, step)
             case _:
                 assert_never(step)
@@ -180,10 +179,8 @@ def branch(turn: Turn, journey: Journey, instance: Instance, step: Branch) -> st
     return go_on(turn, journey, instance, step.name, go, reason)
 
 
-def choose(turn: Turn, journey: Journey, instance: Instance, step: Branch | Split | MeetExperiment) -> str:
-    """The way of the first case that holds, or the one that chance chose for this customer, once and for all."""
-    if isinstance(step, Branch):
-        return branch(turn, journey, instance, step)
+def by_chance(turn: Turn, journey: Journey, instance: Instance, step: Split | MeetExperiment) -> str:
+    """The way that chance chose for this customer, once and for all."""
     if isinstance(step, MeetExperiment):
         return meet(turn, journey, instance, step)
     return split(turn, journey, instance, step)
@@ -194,25 +191,6 @@ def split(turn: Turn, journey: Journey, instance: Instance, step: Split) -> str:
     lot = draw(step.salt, turn.customer_id)
     go = next((arm.go for arm in step.arms if lot < arm.until), step.arms[-1].go)
     return go_on(turn, journey, instance, step.name, go, go)
-
-
-def set_profile(turn: Turn, journey: Journey, instance: Instance, step: SetProfile) -> str:
-    """Sets profile attributes; null takes an attribute away."""
-    profile = turn.customer.profile
-    for attribute, expression, store in step.assignments:
-        value = value_of(turn, expression, journey, instance, step.name)
-        kept = value if value is None or store is None else store(value)
-        if profile.get(attribute) == kept:
-            continue
-        note_change(turn, attribute)
-        if kept is None:
-            profile.pop(attribute, None)
-        else:
-            profile[attribute] = kept
-    if step.keeps_result:
-        note(instance, step.name, turn.now_ms, "set")
-    record(turn, journey, instance, "step", step=step.name, to=step.next, reason="set")
-    return step.next
 
 
 def leave(turn: Turn, journey: Journey, instance: Instance, reason: str) -> None:

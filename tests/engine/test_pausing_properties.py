@@ -12,7 +12,19 @@ from orchestrator.authoring.offline import OfflineEngine
 from orchestrator.authoring.pause_source import with_paused
 from orchestrator.model.actions import Effects, Transition
 from orchestrator.model.customer import ACTIVE, NEVER_MS, PAUSED, decode_customer, encode_customer
-from orchestrator.model.journey import Awaited, Cap, Exit, Journey, JourneySet, ReEntry, Step, Wait, WaitFor
+from orchestrator.model.journey import (
+    Awaited,
+    Cap,
+    ClockTime,
+    Exit,
+    Journey,
+    JourneySet,
+    ReEntry,
+    Step,
+    Wait,
+    WaitFor,
+    WaitUntilTime,
+)
 from orchestrator.model.pauses import Resume, ResumeRate, size_of
 from tests.engine.build import DAY, HOUR, START, event, goal, journey, journeys, ordered, reachable, send
 
@@ -29,7 +41,7 @@ moves = st.lists(st.sampled_from((*TYPES, *TYPES, PAUSE, RESUME)), min_size=2, m
 @st.composite
 def chains(draw: st.DrawFn, *, has_timers: bool, stays: bool = False) -> Journey:
     """Waits for events and messages, with timers if there are to be some. Who `stays` is not done with them soon."""
-    kinds = ["wait_for", "wait_for", "send", *(["wait"] if has_timers else [])]
+    kinds = ["wait_for", "wait_for", "send", *(["wait", "until"] if has_timers else [])]
     steps: list[Step] = []
     listed = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=6))
     for number, kind in enumerate(listed):
@@ -38,6 +50,9 @@ def chains(draw: st.DrawFn, *, has_timers: bool, stays: bool = False) -> Journey
             steps.append(send(f"s{number}", following))
         elif kind == "wait":
             steps.append(Wait(f"s{number}", draw(st.integers(1, 30)) * HOUR, following))
+        elif kind == "until":
+            at = ClockTime(draw(st.integers(0, 23)), 0)
+            steps.append(WaitUntilTime(f"s{number}", at, frozenset(), "UTC", following))
         else:
             timeout_ms = draw(st.none() | st.integers(1, 30)) if has_timers else None
             on = draw(st.lists(st.sampled_from(TYPES[1:]), min_size=1, max_size=2, unique=True))
