@@ -198,11 +198,12 @@ def _unapproved(
     governance: GovernanceDraft, environment: EnvironmentDraft, change: Change, given: Given
 ) -> Iterator[Refusal]:
     for name, draft in change.after.drafts.items():
-        content = journey_content(change.after, name)
+        content, before = journey_content(change.after, name), change.before.drafts.get(name)
         rules = [
             rule
             for rule in environment.approvals
-            if _concerns(rule, draft.status) and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
+            if _concerns(rule, draft.status, before)
+            and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
         ]
         if not rules or content == journey_content(change.before, name):
             continue
@@ -224,11 +225,19 @@ def content_words(version: str, content: str) -> str:
     return f"version {version[:8]}{more}"
 
 
-def _concerns(rule: ApprovalDraft, status: Status) -> bool:
-    """Whether the rule is about journeys of this status. A paused one asks for what a live one does: that it is live
-    again makes no new version, and so would ask for nothing.
+_OF_NOBODY = frozenset({Status.DRAFT, Status.RETIRED})
+"""What goes freely: a draft was never more or was approved of as it became one, and a retired journey likewise."""
+
+
+def _concerns(rule: ApprovalDraft, status: Status, before: JourneyDraft | None) -> bool:
+    """Whether the rule is about journeys that come to this status. A paused one asks for what a live one does: that it
+    is live again makes no new version, and so would ask for nothing. One that becomes a draft again lets nobody in any
+    more, as a retired one, and could be taken out then without asking.
     """
-    return rule.concerns(status.value) or (status is Status.PAUSED and rule.concerns(Status.LIVE.value))
+    if rule.concerns(status.value) or (status is Status.PAUSED and rule.concerns(Status.LIVE.value)):
+        return True
+    is_withdrawn = status is Status.DRAFT and before is not None and before.status not in _OF_NOBODY
+    return is_withdrawn and rule.concerns(Status.RETIRED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +271,7 @@ def _unapproved_removals(
             if rule.concerns(Status.RETIRED.value)
             and (not rule.journeys or any(ref.name == name for ref in rule.journeys))
         ]
-        # Of a draft nobody is inside, and a retired journey was approved of as one.
-        if not rules or draft.status in {Status.DRAFT, Status.RETIRED}:
+        if not rules or draft.status in _OF_NOBODY:
             continue
         what = f"its removal (version {change.before.version(name)[:8]})"
         content = removal_content(change.before, name)

@@ -7,6 +7,7 @@ key is what it is about, which content and whose word: compacted, the topic keep
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import msgspec
 from confluent_kafka import KafkaException, TopicPartition
@@ -59,15 +60,21 @@ def words_of_the_log(settings: Settings) -> list[AuditRecord]:
 
 
 def has_approvals(settings: Settings) -> bool:
-    """Whether anything was ever written to the topic of approvals. Raises: EnvironmentProblem if it is not there."""
+    """Whether anything was ever written to the topic of approvals; what was broken off was not, though the topic has an
+    end then. Raises: EnvironmentProblem if the topic is not there, or has to be read and cannot be.
+    """
     consumer = committed_reader(settings, "approvals")
     try:
         position = TopicPartition(topic_names(settings).approvals, 0)
-        return bool(consumer.get_watermark_offsets(position, TIMEOUT_S)[1] > 0)
+        # Who may write may see where it ends, and needs no right to read it at first.
+        if consumer.get_watermark_offsets(position, TIMEOUT_S)[1] <= 0:
+            return False
     except KafkaException as error:
         raise brokers_of(settings).problem(error) from None
     finally:
         consumer.close()
+    with closing(read_records(settings, position.topic)) as records:
+        return next(records, None) is not None
 
 
 def carry_over(settings: Settings, words: Sequence[AuditRecord], *, who: str, why: str) -> None:

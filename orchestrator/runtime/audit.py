@@ -13,7 +13,7 @@ import hmac
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -179,7 +179,7 @@ def read_audit(settings: Settings, *, follow: bool = False) -> Iterator[AuditRec
     return read_records(settings, topic_names(settings).audit, follow=follow)
 
 
-def read_records(settings: Settings, topic: str, *, follow: bool = False) -> Iterator[AuditRecord]:
+def read_records(settings: Settings, topic: str, *, follow: bool = False) -> Generator[AuditRecord]:
     """The committed audit records of a topic, oldest first; with `follow` also those to come, without an end.
 
     A record that is none of ours is left out. Raises: EnvironmentProblem if broker or registry do not answer, or the

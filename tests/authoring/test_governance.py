@@ -280,6 +280,16 @@ def test_only_a_journey_that_lets_customers_in_or_keeps_them_asks_for_it(status:
     assert len(against(side(RETIRING), before=before)) == count
 
 
+@pytest.mark.parametrize(("status", "count"), [("live", 1), ("paused", 1), ("shadow", 1), ("retired", 0)])
+def test_what_becomes_a_draft_again_asks_for_it_too_and_could_be_taken_out_freely_else(status: str, count: int) -> None:
+    rules = RETIRING.replace("    forbid: [draft]\n", "")
+    before = side(rules, sale=SALE.replace("status: live", f"status: {status}"))
+    draft = side(rules, sale=SALE.replace("status: live", "status: draft"))
+    assert len(against(draft, before=before)) == count
+    assert against(draft, Approval(about_journey("sale"), journey_content(draft, "sale"), ANNA), before=before) == []
+    assert against(draft, before=side(rules)) == []
+
+
 def test_where_nobody_approves_of_retiring_a_journey_is_taken_out_freely_and_the_rules_cannot_go_with_it() -> None:
     assert against(side(), before=side(sale=SALE)) == []
     lenient = side(RETIRING.replace("for: retired", "for: shadow"))

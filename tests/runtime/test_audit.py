@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orchestrator.cli.main import run
 from orchestrator.resources import journeys_dir, schemas_dir
 from orchestrator.runtime.access import brokers_of
+from orchestrator.runtime.approved import has_approvals
 from orchestrator.runtime.audit import AuditRecord, read_audit
 from orchestrator.runtime.definitions import read_definitions
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.topics import create_topics, topic_specs
+from orchestrator.runtime.topics import create_topics, topic_names, topic_specs
 from orchestrator.stack.stack import Stack
 from tests.runtime.worker_process import PARTITIONS, Installation, until
 
@@ -84,6 +86,22 @@ def acts(settings: Settings) -> list[tuple[str, str, str]]:
     return [(record.act, record.outcome, record.who) for record in audit(settings)]
 
 
+def break_off_approval(settings: Settings) -> None:
+    """As it is where the audit log cannot be written."""
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": f"{settings.app_id}-x"})
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    producer.produce(topic_names(settings).approvals, b"value", b"key")
+    assert producer.flush(15) == 0
+    producer.abort_transaction(15)
+    consumer = Consumer(
+        {"bootstrap.servers": settings.bootstrap_servers, "group.id": "look", "isolation.level": "read_committed"}
+    )
+    place = TopicPartition(topic_names(settings).approvals, 0)
+    until(lambda: consumer.get_watermark_offsets(place, 15)[1] > 1, seconds=30, what="the end of the transaction")
+    consumer.close()
+
+
 def test_journeys_come_into_force_when_approved_and_everything_is_on_record(
     installation: Installation, journeys: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +120,10 @@ def test_journeys_come_into_force_when_approved_and_everything_is_on_record(
 
     code, out = apply("anna", "--dry-run")
     assert (code, "welcome_series: version" in out, acts(settings)) == (1, True, [])
+    break_off_approval(settings)
+    assert not has_approvals(settings)
     assert approve("anna") == 0, "anybody may say so, but anna is not of the group"
+    assert has_approvals(settings)
     code, out = apply("anna")
     assert (code, "ben or cora: orchestrator approve welcome_series" in out) == (1, True)
     with installation.worker("a", journeys=journeys) as worker:

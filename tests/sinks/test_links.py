@@ -123,6 +123,14 @@ def test_a_provider_of_mail_over_http_gets_html_with_links_and_the_header_for_si
     assert f'<img src="{GO}/o/' in sent["html"]
     assert opened(sent["headers"]["List-Unsubscribe"]) == ("<[u1]>", [Link("user_1", "act-1", "email")])
     assert sent["headers"]["X-Topic"] == ""
+    # A bracket that somebody forgot makes the rest of the mail part of the link.
+    endless = f'<a href="https://shop.example/" {"and so on " * 2_000}'
+    html = f'<a data-href="https://shop.example/app" href="unsubscribe:">no</a> {endless}'
+    commands.send("act-2", channel="email", content={"body": html})
+    eventually(lambda: receiver.accepted == ["act-1", "act-2"])
+    shown, links = opened(receiver.requests[-1].json["html"].partition("<img")[0])
+    assert shown == f'<a data-href="https://shop.example/app" href="[u1]">no</a> {endless}'
+    assert links == [Link("user_1", "act-2", "email")]
 
 
 def test_what_is_no_message_is_left_as_it_is_and_a_promise_that_cannot_be_kept_is_a_dead_letter(

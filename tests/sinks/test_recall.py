@@ -155,6 +155,36 @@ def test_while_there_is_no_topic_of_recalls_commands_are_held(
     eventually(lambda: receiver.accepted == ["a"])
 
 
+def test_a_topic_of_recalls_that_was_made_again_is_read_again(
+    commands: Commands, apply: Apply, receiver: Receiver, connect: Stack
+) -> None:
+    again = f"{recalls_topic(commands)}.again"
+    admin = AdminClient({"bootstrap.servers": connect.bootstrap_servers})
+
+    def make(*recalled: str) -> None:
+        for future in admin.create_topics([NewTopic(again, 1, 1)]).values():
+            future.result(WAIT_S)
+        producer = Producer({"bootstrap.servers": connect.bootstrap_servers})
+        for customer in recalled:
+            key, value = recall_record(Recall(customer, NOW_MS + HOUR_MS))
+            producer.produce(again, value, key)
+        assert producer.flush(WAIT_S) == 0
+
+    make("anna", "berta", "carla")
+    apply("http", settings={"recalls.topic": again}, HTTP_URL=receiver.url)
+    commands.send("a", customer_id="anna")
+    commands.send("d", customer_id="dora")
+    eventually(lambda: receiver.accepted == ["d"])
+    for future in admin.delete_topics([again]).values():
+        future.result(WAIT_S)
+    eventually(lambda: again not in admin.list_topics(timeout=WAIT_S).topics)
+    make("dora")
+    commands.send("d-2", customer_id="dora")
+    commands.send("e", customer_id="emil")
+    eventually(lambda: "e" in receiver.accepted)
+    assert receiver.accepted == ["d", "e"]
+
+
 @pytest.mark.parametrize(
     ("change", "setting"),
     [

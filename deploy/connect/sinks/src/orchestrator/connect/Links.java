@@ -42,10 +42,19 @@ final class Links {
   private static final String CLICKS = "clicks";
   private static final String OPENS = "opens";
   private static final String NAME = "([a-z][a-z0-9_]*)?";
+
+  /**
+   * The beginning of a link. It gives back nothing of what it has taken, here and below: a bracket that somebody forgot makes the
+   * rest of a mail part of it, and whoever tries every part of that anew runs out of stack.
+   */
   private static final Pattern ANCHOR =
+      Pattern.compile("<a\\s(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>", Pattern.CASE_INSENSITIVE);
+
+  /** Its address, in the group; what other attributes have between quotes is passed over. */
+  private static final Pattern ADDRESS =
       Pattern.compile(
-          "(<a\\s(?:[^>\"']|\"[^\"]*\"|'[^']*')*?href\\s*=\\s*)(\"[^\"]*\"|'[^']*')((?:[^>\"']|\"[^\"]*\"|'[^']*')*>)",
-          Pattern.CASE_INSENSITIVE);
+          "(?<=[\\s\"'/])href\\s*+=\\s*+(\"[^\"]*+\"|'[^']*+')|\"[^\"]*+\"|'[^']*+'", Pattern.CASE_INSENSITIVE);
+
   private static final Pattern SIGNING_OFF = Pattern.compile("unsubscribe:" + NAME);
   private static final Pattern IN_TEXT =
       Pattern.compile("<unsubscribe:" + NAME + ">|https?://[^\\s<>\"]+", Pattern.CASE_INSENSITIVE);
@@ -154,10 +163,7 @@ final class Links {
     StringBuilder led = new StringBuilder();
     Matcher anchors = ANCHOR.matcher(html);
     while (anchors.find()) {
-      String quoted = anchors.group(2);
-      String there = led(command, LinkTarget.of(quoted.substring(1, quoted.length() - 1)));
-      String whole = there == null ? anchors.group() : anchors.group(1) + '"' + there + '"' + anchors.group(3);
-      anchors.appendReplacement(led, Matcher.quoteReplacement(whole));
+      anchors.appendReplacement(led, Matcher.quoteReplacement(ledAnchor(command, anchors.group())));
     }
     anchors.appendTail(led);
     if (key == null || !tracked.contains(OPENS)) {
@@ -166,6 +172,20 @@ final class Links {
     String picture = "<img src=\"" + address("o", 'o', contents(command)) + ".gif\" width=\"1\" height=\"1\" alt=\"\">";
     Matcher end = END.matcher(led);
     return end.find() ? led.substring(0, end.start()) + picture + led.substring(end.start()) : led + picture;
+  }
+
+  private String ledAnchor(Command command, String anchor) throws Refused {
+    Matcher address = ADDRESS.matcher(anchor);
+    while (address.find()) {
+      String quoted = address.group(1);
+      if (quoted != null) {
+        String there = led(command, LinkTarget.of(quoted.substring(1, quoted.length() - 1)));
+        return there == null
+            ? anchor
+            : anchor.substring(0, address.start(1)) + '"' + there + '"' + anchor.substring(address.end(1));
+      }
+    }
+    return anchor;
   }
 
   private String ledText(Command command, String text) throws Refused {

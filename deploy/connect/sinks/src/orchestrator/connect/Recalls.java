@@ -107,6 +107,9 @@ final class Recalls implements AutoCloseable {
       }
       long deadline = System.nanoTime() + readingNs;
       Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, answerTime);
+      if (isAnotherTopic(ends)) {
+        startAnew();
+      }
       for (Map.Entry<TopicPartition, Long> end : ends.entrySet()) {
         while (consumer.position(end.getKey(), answerTime) < end.getValue()) {
           if (System.nanoTime() > deadline) {
@@ -158,6 +161,11 @@ final class Recalls implements AutoCloseable {
     consumer.seekToBeginning(partitions);
     isStarted = true;
     startedAt = System.nanoTime();
+  }
+
+  /** A topic that ends before what was read of it was deleted and made again: nothing new in it would seem to be there. */
+  private boolean isAnotherTopic(Map<TopicPartition, Long> ends) {
+    return ends.entrySet().stream().anyMatch(end -> consumer.position(end.getKey(), answerTime) > end.getValue());
   }
 
   private void take(ConsumerRecord<byte[], byte[]> record) {
