@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.runtime.ports import CustomerStore, TopicPartition, TransactionFailed
+from orchestrator.runtime.store import aligned_again
 
 MOMENTS = ("begin", "produce", "changelog", "offsets", "commit", "committed")
 """Where `at` is called. After `commit` nothing is visible yet, at `committed` everything is."""
@@ -105,10 +106,8 @@ class MemoryTransactionLog:
             position = None
         latest = {entry[0]: entry[1] for entry in changelog[position or 0 :] if entry is not None}
         keys = list(latest)
-        old = store.read(keys)
-        store.write(
-            [(key, before, latest[key]) for key, before in zip(keys, old, strict=True)], position=len(changelog)
-        )
+        changes = [(key, before, latest[key]) for key, before in zip(keys, store.read(keys), strict=True)]
+        store.write(changes, position=len(changelog), aligned=aligned_again(store.aligned(), latest))
 
     def _transaction(self) -> list[Sent]:
         if self._open is None:

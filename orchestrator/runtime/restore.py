@@ -16,9 +16,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Position
 
 from orchestrator.model.problems import EnvironmentProblem
-from orchestrator.model.shared import SHARED_KEY
 from orchestrator.runtime.brokers import Brokers
-from orchestrator.runtime.ports import Aligned, Change, CustomerStore, TopicPartition
+from orchestrator.runtime.ports import Change, CustomerStore, TopicPartition
+from orchestrator.runtime.store import aligned_again
 from orchestrator.runtime.transaction import TRANSACTION_TIMEOUT_MS, parse_offset_note
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ def _replay(
             moved_at = time.monotonic()
             keys = list(latest)
             changes: list[Change] = [(key, old, latest[key]) for key, old in zip(keys, store.read(keys), strict=True)]
-            store.write(changes, position=position, aligned=_aligned_again(store.aligned(), latest))
+            store.write(changes, position=position, aligned=aligned_again(store.aligned(), latest))
             records += count
             progress(Progress(reader.partition, position, end, records))
             continue
@@ -229,19 +229,6 @@ def _replay(
                 hint="a transaction that nobody ends holds it back, or the broker is down",
             )
     return records
-
-
-def _aligned_again(aligned: Aligned | None, latest: Mapping[bytes, bytes | None]) -> Aligned | None:
-    """What the store is to say about how far its customers are in line with a journey set; None to leave it as it is.
-
-    Another owner may have brought some in line with another set since the store was written: then all are looked at.
-    """
-    if aligned is None:
-        return None
-    # An alignment is a hash, so that a record which holds it anywhere is in line; decoding all would cost far more.
-    alignment = aligned[0].encode()
-    others = (value for key, value in latest.items() if value is not None and key != SHARED_KEY)
-    return None if all(alignment in value for value in others) else ("", None)
 
 
 class _Fencing:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +29,7 @@ from rocksdict import (
 
 from orchestrator.model.customer import HEADER_BYTES, NEVER_MS
 from orchestrator.model.problems import EnvironmentProblem
+from orchestrator.model.shared import SHARED_KEY
 from orchestrator.runtime.ports import Aligned, Change
 
 log = logging.getLogger(__name__)
@@ -213,6 +214,19 @@ class RocksCustomerStore:
                 family.close()
             except Exception as error:  # noqa: BLE001 - the changelog has everything, and others wait for the partition
                 log.warning("%s", _unusable(self._path, error))
+
+
+def aligned_again(aligned: Aligned | None, latest: Mapping[bytes, bytes | None]) -> Aligned | None:
+    """What the store is to say about how far its customers are in line with a journey set; None to leave it as it is.
+
+    Another owner may have brought some in line with another set since the store was written: then all are looked at.
+    """
+    if aligned is None:
+        return None
+    # An alignment is a hash, so that a record which holds it anywhere is in line; decoding all would cost far more.
+    alignment = aligned[0].encode()
+    others = (value for key, value in latest.items() if value is not None and key != SHARED_KEY)
+    return None if all(alignment in value for value in others) else ("", None)
 
 
 def _encode_aligned(aligned: Aligned) -> bytes:

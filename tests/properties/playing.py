@@ -94,13 +94,12 @@ def pausing_cases(draw: st.DrawFn, *, most: int = 20, apart: bool = False) -> Ca
     """A random case in which journeys are paused and run again. If they are `apart`, they have nothing in common."""
     source = draw(sources_that_wait(apart=apart))
     files = files_of(source)
-    if draw(st.booleans()):
-        log, places = draw(dense_logs(source))
-    else:
-        log, places = draw(_log_with_places(source, most))
+    is_dense = draw(st.booleans())
+    log, places = draw(dense_logs(source) if is_dense else _log_with_places(source, most))
     changes = []
     for number, at in enumerate(places):
-        source = draw(next_sources(source, is_first=number == 0))
+        turns = ("paused", "live")[number % 2] if is_dense or number == 0 else ""
+        source = draw(next_sources(source, turns=turns))
         changes.append(Change(at, files_of(source), apart or draw(st.booleans())))
     return Case(files, log, tuple(changes))
 

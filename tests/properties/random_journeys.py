@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.properties.random_expressions import Around, Place, conditions, values
 from tests.properties.random_policies import experiments, policies
 from tests.properties.random_steps import CLOCKS, SPANS, WAITING, ZONES, Targets, steps
-from tests.properties.shop import CONSENTS, EVENTS, EXPERIMENTS, FILES, PURPOSES, SEGMENTS
+from tests.properties.shop import CONSENTS, EVENTS, EXPERIMENTS, FILES, PLAIN_FILES, PURPOSES, SEGMENTS
 
 NAMES = ("one", "two", "three", "four")
 ENTRIES = ("cart", "cart", "ordered", "viewed", "clicked", "registered", "told")
@@ -38,12 +38,14 @@ class SetSource:
     around: dict[str, Around]
     policies: dict[str, Any]
     experiments: dict[str, Any]
+    is_plain: bool = False
+    """Whether the journeys only wait and send what says nothing about the customer's past."""
 
 
 def files_of(source: SetSource) -> dict[str, str]:
     """The files of the folder: path → text."""
     return {
-        **FILES,
+        **(PLAIN_FILES if source.is_plain else FILES),
         **{f"{name}.yaml": written(journey) for name, journey in source.journeys.items()},
         "policies.yaml": written(source.policies),
         "experiments.yaml": written({"experiments": source.experiments}),

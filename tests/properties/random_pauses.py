@@ -56,6 +56,7 @@ RESUMES: tuple[Any, ...] = (
 )
 SHORT = ("1 hour", "1 hour", "5 hours", "1 day")
 """Waits of which some are over in a pause."""
+RARE = ("consent_changed", "customer_erased", "journey_stop_requested", "journey_stop_requested")
 STRETCHES = (MINUTE, HOUR, 5 * HOUR, 6 * HOUR, DAY, 2 * DAY)
 LONG = 6_000
 """Three such texts are more than a passage keeps."""
@@ -161,25 +162,25 @@ def _step(draw: st.DrawFn, kind: str, ahead: Sequence[str], around: Around) -> d
 
 
 @st.composite
-def next_sources(draw: st.DrawFn, source: SetSource, *, is_first: bool) -> SetSource:
+def next_sources(draw: st.DrawFn, source: SetSource, *, turns: str) -> SetSource:
     """The folder a while later: some journeys are paused, those that were may run again; at times one has other steps
-    and takes customers along.
+    and takes customers along. The first journey `turns` "paused" or "live" for sure, if that is said.
     """
     changed: dict[str, dict[str, Any]] = {}
     for name, journey in source.journeys.items():
         other = dict(journey)
-        is_forced = is_first and name == NAMES[0]
-        if draw(st.sampled_from([False] * 5 + [True])) and not is_forced:
+        wanted = turns if name == NAMES[0] else ""
+        if draw(st.sampled_from([False] * 5 + [True])) and not wanted:
             drawn = draw(_other_steps(source, name))
             other = drawn | {"entry": journey["entry"], "status": journey["status"]}
             other |= {key: journey[key] for key in ("resume",) if key in journey}
             if draw(st.sampled_from([True, True, False])):
                 other["migrate"] = draw(migrations(journey, other))
-        if journey["status"] == "paused":
-            if draw(st.sampled_from([True, True, True, False])):
+        if journey["status"] == "paused" and wanted != "paused":
+            if wanted or draw(st.sampled_from([True, True, True, False])):
                 other["status"] = draw(st.sampled_from(["live"] * 5 + ["retired"]))
                 other = _with_resume(other, draw(st.sampled_from([*RESUMES, None])))
-        elif journey["status"] == "live" and (is_forced or draw(st.sampled_from([False, True]))):
+        elif journey["status"] == "live" and wanted != "live" and (wanted or draw(st.booleans())):
             other["status"] = "paused"
             other = _with_resume(other, draw(st.sampled_from([*RESUMES, None, None, None])))
         changed[name] = other
@@ -210,7 +211,7 @@ def crowded(draw: st.DrawFn, log: tuple[Moment, ...], at: int) -> tuple[Moment, 
     """The log with more that comes for the same customer from the moment `at` on: a few events, time between them; or
     more of them, or longer ones, than a passage can keep, and then one that may end it.
     """
-    kind = draw(st.sampled_from(["", "", "few", "few", "few", "many", "long"]))
+    kind = draw(st.sampled_from(["", "", "few", "few", "many", "many", "long"]))
     if not kind:
         return log
     now_ms, customer_id, added = log[at - 1].at_ms, log[at - 1].customer_id, []
@@ -240,15 +241,18 @@ def dense_logs(draw: st.DrawFn, source: SetSource) -> tuple[tuple[Moment, ...], 
     inside = draw(st.sampled_from([CUSTOMERS[:1], CUSTOMERS]))
     log += [Moment(now_ms, who, entered[0], draw(fields_of(entered[0], now_ms))) for who in inside]
     places = []
-    # Every second stretch is a pause.
+    rare = draw(st.sampled_from([(), (), *((one,) for one in RARE)]))
     for number in range(draw(st.sampled_from([3, 3, 4, 5]))):
+        # Every second stretch is a pause. Between two of them there is less time, so that some still wait.
+        is_pause = number % 2 == 1
+        gaps = st.sampled_from(STRETCHES if is_pause else STRETCHES[:3])
         places.append(len(log))
-        for _ in range(draw(st.integers(1, 5) if number % 2 else st.integers(0, 3))):
-            now_ms += draw(st.sampled_from(STRETCHES))
-            event_type = draw(st.sampled_from([*AWAITED, *AWAITED, *AWAITED, *ENDS[1:], *entered]))
+        for _ in range(draw(st.integers(1, 5) if is_pause else st.integers(0, 2))):
+            now_ms += draw(gaps)
+            event_type = draw(st.sampled_from([*AWAITED, *AWAITED, *AWAITED, *ENDS[1:], *entered, *rare]))
             who = draw(st.sampled_from([*CUSTOMERS[:1], *CUSTOMERS]))
             log.append(Moment(now_ms, who, event_type, draw(fields_of(event_type, now_ms))))
-        now_ms += draw(st.sampled_from([0, *STRETCHES]))
+        now_ms += draw(gaps)
         log.append(Moment(now_ms, CUSTOMERS[0]))
     log += [Moment(now_ms + 30 * DAY, who) for who in CUSTOMERS]
     return tuple(log), places[1:]

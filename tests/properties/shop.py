@@ -193,5 +193,12 @@ webhooks:
 }
 """The files beside the journeys and the policies."""
 
+PLAIN_FILES = {
+    path: text
+    for path, text in FILES.items()
+    if path in {"profile.yaml", "channels.yaml"} or path.startswith("templates/plain/")
+}
+"""Those that journeys need which only wait and send a plain message. Fewer are compiled sooner."""
+
 TEMPLATES = {"plain": False, "told": True, "risky": True}
 """Template → whether it takes a variable `it`."""

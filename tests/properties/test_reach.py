@@ -111,8 +111,13 @@ def _has_bare(instance: Instance) -> bool:
 
 ENDINGS = {"expired", "expired_in_pause", "exit_condition"}
 WANTED_OF_PAUSES = {
-    *("paused", "resumed", "dropped", "kept", "no_room", "too_old", "only the verdict is kept"),
-    *("entered in a pause", "paused again before its turn", "duplicate in a pause", "consent_changed in a pause"),
+    *("paused", "resumed", "dropped", "kept", "no_room", "only the verdict is kept"),
+    *(
+        "entered in a pause",
+        "paused again before its turn",
+        "duplicate in a pause",
+        "consent_changed in a pause",
+    ),
     *("migrated in a pause: ", "exited in a pause: removed_by_operator", "exited in a pause: stopped_by_journey"),
     *("exited in a pause: customer_erased", "goal of a pause"),
     *(f"left on going on: {why}" for why in ("goal", "ordered", "told", "expired", "expired_in_pause")),

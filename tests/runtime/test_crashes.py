@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import fastavro
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.authoring.offline import OfflineEngine
@@ -164,7 +164,7 @@ def rated() -> JourneySet:
     return replace(reminders(), rates=rates, uses_shared=True)
 
 
-PUBLISHED = tuple(replace(reminders(), set_id=name, alignment=name) for name in ("one", "two", "three"))
+PUBLISHED = tuple(replace(reminders(), set_id=name, alignment=f"rules-{name}") for name in ("one", "two", "three"))
 SETS: dict[InForceKey, JourneySet] = {reminders().set_id: reminders()} | dict(enumerate(PUBLISHED * 3))
 
 
@@ -321,7 +321,25 @@ def reader_of(logs: Logs, partition: int) -> ReadSlice:
     return read
 
 
+HEARTBEATS: Logs = {
+    (topic, number): [heartbeat(topic, 0, END_MS, partition=number)] for topic in TOPICS for number in PARTITIONS
+}
+REGISTERED: Logs = HEARTBEATS | {
+    (TOPICS[0], 0): [
+        record(TOPICS[0], 0, 1_001, "c0", event_id="e0"),
+        record(TOPICS[0], 1, 1_002, "c0", event_id="e0"),
+        heartbeat(TOPICS[0], 2, END_MS),
+    ]
+}
+
+
 @settings(max_examples=120, deadline=None)
+@example(
+    # The rules of a later set come back to those that a store, which was behind, says everybody is in line with.
+    Story(REGISTERED, [10, 23, 11], [False] * 6, 1, 2, 1, has_overlap=False),
+    (0, 2, 2, 4),
+    1,
+)
 @given(
     stories(),
     st.lists(st.integers(0, 12), min_size=1, max_size=5).map(lambda ats: tuple(sorted(ats))),

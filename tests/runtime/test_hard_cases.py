@@ -13,9 +13,8 @@ from orchestrator.model.customer import Customer, Sent, decode_customer, encode_
 from orchestrator.model.events import EmittedEvent, Event
 from orchestrator.model.journey import Cap
 from orchestrator.runtime.decisions import RECORD_BYTES_MAX, drop_due_passages, is_too_large
-from orchestrator.runtime.restore import _aligned_again
 from orchestrator.runtime.schemas import is_same_schema
-from orchestrator.runtime.store import MemoryCustomerStore
+from orchestrator.runtime.store import MemoryCustomerStore, aligned_again
 from tests.runtime.cycle_build import World, heartbeat, record, run
 
 
@@ -63,9 +62,9 @@ def test_messages_that_are_not_in_time_order_are_all_counted() -> None:
 def test_a_store_forgets_how_far_it_was_in_line_where_another_owner_brought_some_in_line_with_other_rules() -> None:
     here, there = (encode_customer(Customer(aligned=text, last_at_ms=1)) for text in ("a" * 16, "b" * 16))
     assert decode_customer(here).aligned == "a" * 16
-    assert _aligned_again(("a" * 16, None), {b"c1": here, b"c2": None}) is None
-    assert _aligned_again(("a" * 16, None), {b"c1": here, b"c2": there}) == ("", None)
-    assert _aligned_again(None, {b"c2": there}) is None
+    assert aligned_again(("a" * 16, None), {b"c1": here, b"c2": None}) is None
+    assert aligned_again(("a" * 16, None), {b"c1": here, b"c2": there}) == ("", None)
+    assert aligned_again(None, {b"c2": there}) is None
 
 
 def test_schemas_that_write_the_same_are_the_same_whatever_they_say_about_it() -> None:

@@ -39,7 +39,8 @@ def check_still(played: Played) -> None:
                 assert made.kind in MEANWHILE, made
                 assert made.kind != "exited" or made.reason in TAKEN_OUT | {"goal"}, made
         for instance in one.then.instances:
-            assert instance.state != PAUSED or instance.pause is not None, instance
+            # Whoever stands still keeps no slot of a channel's rate from others.
+            assert instance.state != PAUSED or (instance.pause is not None and not instance.reserved), instance
             if instance.journey in paused and one.then.aligned == one.journeys.alignment:
                 assert instance.state != ACTIVE, instance
                 assert instance.state != PAUSED or instance.timer_at_ms == NEVER_MS, instance
