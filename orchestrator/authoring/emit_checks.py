@@ -11,17 +11,27 @@ from orchestrator.authoring.expression_nodes import Names
 from orchestrator.authoring.expression_types import described
 from orchestrator.authoring.suggest import did_you_mean
 from orchestrator.authoring.yaml_source import problem_at
+from orchestrator.engine.erasure import ERASED
+from orchestrator.engine.histories import REBUILT
 from orchestrator.model.types import EventType, Type
 
 if TYPE_CHECKING:
     from orchestrator.authoring.checks import Checks
 
+COMMANDS = {ERASED: "orchestrator erase", REBUILT: "orchestrator rebuild"}
+"""Event types that only a command may publish, because somebody answers for it in the audit log."""
+
 
 def check_emit(step: EmitDraft, names: Names, checks: Checks) -> None:
     """Checks one step: the event type has a topic, and each field a value of its type."""
+    problems = checks.problems
+    if step.event.name in COMMANDS:
+        message = f'event "{step.event.name}" is for `{COMMANDS[step.event.name]}` alone'
+        hint = "nobody would answer for it in the audit log; give a person the task: {task: ...}"
+        problems.append(problem_at(step.event.node, "J240", message, hint=hint))
+        return
     checks.event(step.event)
     event = checks.world.event_types.get(step.event.name)
-    problems = checks.problems
     if event is None:
         return
     if topic_of(event) is None:
