@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy.grafana.ingest import INGEST
-from deploy.grafana.panels import INSTANCE, JOB, Dashboard, Panel, Query, age, quantile_over, quantiles, rate, rendered
+from deploy.grafana.panels import (
+    INSTANCE,
+    JOB,
+    Dashboard,
+    Panel,
+    Query,
+    age,
+    quantile_over,
+    quantiles,
+    rate,
+    rendered,
+    resources,
+)
 
 FOLDER = Path(__file__).with_name("dashboards")
 JOURNEY = f'{JOB}, journey=~"$journey"'
@@ -133,18 +145,7 @@ OVERVIEW = Dashboard(
                 unit="percentunit",
                 is_stacked=True,
             ),
-            Panel(
-                "Processor",
-                "Of each worker; one core is 100 %.",
-                (Query(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[$__rate_interval])", "{{instance}}"),),
-                unit="percentunit",
-            ),
-            Panel(
-                "Memory",
-                "Resident.",
-                (Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}}"),),
-                unit="bytes",
-            ),
+            *resources("worker"),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.panels import INSTANCE, JOB, Dashboard, Panel, Query, quantiles, rate
+from deploy.grafana.panels import INSTANCE, JOB, Dashboard, Panel, Query, quantiles, rate, resources
 
 REQUESTS, SECONDS = "orchestrator_ingest_requests_total", "orchestrator_ingest_request_seconds"
 LOST, UNCONFIRMED = "orchestrator_ingest_lost_events_total", "orchestrator_ingest_unconfirmed_events_total"
@@ -150,20 +150,7 @@ INGEST = Dashboard(
                 unit="reqps",
             ),
         ),
-        (
-            Panel(
-                "Processor",
-                "Of each endpoint; one core is 100 %.",
-                (Query(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[$__rate_interval])", "{{instance}}"),),
-                unit="percentunit",
-            ),
-            Panel(
-                "Memory",
-                "Resident.",
-                (Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}}"),),
-                unit="bytes",
-            ),
-        ),
+        resources("endpoint"),
     ),
     processes="orchestrator_ingest_build_info",
     is_about_journeys=False,

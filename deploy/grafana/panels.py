@@ -64,6 +64,24 @@ def quantiles(metric: str, selector: str) -> tuple[Query, ...]:
     return tuple(Query(quantile(value, metric, selector), f"p{value * 100:.0f}") for value in (0.5, 0.95, 0.99))
 
 
+def resources(what: str) -> tuple[Panel, Panel]:
+    """What the processes take of their machines; `what` names one of them."""
+    return (
+        Panel(
+            "Processor",
+            f"Of each {what}; one core is 100 %.",
+            (Query(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[$__rate_interval])", "{{instance}}"),),
+            unit="percentunit",
+        ),
+        Panel(
+            "Memory",
+            "Resident.",
+            (Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}}"),),
+            unit="bytes",
+        ),
+    )
+
+
 def age(metric: str) -> str:
     """Seconds since an instant."""
     return f"time() - {metric}{{{INSTANCE}}}"
